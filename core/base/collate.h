@@ -1,0 +1,20 @@
+/*
+ * collate.h - `Intl.Collator('en-US')` order, by ICU (instaql.md 1.8).
+ */
+#ifndef INST_BASE_COLLATE_H
+#define INST_BASE_COLLATE_H
+
+#include "base/err.h"
+
+#include <stddef.h>
+
+struct inst_collator; /* opaque; opening one is slow, so it is opened on first use and kept */
+
+/* Owned by the caller. */
+enum inst_status inst_collator_new(struct inst_collator **out, struct inst_err *err);
+void inst_collator_free(struct inst_collator *collator);
+/* <0, 0, >0. Printable ASCII without controls takes a fast path that gives ICU's answer. */
+int inst_collator_compare(struct inst_collator *collator, const char *a, size_t a_len,
+                          const char *b, size_t b_len);
+
+#endif
