@@ -1,0 +1,122 @@
+/*
+ * app_db.h - what the engine asks of one app's data file.
+ *
+ *     begin ─┬─ savepoint ─ writes ─┬─ release ─┬─ ... ─ commit ── durable
+ *            │                      └─ undo ────┘           └──── failed: all since begin is undone
+ *            reads (the Store interface) see the writes made so far
+ *
+ * One writer, one thread. Everything between begin and commit is one group: it becomes durable
+ * together or not at all; each transaction in it is atomic by its savepoint. The implementation on
+ * SQLite is in io/; a test may have another.
+ *
+ * Keys: an entity is a handle (its row number), an attr its `row`. Values of links are entities.
+ * Indexed attrs (is_indexed or is_unique) have an ordered index over (value, e); the id attr one
+ * over (created-at, e); links one over (target, e).
+ */
+#ifndef INST_SERVER_APP_DB_H
+#define INST_SERVER_APP_DB_H
+
+#include "base/uuid.h"
+#include "triples/store.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* One committed transaction, as the log keeps it. */
+struct inst_log_record {
+    int64_t tx_id;                 /* 1, 2, 3 ... per app, without gaps among committed ones */
+    int64_t at_ms;                 /* commit time by the environment's clock */
+    const struct inst_uuid *event; /* client-event-id when it is a uuid, else NULL */
+    const char *who;               /* JSON text: who wrote; "null" when anonymous */
+    size_t who_len;
+    const char *changes; /* JSON text, see transaction.h */
+    size_t changes_len;
+};
+
+struct inst_app_db;
+
+struct inst_app_db_ops {
+    /* ---- the group ---- */
+    enum inst_status (*begin)(struct inst_app_db *db, struct inst_err *err); /* no-op when begun */
+    enum inst_status (*commit)(struct inst_app_db *db, struct inst_err *err);
+    void (*rollback)(struct inst_app_db *db); /* gives up the whole group */
+    enum inst_status (*savepoint)(struct inst_app_db *db, struct inst_err *err);
+    enum inst_status (*release)(struct inst_app_db *db, struct inst_err *err);
+    enum inst_status (*undo)(struct inst_app_db *db, struct inst_err *err); /* to the savepoint */
+
+    /* ---- writing ---- */
+    /* The entity of this uuid, made when new; *is_new says so. */
+    enum inst_status (*make_entity)(struct inst_app_db *db, const struct inst_uuid *id, uint32_t *e,
+                                    bool *is_new, struct inst_err *err);
+    /* Writes (e, attr) = v, or the link to ref. Cardinality one: in place of what was there, given
+     * as `old` (NULL: nothing was; the caller knows, having read it). Many: adds. Keeps every
+     * index. */
+    enum inst_status (*put)(struct inst_app_db *db, uint32_t e, const struct inst_attr *attr,
+                            const struct inst_value *v, uint32_t ref, int64_t t,
+                            const struct inst_triple *old, struct inst_err *err);
+    /* Removes exactly this triple (as read from the store). */
+    enum inst_status (*retract)(struct inst_app_db *db, const struct inst_attr *attr,
+                                const struct inst_triple *triple, struct inst_err *err);
+    /* Calls back for every link that points at e, whatever its attr. false stops. */
+    enum inst_status (*each_link_to)(struct inst_app_db *db, uint32_t e,
+                                     bool (*fn)(void *ctx, uint32_t attr_row,
+                                                const struct inst_triple *triple),
+                                     void *ctx, struct inst_err *err);
+    /* Calls back for every triple of e, whatever its attr. */
+    enum inst_status (*each_of)(struct inst_app_db *db, uint32_t e,
+                                bool (*fn)(void *ctx, uint32_t attr_row,
+                                           const struct inst_triple *triple),
+                                void *ctx, struct inst_err *err);
+    /* Saves the attr (wire shape JSON text) and gives it a row when *row is 0; `deleted` hides it.
+     */
+    enum inst_status (*save_attr)(struct inst_app_db *db, const struct inst_attr *attr,
+                                  const char *json, size_t len, bool deleted, uint32_t *row,
+                                  struct inst_err *err);
+    /* (Re)builds or drops the ordered index of an attr whose is_indexed/is_unique changed. */
+    enum inst_status (*reindex_attr)(struct inst_app_db *db, const struct inst_attr *attr,
+                                     struct inst_err *err);
+    enum inst_status (*append_log)(struct inst_app_db *db, const struct inst_log_record *record,
+                                   struct inst_err *err);
+
+    /* ---- reading beyond the Store interface ---- */
+    /* tx-id of the committed (or, in this group, pending) transaction with this event; 0: none. */
+    enum inst_status (*find_event)(struct inst_app_db *db, const struct inst_uuid *event,
+                                   int64_t *tx_id, struct inst_err *err);
+    int64_t (*last_tx_id)(struct inst_app_db *db); /* 0 when nothing was committed yet */
+    /* The user attrs as last committed or pending, in id order, `row` set; one reference. */
+    enum inst_status (*load_attrs)(struct inst_app_db *db, struct inst_attrs **out,
+                                   struct inst_err *err);
+    void (*close)(struct inst_app_db *db); /* frees it; an open group is rolled back */
+};
+
+/* First member of every implementation. `store` is read through the Store interface; its catalog
+ * (store.attrs) is set by the engine whenever attrs change. */
+struct inst_app_db {
+    struct inst_store store;
+    const struct inst_app_db_ops *db_ops;
+};
+
+/* The apps of one backend. Implemented in io/ on a system data file beside the apps' own. */
+struct inst_app_info {
+    char id[INST_UUID_TEXT + 1];
+    char title[256];
+    int64_t created_ms;
+    int64_t expires_ms; /* ephemeral apps; 0: never */
+};
+
+struct inst_apps_ops {
+    /* Makes the app and its empty data file; durable when it returns. token is kept as a hash. */
+    enum inst_status (*create)(void *ctx, const struct inst_app_info *info,
+                               const char admin_token[INST_UUID_TEXT + 1], struct inst_err *err);
+    /* INST_FAILED with type "record-not-found" (hint record-type "app") when there is none. */
+    enum inst_status (*find)(void *ctx, const char *app_id, struct inst_app_info *out,
+                             struct inst_err *err);
+    /* Compares with the hash in constant time. */
+    bool (*is_admin_token)(void *ctx, const char *app_id, const char *token, size_t len);
+    /* Opens the app's data file; the caller closes it. */
+    enum inst_status (*open)(void *ctx, const char *app_id, struct inst_app_db **out,
+                             struct inst_err *err);
+};
+
+#endif

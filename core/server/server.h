@@ -1,0 +1,78 @@
+/*
+ * server.h - the backend engine.
+ *
+ *     bytes of a connection ──> inst_session_receive ──> (group of transactions open)
+ *     end of the loop's turn ─> inst_server_turn ──────> commit, transact-ok, refresh-ok
+ *                                     │
+ *                      host.send(connection, shared bytes) for every message out
+ *
+ * No I/O, no clock: the host gives an environment, a way to open data files and a way to send. The
+ * same engine serves sockets, the in-process `local:` pipe and the simulator. One thread.
+ *
+ * Messages and their order: session.md 2, 3, 6. Each session's messages are handled in the order
+ * they arrive; nobody is told `transact-ok` before the commit is durable; a query never sees a
+ * transaction that is not (the group is committed before a query runs).
+ */
+#ifndef INST_SERVER_SERVER_H
+#define INST_SERVER_SERVER_H
+
+#include "base/env.h"
+#include "base/err.h"
+#include "base/shared.h"
+#include "base/uuid.h"
+#include "server/app_db.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct inst_server;
+struct inst_session;
+
+struct inst_server_host {
+    void *ctx;
+    /* One message for one connection; takes its own reference if it keeps the bytes. */
+    void (*send)(void *ctx, void *connection, struct inst_shared *message);
+    /* The engine is done with this connection (protocol abuse); the host closes it and then calls
+     * inst_session_close. */
+    void (*close)(void *ctx, void *connection);
+    const struct inst_apps_ops *apps;
+    void *apps_ctx;
+};
+
+enum inst_status inst_server_new(const struct inst_env *env, const struct inst_server_host *host,
+                                 struct inst_server **out, struct inst_err *err);
+/* Commits what is pending, closes data files. Sessions must have been closed. */
+void inst_server_free(struct inst_server *server);
+
+/* A connection was opened. The session is owned by the server until inst_session_close. */
+enum inst_status inst_session_open(struct inst_server *server, void *connection,
+                                   struct inst_session **out, struct inst_err *err);
+/* One message's bytes (one JSON text). Everything wrong with it is answered as an `error` op. */
+void inst_session_receive(struct inst_session *session, const char *bytes, size_t len);
+void inst_session_close(struct inst_session *session);
+
+/* Ends a turn: commits open groups, answers, refreshes. Cheap when there is nothing to do. */
+void inst_server_turn(struct inst_server *server);
+/* Is there anything for the next turn to do? */
+bool inst_server_is_pending(const struct inst_server *server);
+
+/* Makes an app. schema: the JSON form of transactions.md 13.1, or NULL. expires_ms 0: never.
+ * token gets the admin token, the only time it is known in clear. */
+enum inst_status inst_server_create_app(struct inst_server *server, const char *title,
+                                        const struct inst_value *schema, int64_t expires_ms,
+                                        struct inst_app_info *info, char token[INST_UUID_TEXT + 1],
+                                        struct inst_err *err);
+
+/* Counters, for tests and metrics. */
+struct inst_server_stats {
+    uint64_t transactions;     /* committed */
+    uint64_t commits;          /* groups */
+    uint64_t computations_run; /* first runs and re-runs */
+    uint64_t refreshes_sent;   /* messages */
+    size_t sessions;
+    size_t subscriptions;
+    size_t computations; /* kept */
+};
+void inst_server_stats(const struct inst_server *server, struct inst_server_stats *out);
+
+#endif
