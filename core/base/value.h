@@ -8,6 +8,8 @@
  *     NUMBER                   double
  *     DATE                     double, ms since the epoch (NaN: invalid); a JavaScript Date
  *     ENTITY                   handle of an entity; only inside a store, never in JSON
+ *     FUNCTION                 a caller's function; only on its way into a validator, which refuses
+ * it
  *
  * A value owns nothing: strings, arrays and objects point into the arena (or store) that made
  * them and are never changed once built. Copying the 16 bytes shares them.
@@ -35,6 +37,7 @@ enum inst_tag {
     INST_OBJECT,
     INST_DATE,
     INST_ENTITY,
+    INST_FUNCTION,
 };
 
 enum {
@@ -115,7 +118,7 @@ bool inst_value_same(const struct inst_value *a, const struct inst_value *b);
 bool inst_value_equal(const struct inst_value *a, const struct inst_value *b);
 /* JavaScript truthiness. */
 bool inst_value_truthy(const struct inst_value *v);
-/* "undefined" "object" "boolean" "number" "string", as JavaScript's typeof. */
+/* "undefined" "object" "boolean" "number" "string" "function", as JavaScript's typeof. */
 const char *inst_value_typeof(const struct inst_value *v);
 /* A deep copy into arena; ENTITY and flags are not carried. false when out of memory. */
 bool inst_value_dup(struct inst_arena *arena, const struct inst_value *v, struct inst_value *out);
