@@ -12,6 +12,10 @@
 
 #include <stddef.h>
 
+/* Data bytes of the first block; later ones double up to the maximum, or hold one big request. */
+#define INST_ARENA_BLOCK 4096
+#define INST_ARENA_BLOCK_MAX (256u << 10)
+
 struct inst_arena_block;
 
 struct inst_arena {
@@ -38,7 +42,7 @@ char *inst_arena_dup(struct inst_arena *arena, const char *bytes, size_t n);
 struct inst_arena_mark inst_arena_mark(const struct inst_arena *arena);
 void inst_arena_rewind(struct inst_arena *arena, struct inst_arena_mark mark);
 
-/* Frees all but one block, for reuse. */
+/* Frees all but one block of ordinary size, for reuse. */
 void inst_arena_reset(struct inst_arena *arena);
 void inst_arena_free(struct inst_arena *arena);
 

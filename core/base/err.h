@@ -21,9 +21,8 @@ enum inst_status {
 struct inst_err {
     const char *type; /* static string, e.g. "validation-failed"; NULL when not set */
     int status;       /* HTTP status: 400, 500 ... */
-    char *message;    /* owned; never NULL once set */
+    char *message;    /* never NULL once set; owned, unless it is the static out-of-memory text */
     char *hint;       /* owned; JSON text of an object, or NULL */
-    char fallback[1]; /* message points here when it could not be allocated */
 };
 
 #if defined(__GNUC__)

@@ -120,7 +120,8 @@ bool inst_value_equal(const struct inst_value *a, const struct inst_value *b);
 bool inst_value_truthy(const struct inst_value *v);
 /* "undefined" "object" "boolean" "number" "string" "function", as JavaScript's typeof. */
 const char *inst_value_typeof(const struct inst_value *v);
-/* A deep copy into arena; ENTITY and flags are not carried. false when out of memory. */
+/* A deep copy into arena without flags; ENTITY, which means nothing outside its store, becomes
+ * null. false when out of memory. */
 bool inst_value_dup(struct inst_arena *arena, const struct inst_value *v, struct inst_value *out);
 
 /*
@@ -136,6 +137,8 @@ struct inst_object_builder {
     bool failed;
 };
 void inst_object_begin(struct inst_object_builder *b, struct inst_arena *arena);
+/* Room for `count` members at once, so that a list of known length is never copied. */
+void inst_object_reserve(struct inst_object_builder *b, size_t count);
 /* Borrows key and what value points to: they must live as long as the arena. */
 void inst_object_add(struct inst_object_builder *b, const char *key, size_t key_len,
                      struct inst_value value);
