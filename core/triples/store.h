@@ -101,6 +101,12 @@ struct inst_store_ops {
     struct inst_value (*entity_id)(struct inst_store *store, uint32_t e);
     /* May this attr be scanned by range and order? */
     bool (*can_range)(struct inst_store *store, const struct inst_attr *attr);
+    /* Optional (NULL: scan instead). The fields of one object in bulk: out[i] is the last value at
+     * e of attrs[i], UNDEFINED when there is none. The attrs are distinct; any order. Values are
+     * borrowed like a triple's. */
+    enum inst_status (*row)(struct inst_store *store, uint32_t e,
+                            const struct inst_attr *const *attrs, size_t n, struct inst_value *out,
+                            struct inst_err *err);
 };
 
 /* First member of every implementation. */
