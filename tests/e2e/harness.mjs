@@ -1,0 +1,207 @@
+// What every end-to-end test stands on: a backend process, official clients, Lua processes.
+//
+// Nothing sleeps to wait for something: a test waits for a line, a message or a process's end, each
+// with a limit after which it fails with a sentence.
+
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import net from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import WS from 'ws';
+
+// The official client does nothing without a `window`; without `location` in it, it leaves the
+// parts for browsers alone. Node's BroadcastChannel would keep the process alive.
+globalThis.window ??= {};
+globalThis.WebSocket ??= WS;
+delete globalThis.BroadcastChannel;
+const core = await import('@instantdb/core');
+
+export const { id, lookup, tx, i } = core;
+export const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
+const host = path.join(root, process.env.INSTANT_BUILD ?? 'build', 'instant-lua');
+
+export function within(ms, what, promise) {
+  let timer;
+  const limit = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`nothing after ${ms} ms: ${what}`)), ms);
+  });
+  return Promise.race([promise, limit]).finally(() => clearTimeout(timer));
+}
+
+export function scratch(t) {
+  const dir = mkdtempSync(path.join(tmpdir(), 'instant-e2e-'));
+  t.after(() => rmSync(dir, { recursive: true, force: true }));
+  return dir;
+}
+
+export async function freePort() {
+  const server = net.createServer();
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+// A process of the host. `line(pattern)` waits for a line of stdout (also one already printed);
+// `ended` is its exit code or signal, `output()` everything it printed.
+export function run(t, args, options = {}) {
+  const child = spawn(host, args, { stdio: ['pipe', 'pipe', 'pipe'], cwd: root, ...options });
+  const lines = [];
+  const waiting = new Set();
+  let printed = '';
+  let rest = '';
+  child.stderr.on('data', (chunk) => (printed += chunk));
+  child.stdout.on('data', (chunk) => {
+    printed += chunk;
+    const parts = (rest + chunk).split('\n');
+    rest = parts.pop();
+    for (const text of parts) {
+      lines.push(text);
+      for (const look of [...waiting]) look(text);
+    }
+  });
+  const ended = new Promise((resolve) => {
+    child.on('close', (code, signal) => resolve(signal ?? code));
+  });
+  t.after(async () => {
+    child.kill('SIGKILL');
+    await ended;
+  });
+  return {
+    child,
+    ended,
+    output: () => printed,
+    write: (text) => child.stdin.write(text),
+    line(pattern, ms = 20000) {
+      const found = lines.map((text) => text.match(pattern)).find(Boolean);
+      if (found) return Promise.resolve(found);
+      const seen = new Promise((resolve, reject) => {
+        const look = (text) => {
+          const match = text.match(pattern);
+          if (!match) return;
+          waiting.delete(look);
+          resolve(match);
+        };
+        waiting.add(look);
+        ended.then((code) => reject(new Error(`ended with ${code} before ${pattern}:\n${printed}`)));
+      });
+      seen.catch(() => {});
+      return within(ms, `a line like ${pattern} from ${args.join(' ')}\n${printed}`, seen);
+    },
+  };
+}
+
+// `instant-lua serve` on its own data folder and port.
+export async function serve(t, { data = scratch(t), port } = {}) {
+  port ??= await freePort();
+  const process = run(t, ['serve', '--data', data, '--port', String(port)]);
+  await process.line(/http:\/\/127\.0\.0\.1:(\d+)/);
+  return { ...process, data, port, api: `http://127.0.0.1:${port}` };
+}
+
+export async function makeApp(server, body = { title: 'test' }) {
+  const response = await fetch(`${server.api}/dash/apps/ephemeral`, {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json' },
+    body: JSON.stringify(body),
+  });
+  const answer = await response.json();
+  if (response.status !== 200) throw Object.assign(new Error(answer.message), { answer });
+  return { id: answer.app.id, token: answer.app['admin-token'] };
+}
+
+class MemoryStore {
+  map = new Map();
+  async getItem(key) { return this.map.get(key) ?? null; }
+  async removeItem(key) { this.map.delete(key); }
+  async multiSet(pairs) { for (const [key, value] of pairs) this.map.set(key, value); }
+  async getAllKeys() { return [...this.map.keys()]; }
+}
+
+class AlwaysOnline {
+  static async getIsOnline() { return true; }
+  static listen() { return () => {}; }
+}
+
+let devices = 0;
+
+// One official client, independent of every other in this process.
+export function connect(t, server, app, options = {}) {
+  const db = core.init(
+    {
+      appId: app.id,
+      apiURI: server.api,
+      websocketURI: `${server.api.replace('http', 'ws')}/runtime/session`,
+      devtool: false,
+      __extraDedupeKey: `device-${devices++}`,
+      ...options,
+    },
+    MemoryStore, AlwaysOnline, undefined, undefined,
+  );
+  t.after(() => db.shutdown());
+  return db;
+}
+
+// A live query of an official client: `until(ok)` waits for a result that fits.
+export function live(t, db, query) {
+  let last;
+  const waiting = new Set();
+  const stop = db.subscribeQuery(query, (result) => {
+    last = result;
+    for (const look of [...waiting]) look();
+  });
+  t.after(stop);
+  return {
+    stop,
+    last: () => last,
+    until(ok, what = 'a result', ms = 20000) {
+      const seen = new Promise((resolve) => {
+        const look = () => {
+          if (!last || !ok(last)) return;
+          waiting.delete(look);
+          resolve(last);
+        };
+        waiting.add(look);
+        look();
+      });
+      return within(ms, what, seen).catch((e) => {
+        throw new Error(`${e.message}; last result: ${JSON.stringify(last)}`);
+      });
+    },
+  };
+}
+
+// A plain socket session for what the official client would never send.
+export async function rawSession(t, server) {
+  const socket = new WS(`${server.api.replace('http', 'ws')}/runtime/session`);
+  t.after(() => socket.terminate());
+  const inbox = [];
+  const waiting = [];
+  socket.on('message', (bytes) => {
+    const message = JSON.parse(bytes);
+    const next = waiting.shift();
+    next ? next(message) : inbox.push(message);
+  });
+  const closed = new Promise((resolve) => socket.on('close', (code) => resolve(code)));
+  await within(5000, 'the socket to open', new Promise((resolve, reject) => {
+    socket.on('open', resolve);
+    socket.on('error', reject);
+  }));
+  const receive = (ms = 10000) =>
+    inbox.length
+      ? Promise.resolve(inbox.shift())
+      : within(ms, 'a message', new Promise((resolve) => waiting.push(resolve)));
+  return {
+    socket,
+    closed,
+    receive,
+    sendText: (text) => socket.send(text),
+    async ask(message) {
+      socket.send(JSON.stringify(message));
+      return receive();
+    },
+  };
+}
+
