@@ -1,0 +1,28 @@
+/*
+ * limits.h - what one query may cost (type "limit-exceeded", status 400 beyond).
+ */
+#ifndef INST_INSTAQL_LIMITS_H
+#define INST_INSTAQL_LIMITS_H
+
+/* Levels of nested forms. Evaluation recurses once a level. */
+#define INST_INSTAQL_MAX_DEPTH 64
+/* Levels of nested `and` / `or` in one where. Compiling recurses once a level. */
+#define INST_INSTAQL_MAX_WHERE_DEPTH 64
+/* Forms of one query. */
+#define INST_INSTAQL_MAX_FORMS 4096
+/* Patterns of one query, all forms and branches together. */
+#define INST_INSTAQL_MAX_PATTERNS 65536
+/* Steps that one path through a where can have (its `or`s choosing one branch each). */
+#define INST_INSTAQL_MAX_CHAIN 4096
+/* Triples that one evaluation may look at. */
+#define INST_INSTAQL_MAX_WORK 200000000u
+/* Matches of one form for one parent. */
+#define INST_INSTAQL_MAX_ROWS 10000000u
+/* Code units of one like pattern. */
+#define INST_INSTAQL_MAX_LIKE 10000
+/* Character comparisons of all like matches of one evaluation. */
+#define INST_INSTAQL_MAX_LIKE_WORK 2000000000u
+/* `$in` lists up to this length are one index lookup an element, longer ones a filter. */
+#define INST_INSTAQL_IN_SCANS 256
+
+#endif
