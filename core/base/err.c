@@ -42,7 +42,11 @@ void inst_err_hint(struct inst_err *err, const char *json) {
         return;
     }
     /* An error without its hint is still that error, so a failed copy is let go. */
-    char *copy = strdup(json);
+    size_t size = strlen(json) + 1;
+    char *copy = malloc(size);
+    if (copy) {
+        memcpy(copy, json, size);
+    }
     free(err->hint);
     err->hint = copy;
 }
