@@ -8,9 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Weak, so that this floor links while the calendar is not there. */
-#pragma weak inst_date_iso
-
 #define ONES 0x0101010101010101u
 #define HIGHS 0x8080808080808080u
 
