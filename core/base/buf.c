@@ -88,25 +88,24 @@ void inst_buf_addf(struct inst_buf *buf, const char *fmt, ...) {
         return;
     }
     va_list args;
-    va_start(args, fmt);
-    va_list again;
-    va_copy(again, args);
     size_t room = buf->data ? buf->cap - buf->len : 0;
+    va_start(args, fmt);
     int n = vsnprintf(buf->data ? buf->data + buf->len : NULL, room, fmt, args);
+    va_end(args);
     if (n < 0) {
         buf->failed = true;
     } else if ((size_t)n < room) {
         buf->len += (size_t)n;
     } else if (inst_buf_reserve(buf, (size_t)n)) {
-        vsnprintf(buf->data + buf->len, (size_t)n + 1, fmt, again);
+        va_start(args, fmt);
+        vsnprintf(buf->data + buf->len, (size_t)n + 1, fmt, args);
+        va_end(args);
         buf->len += (size_t)n;
     }
     /* A first attempt that did not fit left a cut text behind the end. */
     if (buf->data) {
         buf->data[buf->len] = '\0';
     }
-    va_end(again);
-    va_end(args);
 }
 
 char *inst_buf_take(struct inst_buf *buf, size_t *len) {

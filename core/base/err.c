@@ -8,18 +8,6 @@
 /* Stands in for a message that could not be allocated; never freed, never written. */
 static const char nomem_text[] = "Out of memory";
 
-static char *format(const char *fmt, va_list args) {
-    va_list again;
-    va_copy(again, args);
-    int n = vsnprintf(NULL, 0, fmt, args);
-    char *text = n < 0 ? NULL : malloc((size_t)n + 1);
-    if (text) {
-        vsnprintf(text, (size_t)n + 1, fmt, again);
-    }
-    va_end(again);
-    return text ? text : (char *)nomem_text;
-}
-
 enum inst_status inst_err_set(struct inst_err *err, const char *type, int status, const char *fmt,
                               ...) {
     if (!err) {
@@ -28,12 +16,18 @@ enum inst_status inst_err_set(struct inst_err *err, const char *type, int status
     /* Formatted before clearing: the arguments may be parts of the error that is replaced. */
     va_list args;
     va_start(args, fmt);
-    char *message = format(fmt, args);
+    int n = vsnprintf(NULL, 0, fmt, args);
     va_end(args);
+    char *message = n < 0 ? NULL : malloc((size_t)n + 1);
+    if (message) {
+        va_start(args, fmt);
+        vsnprintf(message, (size_t)n + 1, fmt, args);
+        va_end(args);
+    }
     inst_err_clear(err);
     err->type = type;
     err->status = status;
-    err->message = message;
+    err->message = message ? message : (char *)nomem_text;
     return INST_FAILED;
 }
 

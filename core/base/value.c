@@ -205,6 +205,8 @@ const char *inst_value_typeof(const struct inst_value *v) {
     case INST_STRING:
     case INST_ENTITY: /* an entity is its id's text to JavaScript */
         return "string";
+    case INST_FUNCTION:
+        return "function";
     default:
         return "object";
     }
@@ -299,7 +301,7 @@ static void *grow(struct inst_arena *arena, const void *list, uint32_t count, si
         return NULL;
     }
     void *longer = inst_arena_alloc(arena, cap * size);
-    if (longer && count) {
+    if (longer && list) {
         memcpy(longer, list, count * size);
     }
     return longer;

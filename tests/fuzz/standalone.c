@@ -4,11 +4,13 @@
  *
  *     base_json_fuzz [--runs N] [--seed N] [file or folder ...]
  *
- * On a crash the input is left in ./crash-input, and run number and seed are on stderr.
+ * When a FUZZ_REQUIRE fails the input is left in ./crash-input. After a sanitizer's report, which
+ * ends the process its own way, run it again with the same seed under a debugger.
  */
 #include "fuzz.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <string.h>
@@ -36,10 +38,11 @@ static const uint8_t *volatile current;
 static volatile size_t current_len;
 
 static void keep_input(int signal_number) {
-    FILE *file = fopen("crash-input", "wb");
-    if (file) {
-        fwrite((const void *)current, 1, current_len, file);
-        fclose(file);
+    int file = open("crash-input", O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    if (file >= 0) {
+        ssize_t written = write(file, (const void *)current, current_len);
+        (void)written;
+        close(file);
     }
     signal(signal_number, SIG_DFL);
     raise(signal_number);
