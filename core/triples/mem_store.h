@@ -37,7 +37,10 @@ struct inst_store *inst_mem_store_as_store(struct inst_mem_store *store);
 enum inst_status inst_mem_store_load(struct inst_mem_store *store, const struct inst_value *triples,
                                      struct inst_err *err);
 
-/* ---- changing; e is an entity's id text (made known when new) ---- */
+/* ---- changing ----
+ * e is a handle; each call is done wholly or, failing, not at all, except delete_entity and
+ * set_attrs, which may stop half-way when out of memory: mark first. Without marks, the memory of
+ * what is replaced is given back only with the store. */
 
 /* Handle for an id text, made when new; 0 only when out of memory. */
 uint32_t inst_mem_store_intern(struct inst_mem_store *store, const char *id, size_t len);
@@ -75,7 +78,8 @@ uint32_t inst_mem_store_lookup(struct inst_mem_store *store, const char *attr_id
 /* Did the store ever hold a triple of this attr ("aev[x] exists")? */
 bool inst_mem_store_has_attr(const struct inst_mem_store *store, const char *attr_id,
                              size_t attr_len);
-/* Calls back for every triple of e, in eav order; false from the callback stops. */
+/* Calls back for every triple of e, in eav order; false from the callback stops. attr is NULL when
+ * the catalog no longer has it. The callback must not change the store. */
 typedef bool inst_mem_triple_fn(void *ctx, const struct inst_attr *attr,
                                 const struct inst_triple *triple);
 void inst_mem_store_each_of(struct inst_mem_store *store, uint32_t e, inst_mem_triple_fn *fn,
@@ -89,7 +93,8 @@ size_t inst_mem_store_overhead(const struct inst_mem_store *store);
 /* ---- undo ---- */
 
 /* Starts journalling on first use. Marks nest; a rollback goes back to a mark and forgets later
- * ones. */
+ * ones. A mark stays good after going back to it; marking twice without a change between gives the
+ * same mark. 0 when out of memory. */
 uint64_t inst_mem_store_mark(struct inst_mem_store *store);
 enum inst_status inst_mem_store_rollback(struct inst_mem_store *store, uint64_t mark,
                                          struct inst_err *err);
