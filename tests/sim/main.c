@@ -1,0 +1,332 @@
+/*
+ * sim_run [--seeds N] [--seed S] [--steps N] [--verbose]
+ *
+ * Runs N schedules (seeds 1 .. N, default 200) or the one of seed S, which replays exactly. After
+ * each schedule everything is repaired and settled; then
+ *   - every transaction told "synced" is in the backend, every one told an error is not;
+ *   - the log holds each of them once, and nothing else;
+ *   - every live query of every client shows what a fresh client is answered;
+ *   - the data file is whole.
+ */
+#include "base/json.h"
+#include "base/uuid.h"
+#include "io/sqlite_app_db.h"
+#include "world.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SIM_ITEMS 6
+#define SIM_TAGS 3
+
+static const char *const queries[SIM_QUERIES] = {
+    "{\"items\":{}}",
+    "{\"items\":{\"tags\":{}}}",
+    "{\"tags\":{\"items\":{}}}",
+    "{\"items\":{\"$\":{\"where\":{\"value\":3}}}}",
+    "{\"items\":{\"$\":{\"where\":{\"tags.name\":\"t1\"}},\"tags\":{}}}",
+    "{\"items\":{\"$\":{\"where\":{\"or\":[{\"value\":1},{\"value\":{\"$in\":[4,5]}}]}}}}",
+    "{\"items\":{\"$\":{\"where\":{\"value\":{\"$isNull\":true}}}}}",
+    "{\"items\":{\"$\":{\"where\":{\"value\":{\"$not\":2}}}}}",
+    "{\"items\":{\"$\":{\"limit\":2,\"order\":{\"serverCreatedAt\":\"desc\"}}}}",
+    "{\"ops\":{}}",
+};
+
+static void parse(struct inst_arena *arena, const char *text, struct inst_value *out) {
+    struct inst_err err = {0};
+    if (inst_json_parse(arena, text, strlen(text), out, &err) != INST_OK) {
+        fprintf(stderr, "bad text in the simulator: %s: %s\n", err.message, text);
+        exit(2);
+    }
+}
+
+/* ---- what clients do ---- */
+
+static void on_result(void *ctx, const struct inst_query_result *result,
+                      const struct inst_reactor_error *error) {
+    struct sim_listener *listener = ctx;
+    listener->results++;
+    inst_buf_clear(&listener->last);
+    if (error) {
+        inst_buf_addf(&listener->last, "error: %s", error->err->message);
+    } else {
+        inst_json_write(&listener->last, result->data);
+    }
+    inst_buf_add(&listener->last, "", 0);
+}
+
+static void toggle_query(struct sim_world *world, struct sim_client *client) {
+    int n = (int)sim_random(world, SIM_QUERIES);
+    struct sim_listener *listener = &client->listeners[n];
+    if (listener->id) {
+        inst_reactor_unsubscribe(client->reactor, listener->id);
+        listener->id = 0;
+    } else {
+        struct inst_arena arena;
+        struct inst_value query;
+        struct inst_err err = {0};
+        inst_arena_init(&arena);
+        parse(&arena, queries[n], &query);
+        listener->client = client;
+        inst_buf_clear(&listener->last);
+        if (inst_reactor_subscribe_query(client->reactor, &query, NULL, on_result, listener,
+                                         &listener->id, &err) != INST_OK) {
+            sim_violation(world, "subscribe: %s", err.message);
+        }
+        inst_err_clear(&err);
+        inst_arena_free(&arena);
+    }
+    sim_client_drain(client);
+}
+
+static void on_settled(void *ctx, const struct inst_transact_result *result,
+                       const struct inst_reactor_error *error) {
+    struct sim_write *write = ctx;
+    if (write->outcome != SIM_PENDING) {
+        write->outcome = SIM_FAILED;
+        snprintf(write->why, sizeof write->why, "settled twice");
+        return;
+    }
+    if (error) {
+        write->outcome = strcmp(error->err->type, "timeout") == 0 ? SIM_UNKNOWN : SIM_FAILED;
+        snprintf(write->why, sizeof write->why, "%s", error->err->message);
+        return;
+    }
+    write->outcome = strcmp(result->status, "synced") == 0 ? SIM_SYNCED : SIM_ENQUEUED;
+    snprintf(write->event_id, sizeof write->event_id, "%s", result->event_id);
+}
+
+static void shared_id(char out[37], int group, uint64_t n) {
+    snprintf(out, 37, "00000000-0000-4000-8000-%06d%06d", group, (int)n);
+}
+
+/* One or two ops on the shared entities. */
+static void add_ops(struct sim_world *world, struct inst_buf *text) {
+    char item[37], tag[37];
+    shared_id(item, 1, sim_random(world, SIM_ITEMS));
+    shared_id(tag, 2, sim_random(world, SIM_TAGS));
+    int value = (int)sim_random(world, 6);
+    inst_buf_addf(text, ",{\"__etype\":\"items\",\"__ops\":[");
+    switch (sim_random(world, 8)) {
+    case 0:
+        inst_buf_addf(text, "[\"delete\",\"items\",\"%s\"]", item);
+        break;
+    case 1:
+        inst_buf_addf(text, "[\"link\",\"items\",\"%s\",{\"tags\":\"%s\"}]", item, tag);
+        break;
+    case 2:
+        inst_buf_addf(text, "[\"unlink\",\"items\",\"%s\",{\"tags\":\"%s\"}]", item, tag);
+        break;
+    case 3:
+        inst_buf_addf(text, "[\"merge\",\"items\",\"%s\",{\"meta\":{\"k%d\":%d}}]", item, value % 3,
+                      value);
+        break;
+    case 4:
+        inst_buf_addf(text, "[\"update\",\"tags\",\"%s\",{\"name\":\"t%d\"}]", tag, value % 3);
+        break;
+    default:
+        inst_buf_addf(text, "[\"update\",\"items\",\"%s\",{\"value\":%d}]", item, value);
+        break;
+    }
+    inst_buf_addf(text, "]}");
+}
+
+static void write_something(struct sim_world *world, struct sim_client *client) {
+    if (world->write_count == SIM_MAX_WRITES) {
+        return;
+    }
+    struct sim_write *write = &world->writes[world->write_count++];
+    struct inst_buf text;
+    struct inst_arena arena;
+    struct inst_value chunks;
+    struct inst_err err = {0};
+    inst_uuid_make_text(&world->env, write->id);
+    inst_buf_init(&text);
+    inst_arena_init(&arena);
+    inst_buf_addf(&text,
+                  "[{\"__etype\":\"ops\",\"__ops\":[[\"create\",\"ops\",\"%s\",{\"n\":%d}]]}",
+                  write->id, (int)world->write_count);
+    add_ops(world, &text);
+    if (sim_random(world, 2)) {
+        add_ops(world, &text);
+    }
+    inst_buf_add_str(&text, "]");
+    parse(&arena, text.data, &chunks);
+    sim_log(world, "client %d writes %s", (int)(client - world->clients), text.data);
+    if (inst_reactor_transact(client->reactor, &chunks, on_settled, write, &err) != INST_OK) {
+        sim_violation(world, "transact: %s", err.message);
+    }
+    sim_client_drain(client);
+    inst_err_clear(&err);
+    inst_arena_free(&arena);
+    inst_buf_free(&text);
+}
+
+/* ---- what must hold in the end ---- */
+
+static bool holds(const char *json, const char *id) { return strstr(json, id) != NULL; }
+
+static void check_writes(struct sim_world *world, const char *ops, size_t *applied) {
+    *applied = 0;
+    for (size_t i = 0; i < world->write_count; i++) {
+        const struct sim_write *write = &world->writes[i];
+        bool is_there = holds(ops, write->id);
+        *applied += is_there;
+        if ((write->outcome == SIM_SYNCED || write->outcome == SIM_ENQUEUED) && !is_there) {
+            sim_violation(world, "write %zu (%s) was confirmed and is lost", i, write->id);
+        }
+        if (write->outcome == SIM_FAILED && is_there) {
+            sim_violation(world, "write %zu (%s) is there, but failed with: %s", i, write->id,
+                          write->why);
+        }
+        if (write->outcome == SIM_PENDING) {
+            sim_violation(world, "write %zu (%s) was never settled", i, write->id);
+        }
+    }
+}
+
+static void check_live(struct sim_world *world, int query, const char *fresh) {
+    for (int i = 0; i < SIM_CLIENTS; i++) {
+        struct sim_listener *listener = &world->clients[i].listeners[query];
+        if (listener->id && (!listener->last.data || strcmp(listener->last.data, fresh) != 0)) {
+            sim_violation(world, "client %d shows for %s\n  %s\nbut the backend has\n  %s", i,
+                          queries[query], listener->last.data ? listener->last.data : "nothing",
+                          fresh);
+        }
+    }
+}
+
+static void check_file(struct sim_world *world, size_t applied) {
+    struct inst_app_db *db = NULL;
+    struct inst_err err = {0};
+    inst_server_free(world->server);
+    world->server = NULL;
+    if (sim_open_app(world, &db, &err) != INST_OK) {
+        sim_violation(world, "the data file does not open: %s", err.message);
+    } else {
+        if (inst_sqlite_app_db_check(db, &err) != INST_OK) {
+            sim_violation(world, "the data file is not whole: %s", err.message);
+        }
+        int64_t logged = db->db_ops->last_tx_id(db);
+        if (logged != (int64_t)applied) {
+            sim_violation(world, "%lld transactions were logged, %zu writes are there",
+                          (long long)logged, applied);
+        }
+        db->db_ops->close(db);
+    }
+    inst_err_clear(&err);
+}
+
+static void check_world(struct sim_world *world) {
+    /* A client of its own asks everything anew. */
+    struct sim_client *fresh = calloc(1, sizeof *fresh);
+    size_t applied = 0;
+    if (!fresh || !sim_client_start(world, fresh)) {
+        free(fresh);
+        return;
+    }
+    for (int n = 0; n < SIM_QUERIES; n++) {
+        struct inst_arena arena;
+        struct inst_value query;
+        struct inst_err err = {0};
+        struct sim_listener *listener = &fresh->listeners[n];
+        inst_arena_init(&arena);
+        parse(&arena, queries[n], &query);
+        if (inst_reactor_query_once(fresh->reactor, &query, NULL, on_result, listener, &err) !=
+            INST_OK) {
+            sim_violation(world, "queryOnce: %s", err.message);
+        }
+        inst_arena_free(&arena);
+        inst_err_clear(&err);
+        sim_client_drain(fresh);
+        for (int i = 0; i < 20000 && listener->results == 0; i++) {
+            sim_step(world, true);
+        }
+        if (listener->results == 0) {
+            sim_violation(world, "%s was never answered", queries[n]);
+            continue;
+        }
+        check_live(world, n, listener->last.data);
+        if (n == SIM_QUERIES - 1) {
+            check_writes(world, listener->last.data, &applied);
+        }
+    }
+    sim_client_stop(fresh);
+    for (int i = 0; i < SIM_CLIENTS; i++) {
+        sim_client_stop(&world->clients[i]);
+    }
+    while (world->links) {
+        sim_step(world, true);
+        for (struct sim_link *link = world->links; link; link = link->next) {
+            link->is_cut = true;
+        }
+    }
+    free(fresh);
+    check_file(world, applied);
+}
+
+static bool run_seed(uint64_t seed, int steps, bool is_verbose, struct sim_world *world) {
+    if (sim_world_start(world, seed, is_verbose)) {
+        for (int i = 0; i < steps; i++) {
+            uint64_t dice = sim_random(world, 100);
+            struct sim_client *client = &world->clients[sim_random(world, SIM_CLIENTS)];
+            if (dice < 4) {
+                write_something(world, client);
+            } else if (dice < 6) {
+                toggle_query(world, client);
+            } else {
+                sim_step(world, false);
+            }
+        }
+        if (sim_settle(world)) {
+            check_world(world);
+        }
+    } else {
+        world->has_failed = true;
+    }
+    sim_world_stop(world);
+    return !world->has_failed;
+}
+
+int main(int argc, char **argv) {
+    uint64_t seeds = 200, one = 0;
+    int steps = 3000;
+    bool is_verbose = false;
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--seeds") == 0 && i + 1 < argc) {
+            seeds = strtoull(argv[++i], NULL, 10);
+        } else if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc) {
+            one = strtoull(argv[++i], NULL, 10);
+        } else if (strcmp(argv[i], "--steps") == 0 && i + 1 < argc) {
+            steps = atoi(argv[++i]);
+        } else if (strcmp(argv[i], "--verbose") == 0) {
+            is_verbose = true;
+        } else {
+            fprintf(stderr, "usage: sim_run [--seeds N] [--seed S] [--steps N] [--verbose]\n");
+            return 2;
+        }
+    }
+    uint64_t passed = 0, failed = 0, crashes = 0, cuts = 0, writes = 0;
+    struct sim_world *world = malloc(sizeof *world);
+    if (!world) {
+        return 2;
+    }
+    for (uint64_t seed = one ? one : 1; seed <= (one ? one : seeds); seed++) {
+        if (run_seed(seed, steps, is_verbose, world)) {
+            passed++;
+        } else {
+            failed++;
+            printf("replay: sim_run --seed %llu --steps %d --verbose\n", (unsigned long long)seed,
+                   steps);
+        }
+        crashes += world->crashes;
+        cuts += world->cuts;
+        writes += world->write_count;
+    }
+    free(world);
+    printf("%llu writes, %llu server crashes, %llu cut connections\n", (unsigned long long)writes,
+           (unsigned long long)crashes, (unsigned long long)cuts);
+    printf("%llu passed, %llu failed\n", (unsigned long long)passed, (unsigned long long)failed);
+    return failed != 0;
+}

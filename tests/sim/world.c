@@ -1,0 +1,549 @@
+#include "world.h"
+
+#include "base/uuid.h"
+#include "io/sqlite_app_db.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SIM_APP_FILE "app.db"
+#define SIM_MESSAGE_HEAD 4
+#define SIM_MAX_SETTLE_STEPS 400000
+
+/* ---- chance and time ---- */
+
+static uint64_t next_random(uint64_t *state) {
+    uint64_t z = *state += 0x9e3779b97f4a7c15u;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+uint64_t sim_random(struct sim_world *world, uint64_t n) { return next_random(&world->random) % n; }
+
+static int64_t env_now(void *ctx) { return ((struct sim_world *)ctx)->now_ms; }
+
+static void env_random(void *ctx, uint8_t *out, size_t len) {
+    struct sim_world *world = ctx;
+    for (size_t i = 0; i < len; i++) {
+        out[i] = (uint8_t)sim_random(world, 256);
+    }
+}
+
+static void env_log(void *ctx, enum inst_log_level level, const char *line) {
+    if (level <= INST_LOG_WARN) {
+        sim_log(ctx, "log: %s", line);
+    }
+}
+
+void sim_log(struct sim_world *world, const char *fmt, ...) {
+    if (!world->is_verbose) {
+        return;
+    }
+    va_list args;
+    va_start(args, fmt);
+    printf("%lld ", (long long)world->now_ms);
+    vprintf(fmt, args);
+    putchar('\n');
+    va_end(args);
+}
+
+void sim_violation(struct sim_world *world, const char *fmt, ...) {
+    va_list args;
+    va_start(args, fmt);
+    printf("seed %llu: ", (unsigned long long)world->seed);
+    vprintf(fmt, args);
+    putchar('\n');
+    va_end(args);
+    world->has_failed = true;
+}
+
+/* ---- the apps of this backend: one ---- */
+
+static enum inst_status apps_create(void *ctx, const struct inst_app_info *info,
+                                    const char admin_token[INST_UUID_TEXT + 1],
+                                    struct inst_err *err) {
+    (void)ctx, (void)info, (void)admin_token;
+    return inst_err_set(err, "validation-failed", 400, "this world has one app");
+}
+
+static enum inst_status apps_find(void *ctx, const char *app_id, struct inst_app_info *out,
+                                  struct inst_err *err) {
+    struct sim_world *world = ctx;
+    if (strcmp(app_id, world->app_id) != 0) {
+        return inst_err_set(err, "record-not-found", 400, "Record not found: app");
+    }
+    memset(out, 0, sizeof *out);
+    memcpy(out->id, world->app_id, sizeof out->id);
+    return INST_OK;
+}
+
+static bool apps_is_admin_token(void *ctx, const char *app_id, const char *token, size_t len) {
+    (void)ctx, (void)app_id, (void)token, (void)len;
+    return false;
+}
+
+static enum inst_status apps_open(void *ctx, const char *app_id, struct inst_app_db **out,
+                                  struct inst_err *err) {
+    (void)app_id;
+    return sim_open_app(ctx, out, err);
+}
+
+enum inst_status sim_open_app(struct sim_world *world, struct inst_app_db **out,
+                              struct inst_err *err) {
+    struct inst_sqlite_options options = {.vfs = crash_vfs_name(world->vfs)};
+    return inst_sqlite_app_db_open(SIM_APP_FILE, &options, out, err);
+}
+
+static const struct inst_apps_ops apps_ops = {apps_create, apps_find, apps_is_admin_token,
+                                              apps_open};
+
+/* ---- links ---- */
+
+static void pipe_send(struct sim_pipe *pipe, const char *bytes, size_t len) {
+    unsigned char head[SIM_MESSAGE_HEAD] = {(unsigned char)(len >> 24), (unsigned char)(len >> 16),
+                                            (unsigned char)(len >> 8), (unsigned char)len};
+    inst_buf_add(&pipe->sent, head, sizeof head);
+    inst_buf_add(&pipe->sent, bytes, len);
+}
+
+static void pipe_free(struct sim_pipe *pipe) {
+    inst_buf_free(&pipe->sent);
+    inst_buf_free(&pipe->partial);
+}
+
+/* Cuts a whole message off the front of what arrived; the caller frees *out. */
+static bool pipe_message(struct sim_pipe *pipe, char **out, size_t *len) {
+    const unsigned char *p = (const unsigned char *)pipe->partial.data;
+    if (pipe->partial.len < SIM_MESSAGE_HEAD) {
+        return false;
+    }
+    *len = (size_t)p[0] << 24 | (size_t)p[1] << 16 | (size_t)p[2] << 8 | p[3];
+    size_t whole = SIM_MESSAGE_HEAD + *len;
+    if (pipe->partial.len < whole) {
+        return false;
+    }
+    *out = malloc(*len + 1);
+    if (!*out) {
+        abort();
+    }
+    memcpy(*out, p + SIM_MESSAGE_HEAD, *len);
+    (*out)[*len] = '\0';
+    memmove(pipe->partial.data, pipe->partial.data + whole, pipe->partial.len - whole);
+    pipe->partial.len -= whole;
+    return true;
+}
+
+static size_t pipe_waiting(const struct sim_pipe *pipe) { return pipe->sent.len - pipe->taken; }
+
+static void link_cut(struct sim_world *world, struct sim_link *link) {
+    if (!link->is_cut) {
+        link->is_cut = true;
+        world->cuts++;
+    }
+}
+
+/* Moves up to n bytes; false when the link died on the way. */
+static bool pipe_move(struct sim_world *world, struct sim_link *link, struct sim_pipe *pipe,
+                      size_t n) {
+    if (n > pipe_waiting(pipe)) {
+        n = pipe_waiting(pipe);
+    }
+    if (link->budget >= 0 && (int64_t)n >= link->budget) {
+        n = (size_t)link->budget;
+        link_cut(world, link);
+    }
+    if (n > 0) {
+        inst_buf_add(&pipe->partial, pipe->sent.data + pipe->taken, n);
+        pipe->taken += n;
+    }
+    if (link->budget >= 0) {
+        link->budget -= (int64_t)n;
+    }
+    if (pipe->taken == pipe->sent.len) {
+        inst_buf_clear(&pipe->sent);
+        pipe->taken = 0;
+    }
+    return !link->is_cut;
+}
+
+static void server_send(void *ctx, void *connection, struct inst_shared *message) {
+    (void)ctx;
+    struct sim_link *link = connection;
+    pipe_send(&link->down, message->data, message->len);
+}
+
+static void server_close(void *ctx, void *connection) { link_cut(ctx, connection); }
+
+/* What the server wrote in a step in which its machine went down was never sent. */
+static void forget_unsent(struct sim_world *world) {
+    for (struct sim_link *link = world->links; link; link = link->next) {
+        link_cut(world, link);
+        inst_buf_clear(&link->down.sent);
+        link->down.taken = 0;
+    }
+}
+
+static void server_after_step(struct sim_world *world) {
+    if (world->server && crash_vfs_is_down(world->vfs)) {
+        forget_unsent(world);
+        sim_server_crash(world);
+    }
+}
+
+static void deliver_up(struct sim_world *world, struct sim_link *link, size_t n) {
+    if (!link->session && !link->is_cut && world->server) {
+        struct inst_err err = {0};
+        if (inst_session_open(world->server, link, &link->session, &err) != INST_OK) {
+            link_cut(world, link);
+        }
+        inst_err_clear(&err);
+        return;
+    }
+    pipe_move(world, link, &link->up, n);
+    char *bytes;
+    size_t len;
+    while (link->session && pipe_message(&link->up, &bytes, &len)) {
+        sim_log(world, "server <- %.200s", bytes);
+        inst_session_receive(link->session, bytes, len);
+        free(bytes);
+        server_after_step(world);
+    }
+}
+
+static void deliver_down(struct sim_world *world, struct sim_link *link, size_t n) {
+    struct sim_client *client = link->client;
+    if (!client) {
+        return;
+    }
+    if (!link->is_open) {
+        if (link->session) {
+            link->is_open = true;
+            inst_reactor_opened(client->reactor);
+            sim_client_drain(client);
+        }
+        return;
+    }
+    pipe_move(world, link, &link->down, n);
+    char *bytes;
+    size_t len;
+    /* The reactor may close the link from inside. */
+    while (link->client && pipe_message(&link->down, &bytes, &len)) {
+        sim_log(world, "client %d <- %.300s", (int)(client - world->clients), bytes);
+        inst_reactor_message(client->reactor, bytes, len);
+        free(bytes);
+        sim_client_drain(client);
+    }
+}
+
+/* Tells the ends of a dead link, each in its own time, and forgets it when both know. */
+static void bury(struct sim_world *world, struct sim_link *link) {
+    if (link->client && sim_random(world, 2)) {
+        struct sim_client *client = link->client;
+        link->client = NULL;
+        client->link = NULL;
+        inst_reactor_closed(client->reactor);
+        sim_client_drain(client);
+    } else if (link->session && sim_random(world, 2)) {
+        inst_session_close(link->session);
+        link->session = NULL;
+    }
+    if (link->client || link->session) {
+        return;
+    }
+    for (struct sim_link **at = &world->links; *at; at = &(*at)->next) {
+        if (*at == link) {
+            *at = link->next;
+            break;
+        }
+    }
+    pipe_free(&link->up);
+    pipe_free(&link->down);
+    free(link);
+}
+
+/* ---- clients ---- */
+
+static void client_connect(struct sim_client *client) {
+    struct sim_world *world = client->world;
+    struct sim_link *link = calloc(1, sizeof *link);
+    if (!link) {
+        abort();
+    }
+    link->client = client;
+    link->budget = sim_random(world, 3) == 0 ? (int64_t)sim_random(world, 40000) : -1;
+    link->is_cut = world->server == NULL;
+    link->next = world->links;
+    world->links = link;
+    client->link = link;
+}
+
+void sim_client_drain(struct sim_client *client) {
+    struct inst_output output;
+    while (client->reactor && inst_reactor_next_output(client->reactor, &output)) {
+        if (output.kind == INST_OUTPUT_SEND && client->link) {
+            pipe_send(&client->link->up, output.bytes, output.len);
+        } else if (output.kind != INST_OUTPUT_SEND) {
+            if (client->link) {
+                link_cut(client->world, client->link);
+                client->link->client = NULL;
+                client->link = NULL;
+            }
+            if (output.kind == INST_OUTPUT_CONNECT) {
+                client_connect(client);
+            }
+        }
+    }
+}
+
+static void on_mutation_error(void *ctx, const char *event_id,
+                              const struct inst_reactor_error *error) {
+    struct sim_client *client = ctx;
+    struct sim_world *world = client->world;
+    for (size_t i = 0; i < world->write_count; i++) {
+        struct sim_write *write = &world->writes[i];
+        if (strcmp(write->event_id, event_id) == 0) {
+            write->outcome = strcmp(error->err->type, "timeout") == 0 ? SIM_UNKNOWN : SIM_FAILED;
+            snprintf(write->why, sizeof write->why, "%s", error->err->message);
+        }
+    }
+}
+
+bool sim_client_start(struct sim_world *world, struct sim_client *client) {
+    struct inst_err err = {0};
+    struct inst_reactor_config config = {.app_id = world->app_id, .env = world->env};
+    uint64_t id;
+    memset(client, 0, sizeof *client);
+    client->world = world;
+    bool is_ok = inst_reactor_new(&config, &client->reactor, &err) == INST_OK &&
+                 inst_reactor_subscribe_mutation_errors(client->reactor, on_mutation_error, client,
+                                                        &id, &err) == INST_OK;
+    if (!is_ok) {
+        sim_violation(world, "no client: %s", err.message);
+    }
+    inst_err_clear(&err);
+    sim_client_drain(client);
+    return is_ok;
+}
+
+void sim_client_stop(struct sim_client *client) {
+    if (!client->reactor) {
+        return;
+    }
+    inst_reactor_shutdown(client->reactor);
+    sim_client_drain(client);
+    inst_reactor_free(client->reactor);
+    client->reactor = NULL;
+    for (int i = 0; i < SIM_QUERIES; i++) {
+        inst_buf_free(&client->listeners[i].last);
+    }
+}
+
+/* ---- the server ---- */
+
+bool sim_server_start(struct sim_world *world) {
+    if (world->server) {
+        return true;
+    }
+    struct inst_err err = {0};
+    struct inst_server_host host = {.ctx = world,
+                                    .send = server_send,
+                                    .close = server_close,
+                                    .apps = &apps_ops,
+                                    .apps_ctx = world};
+    crash_vfs_restart(world->vfs);
+    sim_log(world, "server starts");
+    bool is_ok = inst_server_new(&world->env, &host, &world->server, &err) == INST_OK;
+    if (!is_ok) {
+        sim_violation(world, "the server did not start: %s", err.message);
+    }
+    inst_err_clear(&err);
+    return is_ok;
+}
+
+void sim_server_crash(struct sim_world *world) {
+    if (!world->server) {
+        return;
+    }
+    sim_log(world, "server crashes");
+    world->crashes++;
+    crash_vfs_crash(world->vfs);
+    /* The process is gone: what it would still do reaches neither disk nor network. */
+    for (struct sim_link *link = world->links; link; link = link->next) {
+        link_cut(world, link);
+        if (link->session) {
+            inst_session_close(link->session);
+            link->session = NULL;
+        }
+    }
+    inst_server_free(world->server);
+    world->server = NULL;
+    forget_unsent(world);
+}
+
+/* ---- steps ---- */
+
+static struct sim_link *any_link(struct sim_world *world) {
+    size_t n = 0;
+    for (struct sim_link *link = world->links; link; link = link->next) {
+        n++;
+    }
+    if (n == 0) {
+        return NULL;
+    }
+    struct sim_link *link = world->links;
+    for (uint64_t i = sim_random(world, n); i > 0; i--) {
+        link = link->next;
+    }
+    return link;
+}
+
+static void step_link(struct sim_world *world) {
+    struct sim_link *link = any_link(world);
+    if (!link) {
+        return;
+    }
+    if (link->is_cut) {
+        bury(world, link);
+        return;
+    }
+    size_t n = sim_random(world, 4) == 0 ? 1 + sim_random(world, 64) : (size_t)1 << 20;
+    if (sim_random(world, 2)) {
+        deliver_up(world, link, n);
+    } else {
+        deliver_down(world, link, n);
+    }
+}
+
+static void step_clock(struct sim_world *world, bool is_calm) {
+    static const int64_t jumps[] = {1, 10, 100, 1000, 7000, 35000};
+    world->now_ms +=
+        1 + (int64_t)sim_random(world, (uint64_t)jumps[sim_random(world, is_calm ? 4 : 6)]);
+    for (int i = 0; i < SIM_CLIENTS; i++) {
+        struct sim_client *client = &world->clients[i];
+        if (client->reactor && inst_reactor_next_deadline(client->reactor) <= world->now_ms) {
+            inst_reactor_tick(client->reactor);
+            sim_client_drain(client);
+        }
+    }
+}
+
+static void step_fault(struct sim_world *world) {
+    struct sim_link *link;
+    switch (sim_random(world, 8)) {
+    case 0:
+        sim_server_crash(world);
+        break;
+    case 1:
+        /* In the middle of a commit, at one of its next syncs. */
+        if (world->server) {
+            crash_vfs_crash_at_sync(world->vfs, 1 + (int)sim_random(world, 4));
+        }
+        break;
+    case 2:
+    case 3:
+        link = any_link(world);
+        if (link) {
+            link_cut(world, link);
+        }
+        break;
+    default:
+        sim_server_start(world);
+        break;
+    }
+}
+
+void sim_step(struct sim_world *world, bool is_calm) {
+    uint64_t dice = sim_random(world, 100);
+    if (dice < 70) {
+        step_link(world);
+    } else if (dice < 90) {
+        if (world->server) {
+            inst_server_turn(world->server);
+            server_after_step(world);
+        }
+    } else if (dice < 97 || is_calm) {
+        step_clock(world, is_calm);
+    } else {
+        step_fault(world);
+    }
+}
+
+bool sim_is_busy(struct sim_world *world) {
+    if (!world->server || inst_server_is_pending(world->server)) {
+        return true;
+    }
+    for (struct sim_link *link = world->links; link; link = link->next) {
+        if (link->is_cut || !link->is_open || pipe_waiting(&link->up) ||
+            pipe_waiting(&link->down)) {
+            return true;
+        }
+    }
+    for (int i = 0; i < SIM_CLIENTS; i++) {
+        if (inst_reactor_status(world->clients[i].reactor) != INST_CONNECTION_AUTHENTICATED) {
+            return true;
+        }
+    }
+    for (size_t i = 0; i < world->write_count; i++) {
+        if (world->writes[i].outcome == SIM_PENDING) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool sim_settle(struct sim_world *world) {
+    if (!sim_server_start(world)) {
+        return false;
+    }
+    crash_vfs_crash_at_sync(world->vfs, 0);
+    int idle = 0;
+    for (int i = 0; i < SIM_MAX_SETTLE_STEPS; i++) {
+        for (struct sim_link *link = world->links; link; link = link->next) {
+            link->budget = -1;
+        }
+        sim_step(world, true);
+        idle = sim_is_busy(world) ? 0 : idle + 1;
+        if (idle > 20) {
+            return true;
+        }
+    }
+    sim_violation(world, "something is still on its way after %d quiet steps",
+                  SIM_MAX_SETTLE_STEPS);
+    return false;
+}
+
+bool sim_world_start(struct sim_world *world, uint64_t seed, bool is_verbose) {
+    memset(world, 0, sizeof *world);
+    world->seed = seed;
+    world->random = seed * 0x2545f4914f6cdd1du + 1;
+    world->now_ms = 1700000000000;
+    world->is_verbose = is_verbose;
+    world->env = (struct inst_env){world, env_now, env_random, env_log};
+    inst_uuid_make_text(&world->env, world->app_id);
+    world->vfs = crash_vfs_new(seed);
+    if (!world->vfs || !sim_server_start(world)) {
+        return false;
+    }
+    for (int i = 0; i < SIM_CLIENTS; i++) {
+        if (!sim_client_start(world, &world->clients[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void sim_world_stop(struct sim_world *world) {
+    for (int i = 0; i < SIM_CLIENTS; i++) {
+        sim_client_stop(&world->clients[i]);
+    }
+    while (world->links) {
+        struct sim_link *link = world->links;
+        link_cut(world, link);
+        bury(world, link);
+    }
+    inst_server_free(world->server);
+    crash_vfs_free(world->vfs);
+}
