@@ -44,6 +44,8 @@ struct inst_app_db_ops {
     enum inst_status (*savepoint)(struct inst_app_db *db, struct inst_err *err);
     enum inst_status (*release)(struct inst_app_db *db, struct inst_err *err);
     enum inst_status (*undo)(struct inst_app_db *db, struct inst_err *err); /* to the savepoint */
+    /* Between evaluations: texts that entity_id gave may go. Commit and rollback do it too. */
+    void (*trim)(struct inst_app_db *db);
 
     /* ---- writing ---- */
     /* The entity of this uuid, made when new; *is_new says so. */
@@ -55,15 +57,16 @@ struct inst_app_db_ops {
     enum inst_status (*put)(struct inst_app_db *db, uint32_t e, const struct inst_attr *attr,
                             const struct inst_value *v, uint32_t ref, int64_t t,
                             const struct inst_triple *old, struct inst_err *err);
-    /* Removes exactly this triple (as read from the store). */
+    /* Removes exactly this triple (as read from the store); nothing when it is not there. */
     enum inst_status (*retract)(struct inst_app_db *db, const struct inst_attr *attr,
                                 const struct inst_triple *triple, struct inst_err *err);
-    /* Calls back for every link that points at e, whatever its attr. false stops. */
+    /* Calls back for every link that points at e, whatever its attr. false stops. fn writes
+     * nothing: it notes what it wants to change. */
     enum inst_status (*each_link_to)(struct inst_app_db *db, uint32_t e,
                                      bool (*fn)(void *ctx, uint32_t attr_row,
                                                 const struct inst_triple *triple),
                                      void *ctx, struct inst_err *err);
-    /* Calls back for every triple of e, whatever its attr. */
+    /* Calls back for every triple of e, whatever its attr, likewise. */
     enum inst_status (*each_of)(struct inst_app_db *db, uint32_t e,
                                 bool (*fn)(void *ctx, uint32_t attr_row,
                                            const struct inst_triple *triple),
@@ -73,7 +76,14 @@ struct inst_app_db_ops {
     enum inst_status (*save_attr)(struct inst_app_db *db, const struct inst_attr *attr,
                                   const char *json, size_t len, bool deleted, uint32_t *row,
                                   struct inst_err *err);
-    /* (Re)builds or drops the ordered index of an attr whose is_indexed/is_unique changed. */
+    /* The wire shape JSON text of the attr of this id, hidden ones too: *json is the caller's to
+     * free(), NULL when there is none. */
+    enum inst_status (*find_attr)(struct inst_app_db *db, const char *id, size_t id_len,
+                                  char **json, size_t *len, bool *deleted, uint32_t *row,
+                                  struct inst_err *err);
+    /* (Re)builds or drops the ordered index of an attr whose is_indexed, is_unique or checked type
+     * changed; nothing to do is cheap. Until then the attr is not offered for ranges. What triples
+     * of links and of id attrs are never changes while there are any. */
     enum inst_status (*reindex_attr)(struct inst_app_db *db, const struct inst_attr *attr,
                                      struct inst_err *err);
     enum inst_status (*append_log)(struct inst_app_db *db, const struct inst_log_record *record,
@@ -91,7 +101,7 @@ struct inst_app_db_ops {
 };
 
 /* First member of every implementation. `store` is read through the Store interface; its catalog
- * (store.attrs) is set by the engine whenever attrs change. */
+ * (store.attrs) is set by the engine whenever attrs change; close drops the reference in it. */
 struct inst_app_db {
     struct inst_store store;
     const struct inst_app_db_ops *db_ops;

@@ -55,8 +55,9 @@ struct inst_scan {
     bool has_v; /* blob value fixed to v (by inst_value_same); NUMBER, STRING, TRUE, FALSE, NULL */
     struct inst_value v;
     /* Only for stores with `can_range` on this attr; others are never asked. Ordered by value
-     * (nulls lowest, strings by bytes, dates as instants), then entity; the id attr by created-at,
-     * then entity. */
+     * (nulls, then numbers and dates as instants, strings by bytes, false, true, arrays and
+     * objects), then entity; the id attr by created-at, then entity. A bound is a place in that
+     * order: a range with only `high` begins with the nulls. */
     struct inst_bound low, high;
     enum inst_scan_order order;
     /* Start strictly behind this place in the order (paging); after_e 0: from the start. For the id
@@ -97,13 +98,13 @@ struct inst_store_ops {
     /* The entity of this id text; 0 when the store knows none. */
     uint32_t (*entity)(struct inst_store *store, const char *id, size_t len);
     /* Its id text; UNDEFINED for an unknown handle. Borrowed until the store's next write (memory)
-     * or for as long as the store lives (SQLite). */
+     * or until the group of writes ends or the engine trims the store (SQLite: app_db.h). */
     struct inst_value (*entity_id)(struct inst_store *store, uint32_t e);
     /* May this attr be scanned by range and order? */
     bool (*can_range)(struct inst_store *store, const struct inst_attr *attr);
     /* Optional (NULL: scan instead). The fields of one object in bulk: out[i] is the last value at
      * e of attrs[i], UNDEFINED when there is none. The attrs are distinct; any order. Values are
-     * borrowed like a triple's. */
+     * borrowed until the store's next write or (SQLite) its next `row`. */
     enum inst_status (*row)(struct inst_store *store, uint32_t e,
                             const struct inst_attr *const *attrs, size_t n, struct inst_value *out,
                             struct inst_err *err);

@@ -1,0 +1,216 @@
+/*
+ * sqlite_internal.h - what the parts of the SQLite app db share. Only for sqlite_*.c.
+ *
+ *     sqlite_app_db   open, close, the group, attrs, log, meta
+ *     sqlite_write    entities, put, retract, reindex
+ *     sqlite_scan     the Store interface and the callbacks over triples
+ *     sqlite_value    values and order keys to columns and back
+ *     sqlite_check    is the file whole?
+ */
+#ifndef INST_IO_SQLITE_INTERNAL_H
+#define INST_IO_SQLITE_INTERNAL_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "io/sqlite_app_db.h"
+
+#include <sqlite3.h>
+
+/* What `ave` holds for an attr; kept in attrs.index_kind. */
+enum index_kind {
+    KIND_PLAIN = 0, /* blob without an index: k is 0 */
+    KIND_VALUE = 1, /* blob, k is the value */
+    KIND_DATE = 2,  /* blob, k is the instant in ms where the value is a date, else the value */
+    KIND_ID = 3,    /* k is created-at */
+    KIND_LINK = 4,  /* k is the target */
+};
+
+/* An order key, or one stored value: type is SQLite's. bytes are borrowed. */
+struct db_key {
+    int type; /* SQLITE_NULL, _INTEGER, _FLOAT, _TEXT, _BLOB */
+    sqlite3_int64 num;
+    double real;
+    const char *bytes;
+    size_t len;
+};
+
+/* Statements that are run and reset in one go, one of each. */
+enum run_stmt {
+    RUN_BEGIN,
+    RUN_COMMIT,
+    RUN_ROLLBACK,
+    RUN_SAVEPOINT,
+    RUN_UNDO,
+    RUN_RELEASE,
+    RUN_FIND_ENTITY,
+    RUN_ADD_ENTITY,
+    RUN_FIND_UUID,
+    RUN_ADD_TRIPLE,
+    RUN_ADD_LINK,
+    RUN_SET_TRIPLE,
+    RUN_DROP_TRIPLE,
+    RUN_ADD_AVE,
+    RUN_DROP_AVE,
+    RUN_HAS_AVE,
+    RUN_FIND_ATTR,
+    RUN_ADD_ATTR,
+    RUN_SET_ATTR,
+    RUN_SET_KIND,
+    RUN_ADD_LOG,
+    RUN_FIND_EVENT,
+    RUN_COUNT_AVE,
+    RUN_COUNT_EA,
+    RUN_GET_META,
+    RUN_SET_META,
+    RUN_COUNT,
+};
+
+/* Statements that stay open while rows are read; evaluations nest, so each kind has a pool. The
+ * first eight are scans of ave: a sum of the three flags. */
+enum scan_stmt_kind {
+    SCAN_DESC = 1, /* backwards */
+    SCAN_JOIN = 2, /* value and t from triples, else from ave itself */
+    SCAN_EQ = 4,   /* with JOIN: only rows whose stored value is ?6 */
+    SCAN_EA = 8,   /* (e, a) */
+    SCAN_EA_REF,   /* (e, a, ref) */
+    SCAN_EA_EQ,    /* (e, a) whose stored value is ?3 */
+    SCAN_OF,       /* every triple of e */
+    SCAN_LINKS_TO, /* every link to e */
+    SCAN_COUNT,
+};
+
+struct scan_stmt {
+    sqlite3_stmt *stmt;
+    struct scan_stmt *next; /* in its pool while unused */
+    enum scan_stmt_kind kind;
+    struct inst_arena arena; /* arrays and objects of the current row */
+};
+
+/* One slot of the direct-mapped cache of entities. */
+struct entity_slot {
+    struct inst_uuid id;
+    uint32_t e; /* 0: empty */
+};
+#define ENTITY_SLOTS 512
+
+/* Handles whose text was given out, by e; open addressing, power of two. */
+struct text_slot {
+    uint32_t e; /* 0: free */
+    const char *text;
+};
+
+struct sqlite_app_db {
+    struct inst_app_db base;
+    sqlite3 *db;
+    char *path;
+    sqlite3_stmt *run[RUN_COUNT];
+    struct scan_stmt *pool[SCAN_COUNT];
+
+    bool is_begun;
+    bool is_saved;         /* inside the savepoint */
+    bool is_lost;          /* SQLite gave up the group by itself: only rollback is left */
+    bool is_attrs_changed; /* in this group: kinds are read again when something is undone */
+    int64_t last_tx_id;
+    int64_t group_tx_id; /* last_tx_id at begin */
+    int64_t saved_tx_id; /* ... at savepoint */
+
+    uint8_t *kinds; /* enum index_kind by attr row */
+    uint32_t kinds_cap;
+
+    struct entity_slot entities[ENTITY_SLOTS];
+
+    struct text_slot *texts;
+    size_t texts_cap;
+    size_t texts_count;
+    struct inst_arena texts_arena;
+
+    struct inst_arena row_arena; /* what the last `row` gave */
+
+    /* JSON text of a value (or key) being written: new and old at once. */
+    struct inst_buf scratch[3];
+};
+
+static inline struct sqlite_app_db *of_store(struct inst_store *store) {
+    return (struct sqlite_app_db *)(void *)store;
+}
+static inline struct sqlite_app_db *of_db(struct inst_app_db *db) {
+    return (struct sqlite_app_db *)(void *)db;
+}
+
+/* ---- sqlite_app_db.c ---- */
+
+/* The statement, prepared on first use; NULL: err is set. */
+sqlite3_stmt *db_stmt(struct sqlite_app_db *db, enum run_stmt which, struct inst_err *err);
+/* Runs a statement that gives no row and resets it. */
+enum inst_status db_run(struct sqlite_app_db *db, sqlite3_stmt *stmt, struct inst_err *err);
+/* The sentence for rc; notices when SQLite rolled the group back by itself. */
+enum inst_status db_error(struct sqlite_app_db *db, int rc, struct inst_err *err);
+/* "The file is damaged" with a reason. */
+enum inst_status db_damaged(struct sqlite_app_db *db, const char *what, struct inst_err *err);
+/* May the engine write now? */
+enum inst_status db_may_write(struct sqlite_app_db *db, struct inst_err *err);
+static inline enum index_kind db_kind(const struct sqlite_app_db *db, uint32_t row) {
+    return row < db->kinds_cap ? (enum index_kind)db->kinds[row] : KIND_PLAIN;
+}
+/* The kind that the attr's flags ask for. */
+enum index_kind db_wanted_kind(const struct inst_attr *attr);
+enum inst_status db_set_kind(struct sqlite_app_db *db, uint32_t row, enum index_kind kind,
+                             struct inst_err *err);
+/* Forgets what reads have cached: entities after an undo, texts past the limit. */
+void db_forget_entities(struct sqlite_app_db *db);
+void db_trim(struct sqlite_app_db *db);
+
+/* ---- sqlite_value.c ---- */
+
+/* A value as triples.v keeps it. JSON text goes to scratch; false: out of memory. */
+bool db_value_key(const struct inst_value *v, struct inst_buf *scratch, struct db_key *out);
+/* A blob value as its order key. */
+bool db_order_key(enum index_kind kind, const struct inst_value *v, struct inst_buf *scratch,
+                  struct db_key *out);
+static inline struct db_key db_int_key(sqlite3_int64 num) {
+    return (struct db_key){.type = SQLITE_INTEGER, .num = num};
+}
+/* Below and above every key. */
+struct db_key db_least_key(void);
+struct db_key db_greatest_key(void);
+/* SQLite's order. */
+int db_key_cmp(const struct db_key *a, const struct db_key *b);
+/* keeps: the bytes outlive the statement's run (else SQLite copies them). */
+int db_bind_key(sqlite3_stmt *stmt, int at, const struct db_key *key, bool keeps);
+/* Column to value; text borrows from the statement, arrays and objects from arena. is_key: a k of
+ * ave, where -Infinity is null. */
+enum inst_status db_read_value(struct sqlite_app_db *db, sqlite3_stmt *stmt, int column,
+                               bool is_key, struct inst_arena *arena, struct inst_value *out,
+                               struct inst_err *err);
+struct db_key db_column_key(sqlite3_stmt *stmt, int column);
+
+/* ---- sqlite_write.c ---- */
+
+enum inst_status db_make_entity(struct inst_app_db *base, const struct inst_uuid *id, uint32_t *e,
+                                bool *is_new, struct inst_err *err);
+/* 0: none, or err is set. */
+uint32_t db_find_entity(struct sqlite_app_db *db, const struct inst_uuid *id);
+enum inst_status db_put(struct inst_app_db *base, uint32_t e, const struct inst_attr *attr,
+                        const struct inst_value *v, uint32_t ref, int64_t t,
+                        const struct inst_triple *old, struct inst_err *err);
+enum inst_status db_retract(struct inst_app_db *base, const struct inst_attr *attr,
+                            const struct inst_triple *triple, struct inst_err *err);
+enum inst_status db_reindex_attr(struct inst_app_db *base, const struct inst_attr *attr,
+                                 struct inst_err *err);
+
+/* ---- sqlite_scan.c ---- */
+
+extern const struct inst_store_ops inst_sqlite_store_ops;
+enum inst_status db_each_link_to(struct inst_app_db *base, uint32_t e,
+                                 bool (*fn)(void *ctx, uint32_t attr_row,
+                                            const struct inst_triple *triple),
+                                 void *ctx, struct inst_err *err);
+enum inst_status db_each_of(struct inst_app_db *base, uint32_t e,
+                            bool (*fn)(void *ctx, uint32_t attr_row,
+                                       const struct inst_triple *triple),
+                            void *ctx, struct inst_err *err);
+/* The attr row's index has a row at all? */
+enum inst_status db_has_triples(struct sqlite_app_db *db, uint32_t row, bool *out,
+                                struct inst_err *err);
+
+#endif
