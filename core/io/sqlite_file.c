@@ -116,29 +116,6 @@ enum inst_status inst_sqlite_prepare(sqlite3 *db, const char *path, const char *
 
 /* ---- folders ---- */
 
-enum inst_status inst_make_private_dir(const char *path, struct inst_err *err) {
-    char part[PATH_MAX];
-    size_t len = strlen(path);
-    if (len == 0 || len >= sizeof part) {
-        return data_file_error(err, path, "no valid path for a folder");
-    }
-    memcpy(part, path, len + 1);
-    for (size_t i = 1; i <= len; i++) {
-        if (part[i] != '/' && part[i] != '\0') {
-            continue;
-        }
-        part[i] = '\0';
-        if (mkdir(part, 0700) != 0 && errno != EEXIST) {
-            return inst_err_set(err, "data-file", 500,
-                                "%s: the folder cannot be made (%s); check the path and the "
-                                "permissions of its parent",
-                                part, strerror(errno));
-        }
-        part[i] = path[i];
-    }
-    return INST_OK;
-}
-
 enum inst_status inst_sync_dir(const char *path, struct inst_err *err) {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int failed = fd < 0 || fsync(fd) != 0 ? errno : 0;
@@ -164,6 +141,35 @@ static void parent_of(const char *path, char out[PATH_MAX]) {
         memcpy(out, path, len);
         out[len] = '\0';
     }
+}
+
+enum inst_status inst_make_private_dir(const char *path, struct inst_err *err) {
+    char part[PATH_MAX], parent[PATH_MAX];
+    size_t len = strlen(path);
+    if (len == 0 || len >= sizeof part) {
+        return data_file_error(err, path, "no valid path for a folder");
+    }
+    memcpy(part, path, len + 1);
+    for (size_t i = 1; i <= len; i++) {
+        if (part[i] != '/' && part[i] != '\0') {
+            continue;
+        }
+        part[i] = '\0';
+        if (mkdir(part, 0700) == 0) {
+            parent_of(part, parent);
+            enum inst_status status = inst_sync_dir(parent, err);
+            if (status != INST_OK) {
+                return status;
+            }
+        } else if (errno != EEXIST) {
+            return inst_err_set(err, "data-file", 500,
+                                "%s: the folder cannot be made (%s); check the path and the "
+                                "permissions of its parent",
+                                part, strerror(errno));
+        }
+        part[i] = path[i];
+    }
+    return INST_OK;
 }
 
 /* The file, empty and private, before SQLite sees it: SQLite gives its companions the same mode. */
