@@ -141,6 +141,7 @@ struct mem_mark {
     struct inst_arena_mark arena;
     size_t value_bytes;
     uint32_t entities, cells, triples, backs;
+    uint32_t holders; /* how often it was given out */
 };
 
 struct inst_mem_store {

@@ -42,12 +42,18 @@ void mem_former_free(struct mem_former *former) {
     }
 }
 
-void mem_journal_free(struct inst_mem_store *store) {
+/* What was changed can no longer be undone. */
+static void forget_entries(struct inst_mem_store *store) {
     for (size_t i = 0; i < store->entries_len; i++) {
         if (store->entries[i].op == MEM_CATALOG) {
             mem_former_free(store->entries[i].was.ptr);
         }
     }
+    store->entries_len = 0;
+}
+
+void mem_journal_free(struct inst_mem_store *store) {
+    forget_entries(store);
     free(store->entries);
     free(store->marks);
 }
@@ -62,6 +68,7 @@ static bool is_at(const struct inst_mem_store *store, const struct mem_mark *mar
 uint64_t inst_mem_store_mark(struct inst_mem_store *store) {
     const struct mem_core *core = store->core;
     if (store->marks_len && is_at(store, &store->marks[store->marks_len - 1])) {
+        store->marks[store->marks_len - 1].holders++;
         return store->marks_len;
     }
     void *list = store->marks;
@@ -78,6 +85,7 @@ uint64_t inst_mem_store_mark(struct inst_mem_store *store) {
         .cells = core->cells.count,
         .triples = core->triples.count,
         .backs = core->backs.count,
+        .holders = 1,
     };
     store->is_journalling = true;
     return store->marks_len;
@@ -178,4 +186,19 @@ enum inst_status inst_mem_store_rollback(struct inst_mem_store *store, uint64_t 
     store->marks_len = mark;
     shrink(store);
     return INST_OK;
+}
+
+void inst_mem_store_release(struct inst_mem_store *store, uint64_t mark) {
+    if (mark == 0 || mark > store->marks_len) {
+        return;
+    }
+    store->marks_len = mark;
+    if (--store->marks[mark - 1].holders == 0) {
+        store->marks_len--;
+    }
+    if (store->marks_len == 0) {
+        forget_entries(store);
+        shrink(store);
+        store->is_journalling = false;
+    }
 }

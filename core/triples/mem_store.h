@@ -98,5 +98,8 @@ size_t inst_mem_store_overhead(const struct inst_mem_store *store);
 uint64_t inst_mem_store_mark(struct inst_mem_store *store);
 enum inst_status inst_mem_store_rollback(struct inst_mem_store *store, uint64_t mark,
                                          struct inst_err *err);
+/* Forgets the mark and later ones and keeps the changes: as often as the mark was given out. With
+ * the last mark journalling ends. */
+void inst_mem_store_release(struct inst_mem_store *store, uint64_t mark);
 
 #endif
