@@ -37,15 +37,16 @@ struct inst_reactor; /* opaque */
 
 /* ---- limits ---- */
 
-#define INST_REACTOR_MAX_QUERIES 10000      /* different queries at once */
-#define INST_REACTOR_MAX_PENDING 100000     /* mutations waiting to be confirmed */
-#define INST_REACTOR_MAX_OUTPUT (64u << 20) /* undrained bytes; beyond: the transport is dropped   \
-                                             */
-#define INST_REACTOR_QUERY_ONCE_MS 30000    /* queryOnce gives up */
-#define INST_REACTOR_ACK_MS 6000            /* ack time-out for one mutation in flight */
-#define INST_REACTOR_CONFIRMED_MS 30000     /* age at which a confirmed mutation may go */
-#define INST_REACTOR_CLEANUP_THRESHOLD 200  /* ... when at least this many are pending */
-#define INST_REACTOR_BACKOFF_FIRST_MS 250   /* second attempt; the first comes at once */
+#define INST_REACTOR_MAX_QUERIES 10000  /* different queries at once */
+#define INST_REACTOR_MAX_PENDING 100000 /* mutations waiting to be confirmed */
+#define INST_REACTOR_MAX_OUTPUT                                                                    \
+    (64u << 20)                            /* undrained bytes; beyond: the transport is dropped    \
+                                            */
+#define INST_REACTOR_QUERY_ONCE_MS 30000   /* queryOnce gives up */
+#define INST_REACTOR_ACK_MS 6000           /* ack time-out for one mutation in flight */
+#define INST_REACTOR_CONFIRMED_MS 30000    /* age at which a confirmed mutation may go */
+#define INST_REACTOR_CLEANUP_THRESHOLD 200 /* ... when at least this many are pending */
+#define INST_REACTOR_BACKOFF_FIRST_MS 250  /* second attempt; the first comes at once */
 #define INST_REACTOR_BACKOFF_MAX_MS 10000
 #define INST_REACTOR_BACKOFF_LINEAR_MS 1000 /* step of the official client */
 #define INST_REACTOR_NEVER INT64_MAX
@@ -152,7 +153,7 @@ typedef void inst_transact_fn(void *ctx, const struct inst_transact_result *resu
 
 /* Validates and subscribes; *id names the subscription (never 0). A cached result is delivered at
  * once; later ones only when they differ deeply. Copies q and rule_params (may be NULL).
- * err: "query-validation" with the official text; nothing is subscribed then. */
+ * err: "validation-failed" with the official text (thrown there); nothing is subscribed then. */
 enum inst_status inst_reactor_subscribe_query(struct inst_reactor *reactor,
                                               const struct inst_value *q,
                                               const struct inst_value *rule_params,
@@ -173,8 +174,8 @@ enum inst_status inst_reactor_query_once(struct inst_reactor *reactor, const str
 
 /* chunks: one tx chunk or an ARRAY of them (instaml/chunks.h). Applied optimistically, sent when
  * possible. fn (may be NULL) is called exactly once unless this fails (then never).
- * err: "tx-validation" with the official text (thrown there, so returned here). Everything else,
- * also a chunk that cannot be expanded, reaches fn. */
+ * err: "validation-failed" with the official text (thrown there, so returned here). Everything
+ * else, also a chunk that cannot be expanded, reaches fn. */
 enum inst_status inst_reactor_transact(struct inst_reactor *reactor,
                                        const struct inst_value *chunks, inst_transact_fn *fn,
                                        void *ctx, struct inst_err *err);

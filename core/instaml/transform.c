@@ -109,7 +109,7 @@ struct find_etype {
 static bool is_of_etype(void *ctx, const struct inst_attr *attr, const struct inst_triple *triple) {
     (void)triple;
     struct find_etype *find = ctx;
-    find->was_found = inst_value_same(&attr->forward.etype, find->etype);
+    find->was_found = attr && inst_value_same(&attr->forward.etype, find->etype);
     return !find->was_found;
 }
 

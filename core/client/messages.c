@@ -1,0 +1,272 @@
+#include "client/reactor_internal.h"
+
+#include "base/json.h"
+
+#include <stdlib.h>
+
+/* A transaction id: a positive integer that a double holds exactly; 0 for anything else. */
+static int64_t tx_id_of(const struct inst_value *v) {
+    if (!v || v->tag != INST_NUMBER || !(v->u.num >= 1 && v->u.num <= 9007199254740992.0)) {
+        return 0;
+    }
+    return (int64_t)v->u.num;
+}
+
+static void log_bad(struct inst_reactor *r, const char *op, const char *why) {
+    inst_reactor_log(r, INST_LOG_ERROR, "%s from the server is not understood: %s", op, why);
+}
+
+/* ---- init-ok (session.md 5.3) ---- */
+
+static const char *status_name(const struct inst_value *v) {
+    if (!v || v->tag != INST_STRING || inst_is_string(v, "active")) {
+        return "active";
+    }
+    return inst_is_string(v, "disabled") ? "disabled" : "read-only";
+}
+
+static void set_attrs(struct inst_reactor *r, const char *op, const struct inst_value *attrs,
+                      int64_t processed_tx_id) {
+    struct inst_err err = {0};
+    if (inst_known_attrs_set(r, attrs, processed_tx_id, &err) != INST_OK) {
+        log_bad(r, op, err.message);
+    }
+    inst_err_clear(&err);
+}
+
+void inst_messages_init_ok(struct inst_reactor *r, const struct inst_value *msg) {
+    inst_reactor_set_status(r, INST_CONNECTION_AUTHENTICATED, NULL);
+    r->attempts = 0;
+    inst_reactor_set_app_status(r, status_name(inst_getz(inst_getz(msg, "app-status"), "status")));
+    const struct inst_value *attrs = inst_getz(msg, "attrs");
+    struct inst_value none = inst_array(NULL, 0);
+    if (attrs && attrs->tag == INST_ARRAY) {
+        set_attrs(r, "init-ok", attrs, 0);
+    } else {
+        log_bad(r, "init-ok", "attrs are missing");
+    }
+    if (!r->attrs) {
+        set_attrs(r, "init-ok", &none, 0);
+    }
+    inst_queries_resend(r);
+    inst_mutations_restart(r);
+    const struct inst_value *session = inst_get_string(msg, "session-id");
+    if (session) {
+        char *copy = strndup(session->u.str, session->len);
+        if (copy) {
+            free(r->session_id);
+            r->session_id = copy;
+        }
+    }
+}
+
+/* ---- results ---- */
+
+static void take_result(struct inst_reactor *r, struct inst_live_query *query,
+                        const struct inst_value *nodes, int64_t processed_tx_id) {
+    struct inst_value none = inst_array(NULL, 0);
+    struct inst_problem problem = {0};
+    if (!nodes || nodes->tag != INST_ARRAY) {
+        log_bad(r, "a result", "it is no list of nodes");
+        nodes = &none;
+    }
+    if (inst_results_set(r, query, nodes, processed_tx_id, &problem.err) != INST_OK) {
+        inst_queries_fail(r, query, &problem);
+        inst_queries_fail_onces(r, query, NULL, 0, &problem);
+    }
+    inst_problem_clear(&problem);
+}
+
+static void add_query_ok(struct inst_reactor *r, const struct inst_value *msg) {
+    struct inst_live_query *query = inst_queries_find(r, inst_getz(msg, "q"));
+    if (!query) {
+        return; /* unsubscribed meanwhile */
+    }
+    inst_queries_ref(query);
+    query->is_awaited = false;
+    take_result(r, query, inst_getz(msg, "result"), tx_id_of(inst_getz(msg, "processed-tx-id")));
+    inst_mutations_clean_by_queries(r);
+    inst_queries_touch(r, query);
+    inst_queries_settle_onces(r, query);
+    inst_mutations_clean_by_time(r);
+    inst_queries_unref(query);
+}
+
+static void add_query_exists(struct inst_reactor *r, const struct inst_value *msg) {
+    struct inst_live_query *query = inst_queries_find(r, inst_getz(msg, "q"));
+    if (query && query->has_result) {
+        query->is_awaited = false;
+        inst_queries_settle_onces(r, query);
+    }
+}
+
+static void refresh_ok(struct inst_reactor *r, const struct inst_value *msg) {
+    int64_t processed = tx_id_of(inst_getz(msg, "processed-tx-id"));
+    const struct inst_value *attrs = inst_getz(msg, "attrs");
+    if (attrs && attrs->tag == INST_ARRAY) {
+        set_attrs(r, "refresh-ok", attrs, processed);
+    }
+    inst_mutations_clean_by_time(r);
+    const struct inst_value *all = inst_getz(msg, "computations");
+    if (!all || all->tag != INST_ARRAY) {
+        log_bad(r, "refresh-ok", "computations are missing");
+        return;
+    }
+    for (uint32_t i = 0; i < all->len; i++) {
+        const struct inst_value *q = inst_getz(&all->u.items[i], "instaql-query");
+        struct inst_live_query *query = inst_queries_find(r, q);
+        if (query) {
+            take_result(r, query, inst_getz(&all->u.items[i], "instaql-result"), processed);
+        }
+    }
+    inst_mutations_clean_by_queries(r);
+    for (uint32_t i = 0; i < all->len; i++) {
+        const struct inst_value *q = inst_getz(&all->u.items[i], "instaql-query");
+        struct inst_live_query *query = inst_queries_find(r, q);
+        if (query) {
+            inst_queries_touch(r, query);
+        }
+    }
+}
+
+/* ---- transactions, app status ---- */
+
+static void transact_ok(struct inst_reactor *r, const struct inst_value *msg) {
+    struct inst_mutation *m = inst_mutations_find(r, inst_getz(msg, "client-event-id"));
+    int64_t tx_id = tx_id_of(inst_getz(msg, "tx-id"));
+    if (!m) {
+        return; /* timed out meanwhile */
+    }
+    if (!tx_id) {
+        log_bad(r, "transact-ok", "tx-id is missing");
+        return;
+    }
+    inst_mutations_confirm(r, m, tx_id);
+    inst_mutations_clean_by_time(r);
+}
+
+static void app_status_changed(struct inst_reactor *r, const struct inst_value *msg) {
+    bool was_disabled = r->is_app_known && strcmp(r->app_status, "disabled") == 0;
+    const char *status = status_name(inst_get_string(msg, "status"));
+    bool is_disabled = strcmp(status, "disabled") == 0;
+    inst_reactor_set_app_status(r, status);
+    if (is_disabled && !was_disabled) {
+        struct inst_problem problem;
+        inst_problem_local(&problem, "app-disabled", "This app is currently disabled.");
+        inst_err_hint(&problem.err, "{\"status\":\"disabled\"}");
+        inst_queries_fail_all(r, &problem);
+        inst_problem_clear(&problem);
+    }
+    if (was_disabled && !is_disabled) {
+        inst_reactor_connect(r); /* the server paused refreshes: every query is asked again */
+    }
+}
+
+/* ---- errors (session.md 2.3, 5.6, 5.8, 5.11) ---- */
+
+static void init_error(struct inst_reactor *r, const struct inst_value *msg,
+                       struct inst_problem *problem) {
+    const struct inst_value *type = inst_getz(msg, "type");
+    const struct inst_value *record = inst_get_string(inst_getz(msg, "hint"), "record-type");
+    if (type && inst_is_string(type, "record-not-found") && record &&
+        inst_is_string(record, "app-user") && r->refresh_token) {
+        inst_reactor_change_user(r, NULL);
+        return;
+    }
+    /* The official client tells only the connection's listeners (session.md 10 #9). */
+    inst_queries_fail_all(r, problem);
+    for (struct inst_live_query *q = r->first_query, *next; q; q = next) {
+        next = q->next;
+        inst_queries_fail_onces(r, q, NULL, 0, problem);
+    }
+    inst_reactor_set_status(r, INST_CONNECTION_ERRORED, problem);
+}
+
+static void query_error(struct inst_reactor *r, const struct inst_value *q,
+                        const struct inst_value *event_id, const struct inst_problem *problem) {
+    struct inst_live_query *query = inst_queries_find(r, q);
+    if (!query) {
+        return;
+    }
+    query->is_awaited = false;
+    inst_queries_fail(r, query, problem);
+    if (event_id && event_id->tag == INST_STRING) {
+        inst_queries_fail_onces(r, query, event_id->u.str, event_id->len, problem);
+    }
+}
+
+static void server_error(struct inst_reactor *r, const struct inst_value *msg) {
+    const struct inst_value *event_id = inst_getz(msg, "client-event-id");
+    const struct inst_value *original = inst_getz(msg, "original-event");
+    const struct inst_value *op = inst_get_string(original, "op");
+    struct inst_problem problem;
+    inst_problem_of_message(r, msg, &problem);
+    struct inst_mutation *m = inst_mutations_find(r, event_id);
+    if (m) {
+        inst_mutations_fail(r, m, &problem);
+    } else if (op && inst_is_string(op, "add-query") && inst_getz(original, "q")) {
+        query_error(r, inst_getz(original, "q"), event_id, &problem);
+    } else if ((op && inst_is_string(op, "init")) ||
+               (event_id && inst_is_string(event_id, r->init_id))) {
+        init_error(r, msg, &problem);
+    } else {
+        inst_reactor_log(r, INST_LOG_ERROR, "the server reports (%.*s): %s", op ? (int)op->len : 1,
+                         op ? op->u.str : "?", problem.err.message);
+    }
+    inst_problem_clear(&problem);
+}
+
+/* ---- receiving ---- */
+
+static void handle(struct inst_reactor *r, const struct inst_value *msg) {
+    static const struct {
+        const char *op;
+        void (*handle)(struct inst_reactor *, const struct inst_value *);
+    } table[] = {
+        {"init-ok", inst_messages_init_ok},
+        {"add-query-ok", add_query_ok},
+        {"add-query-exists", add_query_exists},
+        {"refresh-ok", refresh_ok},
+        {"transact-ok", transact_ok},
+        {"app-status-changed", app_status_changed},
+        {"error", server_error},
+        {"remove-query-ok", NULL},
+    };
+    const struct inst_value *op = inst_get_string(msg, "op");
+    if (!op) {
+        log_bad(r, "a message", "it has no op");
+        return;
+    }
+    if (r->verbose) {
+        inst_reactor_log(r, INST_LOG_DEBUG, "[receive] %.*s", (int)op->len, op->u.str);
+    }
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+        if (inst_is_string(op, table[i].op)) {
+            if (table[i].handle) {
+                table[i].handle(r, msg);
+            }
+            return;
+        }
+    }
+    inst_reactor_log(r, INST_LOG_INFO, "unknown op %.*s", (int)(op->len < 80 ? op->len : 80),
+                     op->u.str);
+}
+
+void inst_messages_receive(struct inst_reactor *r, const char *bytes, size_t len) {
+    struct inst_arena arena;
+    inst_arena_init(&arena);
+    struct inst_value msg;
+    struct inst_err err = {0};
+    if (inst_json_parse(&arena, bytes, len, &msg, &err) != INST_OK) {
+        log_bad(r, "a message", err.message);
+    } else if (msg.tag == INST_ARRAY) {
+        /* A message may end the session; those behind it are of a former one. */
+        for (uint32_t i = 0; i < msg.len && r->transport == INST_TRANSPORT_OPEN; i++) {
+            handle(r, &msg.u.items[i]);
+        }
+    } else {
+        handle(r, &msg);
+    }
+    inst_err_clear(&err);
+    inst_arena_free(&arena);
+}

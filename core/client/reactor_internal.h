@@ -1,0 +1,449 @@
+/*
+ * reactor_internal.h - the reactor's state, shared by the files of this folder.
+ *
+ * Pending mutations, oldest first; new ones join at the end, any may leave:
+ *
+ *     pending   m1 <-> m2 <-> m3 <-> m4        order ascending, then event id
+ *               tx 7   tx 9    sent   unsent   confirmed ones stay until every query has seen them
+ *                                     ^ next_unsent
+ *
+ * A query's store is the server's result, never changed, with mutations layered on top by the
+ * store's undo journal (session.md 5.9):
+ *
+ *     store  | server triples | attrs | m2 | m3 | m4 |
+ *                             ^ base                 ^ layered_seq = m4.seq
+ *
+ *     a mutation joins at the end   apply it: the cost of its steps
+ *     anything else changes         reactor.epoch moves on; roll back to base and apply again
+ *
+ * A mutation applies to a query while it has no tx-id, or one above the query's processed_tx_id.
+ *
+ * Events wait in one queue and are delivered as the last act of every public function. An event
+ * that must not be lost (settling a promise) lives inside what it settles, so that queueing it
+ * cannot fail.
+ */
+#ifndef INST_CLIENT_REACTOR_INTERNAL_H
+#define INST_CLIENT_REACTOR_INTERNAL_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/collate.h"
+#include "base/uuid.h"
+#include "client/map.h"
+#include "client/reactor.h"
+#include "instaml/transact.h"
+#include "instaql/eval.h"
+#include "instaql/hash.h"
+#include "schema/schema.h"
+#include "triples/mem_store.h"
+
+/* An undrained frame queue longer than this makes pending mutations wait for the host. */
+#define INST_REACTOR_SEND_AHEAD (1u << 20)
+/* Different error types of a server that are remembered by name. */
+#define INST_REACTOR_MAX_TYPES 256
+
+/* ---- errors ---- */
+
+/* An error as callbacks get it; owned. */
+struct inst_problem {
+    struct inst_err err;
+    char *trace_id; /* owned; NULL when unknown */
+};
+
+/* ---- events ---- */
+
+enum inst_event_kind {
+    INST_EVENT_QUERY,          /* its data may have changed */
+    INST_EVENT_QUERY_PROBLEM,  /* its listeners get an error */
+    INST_EVENT_SETTLE_ONCE,    /* a queryOnce has its answer */
+    INST_EVENT_SETTLE_TX,      /* a transaction has its answer */
+    INST_EVENT_MUTATION_ERROR, /* the mutation error listeners */
+    INST_EVENT_STATUS,         /* the connection status listeners */
+    INST_EVENT_APP_STATUS,     /* the app status listeners */
+    INST_EVENT_ATTRS,          /* the attrs listeners */
+};
+
+/* First member of what carries it. */
+struct inst_event {
+    struct inst_event *next;
+    enum inst_event_kind kind;
+    bool is_queued;
+};
+
+/* A status change on its way. */
+struct inst_status_event {
+    struct inst_event event;
+    enum inst_connection_status status;
+    struct inst_problem problem; /* with ERRORED */
+    bool has_problem;
+};
+
+/* An error on its way to a query's listeners; holds a reference to the query. */
+struct inst_query_problem_event {
+    struct inst_event event;
+    struct inst_live_query *query;
+    uint64_t only_sub; /* 0: all listeners */
+    struct inst_problem problem;
+};
+
+/* A failed mutation on its way to the listeners. */
+struct inst_mutation_error_event {
+    struct inst_event event;
+    char event_id[INST_UUID_TEXT + 1];
+    struct inst_problem problem;
+};
+
+/* ---- subscriptions ---- */
+
+enum inst_sub_kind {
+    INST_SUB_QUERY,
+    INST_SUB_MUTATION_ERRORS,
+    INST_SUB_STATUS,
+    INST_SUB_APP_STATUS,
+    INST_SUB_ATTRS,
+};
+
+/* One callback. Unsubscribed ones stay in their list, dead, while events are being delivered. */
+struct inst_sub {
+    struct inst_sub *prev, *next; /* in its list, by id ascending */
+    struct inst_sub_list *list;
+    enum inst_sub_kind kind;
+    uint64_t id;
+    bool is_dead;
+    bool is_fresh; /* attrs, app status: waits for its first call */
+    union {
+        inst_query_fn *query;
+        inst_mutation_error_fn *mutation_error;
+        inst_connection_fn *status;
+        inst_app_status_fn *app_status;
+        inst_attrs_fn *attrs;
+    } fn;
+    void *ctx;
+    struct inst_live_query *query; /* QUERY: whose listener it is */
+    uint64_t seen;                 /* QUERY: version of the data it was last given */
+};
+
+struct inst_sub_list {
+    struct inst_sub *first, *last;
+    size_t live; /* those not dead */
+};
+
+/* ---- queries ---- */
+
+/* What subscribers were last shown; counted, so that a callback may end the query. */
+struct inst_shown {
+    int refs;
+    struct inst_arena arena;
+    struct inst_value result; /* {"data", "pageInfo"?, "aggregate"?} */
+};
+
+/* A queryOnce without an answer. */
+struct inst_once {
+    struct inst_event event;                   /* settles it */
+    struct inst_once *prev, *next;             /* all of the reactor, by deadline */
+    struct inst_once *query_prev, *query_next; /* of its query */
+    struct inst_live_query *query;             /* holds a reference */
+    char event_id[INST_UUID_TEXT + 1];
+    int64_t deadline;
+    inst_query_fn *fn;
+    void *ctx;
+    struct inst_shown *shown; /* the answer; NULL: problem */
+    struct inst_problem problem;
+};
+
+/* A query that somebody listens to. */
+struct inst_live_query {
+    struct inst_event event; /* its data may have changed; queued ones hold a reference */
+    int refs;
+    bool is_gone; /* nobody listens any more: out of the tables */
+    struct inst_live_query *prev, *next;
+    char key[INST_QUERY_HASH_TEXT + 1];
+    char event_id[INST_UUID_TEXT + 1]; /* of its first add-query; used again on reconnect */
+    struct inst_arena arena;           /* q and what belongs to it */
+    struct inst_value q;
+    struct inst_query *prepared;
+    struct inst_sub_list subs;
+    struct inst_once *first_once, *last_once;
+
+    bool is_awaited; /* add-query is on its way, its answer is not here */
+    bool has_result; /* the fields down to `raw` are set */
+    struct inst_mem_store *store;
+    uint64_t base;                  /* mark: the server's triples and nothing else */
+    struct inst_arena result_arena; /* page_info, aggregate, raw */
+    struct inst_value page_info;    /* wire form; UNDEFINED when none */
+    struct inst_value aggregate;
+    int64_t processed_tx_id; /* 0: not known */
+    struct inst_value raw;   /* the triples, kept while some are of unknown attrs; else UNDEFINED */
+
+    struct inst_attrs *layer_attrs; /* the server's attrs that the layers stand on; a reference */
+    uint64_t layer_epoch;           /* the reactor's when the layers were made; 0: none made */
+    uint64_t layered_seq;           /* mutations up to here were considered */
+
+    struct inst_shown *shown; /* last delivered data; NULL: none, or an error came after it */
+    uint64_t version;         /* counts changes of shown */
+    char *problem_text;       /* message of the last local evaluation error delivered, or NULL */
+};
+
+/* ---- mutations ---- */
+
+/* Who waits for a transaction. */
+struct inst_tx_waiter {
+    struct inst_event event;
+    inst_transact_fn *fn;
+    void *ctx;
+    char event_id[INST_UUID_TEXT + 1];
+    const char *status; /* "synced", "enqueued"; NULL: problem */
+    struct inst_problem problem;
+};
+
+struct inst_mutation {
+    struct inst_mutation *prev, *next;
+    char event_id[INST_UUID_TEXT + 1];
+    uint64_t order;          /* as sent; 1 + the largest pending one */
+    uint64_t seq;            /* place in the queue; never used twice */
+    struct inst_arena arena; /* steps */
+    struct inst_value steps;
+    bool has_attr_steps;
+    bool has_deletes;
+    int64_t created;
+    int64_t tx_id;        /* 0: not confirmed */
+    int64_t confirmed_at; /* ms */
+    bool is_in_flight;
+    int64_t ack_deadline;          /* while in flight */
+    struct inst_tx_waiter *waiter; /* NULL: nobody, or already told */
+};
+
+/* ---- output ---- */
+
+struct inst_frame {
+    struct inst_frame *next;
+    size_t len;
+    char bytes[]; /* len bytes and a NUL */
+};
+
+enum inst_transport {
+    INST_TRANSPORT_NONE,
+    INST_TRANSPORT_WANTED,     /* CONNECT is waiting to be drained */
+    INST_TRANSPORT_CONNECTING, /* drained; the host is at it */
+    INST_TRANSPORT_OPEN,
+};
+
+/* ---- the reactor ---- */
+
+struct inst_reactor {
+    struct inst_env env;
+    struct inst_arena arena;          /* config: lives as long as the reactor */
+    const char *app_id;               /* config.. */
+    const char *admin_token;          /* NULL: none */
+    const struct inst_schema *schema; /* NULL: none */
+    struct inst_value singular_links; /* {etype: {label: true}}; UNDEFINED: no inference */
+    struct inst_value versions;       /* {"package": "version"} */
+    bool use_date_objects;
+    bool disable_validation;
+    bool verbose;
+    enum inst_reconnect reconnect; /* ..config */
+
+    char *refresh_token; /* owned; NULL: anonymous */
+    char *session_id;    /* owned; NULL before the first init-ok */
+    bool is_shutdown;
+    bool is_online;
+
+    enum inst_connection_status status;
+    enum inst_transport transport;
+    bool wants_close;                 /* CLOSE of the former transport is waiting to be drained */
+    unsigned attempts;                /* failed connections in a row */
+    int64_t reconnect_at;             /* INST_REACTOR_NEVER: not scheduled */
+    char init_id[INST_UUID_TEXT + 1]; /* event id of the init that was sent last */
+    struct inst_problem init_problem; /* with ERRORED */
+
+    struct inst_frame *first_frame, *last_frame;
+    struct inst_frame *drained; /* given to the host; freed by the next drain */
+    size_t frame_bytes;
+
+    bool is_app_known;
+    const char *app_status; /* "active" "read-only" "disabled" */
+
+    struct inst_attrs *attrs;      /* the server's; NULL before the first init-ok */
+    struct inst_attrs *optimistic; /* with pending attr steps; NULL: to be made */
+
+    struct inst_mutation *first, *last; /* pending */
+    struct inst_mutation *next_unsent;  /* first one not sent on this connection; NULL: none */
+    struct inst_map mutations;          /* by event id */
+    size_t pending;
+    size_t confirmed;
+    size_t in_flight;
+    size_t attr_mutations;   /* pending ones with attr steps */
+    size_t delete_mutations; /* pending ones with delete-entity */
+    uint64_t next_seq;
+    uint64_t epoch; /* moves when the pending list changed other than at its end */
+    int64_t ack_at; /* no ack deadline is earlier */
+    struct inst_created_at created_at; /* times of local triples, for all stores */
+
+    struct inst_map queries; /* by hash */
+    struct inst_live_query *first_query, *last_query;
+    size_t query_count;
+    struct inst_once *first_once, *last_once;
+    struct inst_collator *collator; /* NULL until first needed */
+
+    struct inst_map subs; /* by id */
+    uint64_t next_sub;
+    struct inst_sub_list mutation_error_subs, status_subs, app_status_subs, attrs_subs;
+    struct inst_event app_status_event, attrs_event;
+    bool app_status_changed; /* the event is for all listeners, not only for fresh ones */
+    bool attrs_changed;
+
+    struct inst_event *first_event, *last_event;
+    bool is_delivering;
+    bool has_dead_subs;
+
+    const char *types[INST_REACTOR_MAX_TYPES]; /* error types that are no literal of ours */
+    size_t type_count;
+};
+
+/* ---- reactor.c ---- */
+
+int64_t inst_reactor_now(const struct inst_reactor *r);
+void inst_reactor_log(struct inst_reactor *r, enum inst_log_level level, const char *fmt, ...)
+    INST_PRINTF(3, 4);
+/* problem (may be NULL) is moved. */
+void inst_reactor_set_status(struct inst_reactor *r, enum inst_connection_status status,
+                             struct inst_problem *problem);
+/* Asks for a new transport; an open one is closed, one being opened is kept. */
+void inst_reactor_connect(struct inst_reactor *r);
+/* The transport cannot go on (out of memory, too much output): closed, and connected anew, which
+ * sends all state again. */
+void inst_reactor_drop_transport(struct inst_reactor *r, const char *why);
+bool inst_reactor_is_authenticated(const struct inst_reactor *r);
+void inst_reactor_set_app_status(struct inst_reactor *r, const char *status);
+/* After a shutdown was delivered: ends all subscriptions and queries. */
+void inst_reactor_forget_all(struct inst_reactor *r);
+/* The app's view of the attrs changed. */
+void inst_reactor_attrs_changed(struct inst_reactor *r);
+/* Forgets the user's results and mutations and connects as token (moved; NULL: anonymous). */
+void inst_reactor_change_user(struct inst_reactor *r, char *token);
+
+/* ---- messages.c ---- */
+
+void inst_messages_receive(struct inst_reactor *r, const char *bytes, size_t len);
+void inst_messages_init_ok(struct inst_reactor *r, const struct inst_value *msg);
+
+/* ---- outbox.c ---- */
+
+void inst_outbox_send_init(struct inst_reactor *r);
+/* add-query, remove-query. */
+void inst_outbox_send_query(struct inst_reactor *r, const char *op, const char *event_id,
+                            const struct inst_value *q);
+/* false: could not be written; the transport was dropped. */
+bool inst_outbox_send_mutation(struct inst_reactor *r, const struct inst_mutation *m);
+void inst_outbox_clear(struct inst_reactor *r);
+
+/* ---- events.c ---- */
+
+void inst_events_push(struct inst_reactor *r, struct inst_event *event);
+void inst_events_deliver(struct inst_reactor *r);
+/* Frees what waits, calling nobody. */
+void inst_events_drop(struct inst_reactor *r);
+enum inst_status inst_subs_add(struct inst_reactor *r, struct inst_sub_list *list,
+                               const struct inst_sub *like, struct inst_sub **out,
+                               struct inst_err *err);
+/* Dead at once; freed when nothing is being delivered. */
+void inst_subs_end(struct inst_reactor *r, struct inst_sub *sub);
+void inst_subs_drop_all(struct inst_reactor *r, struct inst_sub_list *list);
+
+/* ---- queries.c ---- */
+
+struct inst_live_query *inst_queries_find(struct inst_reactor *r, const struct inst_value *q);
+void inst_queries_ref(struct inst_live_query *query);
+void inst_queries_unref(struct inst_live_query *query);
+/* Its last listener went: forgotten, and the server told. */
+void inst_queries_cleanup(struct inst_reactor *r, struct inst_live_query *query);
+/* Its data may have changed: listeners will be told if it did. */
+void inst_queries_touch(struct inst_reactor *r, struct inst_live_query *query);
+void inst_queries_touch_all(struct inst_reactor *r);
+/* The event of inst_queries_touch arrived. */
+void inst_queries_deliver(struct inst_reactor *r, struct inst_live_query *query);
+void inst_queries_deliver_problem(struct inst_reactor *r, struct inst_query_problem_event *event);
+void inst_queries_deliver_once(struct inst_reactor *r, struct inst_once *once);
+/* Every listener gets a copy of problem; the last data counts as forgotten. */
+void inst_queries_fail(struct inst_reactor *r, struct inst_live_query *query,
+                       const struct inst_problem *problem);
+void inst_queries_fail_all(struct inst_reactor *r, const struct inst_problem *problem);
+/* Those waiting get the present data, if there is some. */
+void inst_queries_settle_onces(struct inst_reactor *r, struct inst_live_query *query);
+/* event_id NULL: all of the query; else the one that asked with it. */
+void inst_queries_fail_onces(struct inst_reactor *r, struct inst_live_query *query,
+                             const char *event_id, size_t event_id_len,
+                             const struct inst_problem *problem);
+void inst_queries_expire(struct inst_reactor *r, int64_t now);
+void inst_queries_resend(struct inst_reactor *r);
+void inst_queries_connection_lost(struct inst_reactor *r);
+/* Forgets all results; the queries stay. */
+void inst_queries_forget_results(struct inst_reactor *r);
+/* Ends everything, calling nobody. */
+void inst_queries_free(struct inst_reactor *r);
+void inst_shown_unref(struct inst_shown *shown);
+
+/* ---- results.c ---- */
+
+/* The server's answer for a query: nodes as instaql.md 3.1. */
+enum inst_status inst_results_set(struct inst_reactor *r, struct inst_live_query *query,
+                                  const struct inst_value *nodes, int64_t processed_tx_id,
+                                  struct inst_err *err);
+void inst_results_clear(struct inst_live_query *query);
+/* The server's attrs changed: results that had triples of unknown attrs are built again. */
+void inst_results_attrs_changed(struct inst_reactor *r, struct inst_live_query *query);
+/* Brings the layers up to date. */
+enum inst_status inst_results_layer(struct inst_reactor *r, struct inst_live_query *query,
+                                    struct inst_err *err);
+/* Evaluates. *shown is the query's last one when nothing changed, else new; one reference. */
+enum inst_status inst_results_show(struct inst_reactor *r, struct inst_live_query *query,
+                                   struct inst_shown **shown, struct inst_err *err);
+
+/* ---- mutations.c ---- */
+
+/* Sets has_attr_steps and has_deletes from the steps. */
+void inst_mutations_classify(struct inst_mutation *m);
+bool inst_mutations_apply_to(const struct inst_mutation *m, const struct inst_live_query *query);
+void inst_mutations_send_more(struct inst_reactor *r);
+/* After init-ok: everything unconfirmed is to be sent, in order. */
+void inst_mutations_restart(struct inst_reactor *r);
+void inst_mutations_connection_lost(struct inst_reactor *r);
+struct inst_mutation *inst_mutations_find(struct inst_reactor *r, const struct inst_value *id);
+void inst_mutations_confirm(struct inst_reactor *r, struct inst_mutation *m, int64_t tx_id);
+/* problem is moved. */
+void inst_mutations_fail(struct inst_reactor *r, struct inst_mutation *m,
+                         struct inst_problem *problem);
+void inst_mutations_fail_all(struct inst_reactor *r, const char *type, const char *message);
+void inst_mutations_clean_by_queries(struct inst_reactor *r);
+void inst_mutations_clean_by_time(struct inst_reactor *r);
+void inst_mutations_expire(struct inst_reactor *r, int64_t now);
+void inst_mutations_deliver(struct inst_reactor *r, struct inst_tx_waiter *waiter);
+void inst_mutations_free(struct inst_reactor *r);
+
+/* ---- known_attrs.c ---- */
+
+/* attrs: ARRAY from the server. Rewrites what is pending; every query is touched. */
+enum inst_status inst_known_attrs_set(struct inst_reactor *r, const struct inst_value *attrs,
+                                      int64_t processed_tx_id, struct inst_err *err);
+/* The attrs that a confirmed mutation added join the server's. */
+enum inst_status inst_known_attrs_join(struct inst_reactor *r, const struct inst_mutation *m,
+                                       struct inst_err *err);
+/* The pending list changed: the app's view must be made again. */
+void inst_known_attrs_stale(struct inst_reactor *r);
+/* The server's attrs with pending attr steps; borrowed. NULL only when out of memory. */
+struct inst_attrs *inst_known_attrs_view(struct inst_reactor *r, struct inst_err *err);
+
+/* ---- problem.c ---- */
+
+void inst_problem_clear(struct inst_problem *problem);
+/* A copy; what cannot be allocated is left out. */
+void inst_problem_copy(struct inst_problem *dst, const struct inst_problem *src);
+/* From an `error` message (session.md 2.3). */
+void inst_problem_of_message(struct inst_reactor *r, const struct inst_value *msg,
+                             struct inst_problem *out);
+/* A problem of our own, without an HTTP status. */
+void inst_problem_local(struct inst_problem *out, const char *type, const char *message);
+/* What a callback is given; borrows. */
+struct inst_reactor_error inst_problem_view(const struct inst_problem *problem);
+
+#endif

@@ -1,0 +1,294 @@
+#include "client/reactor_internal.h"
+
+#include <stdlib.h>
+
+/* ---- from message to store (instaql.md 3.1) ---- */
+
+static bool is_triple(const struct inst_value *v) {
+    return v->tag == INST_ARRAY && v->len >= 3 && v->u.items[0].tag == INST_STRING &&
+           v->u.items[1].tag == INST_STRING;
+}
+
+struct collected {
+    struct inst_array_builder triples;
+    const struct inst_attrs *attrs;
+    bool has_unknown; /* some triple's attr is not in attrs */
+    size_t odd;       /* what was no triple */
+};
+
+static void collect_rows(struct collected *c, const struct inst_value *rows) {
+    for (uint32_t i = 0; i < rows->len; i++) {
+        const struct inst_value *row = &rows->u.items[i];
+        if (row->tag != INST_ARRAY) {
+            c->odd++;
+            continue;
+        }
+        for (uint32_t k = 0; k < row->len; k++) {
+            const struct inst_value *triple = &row->u.items[k];
+            if (!is_triple(triple)) {
+                c->odd++;
+                continue;
+            }
+            const struct inst_value *attr = &triple->u.items[1];
+            c->has_unknown = c->has_unknown || !inst_attrs_by_id(c->attrs, attr->u.str, attr->len);
+            inst_array_add(&c->triples, *triple);
+        }
+    }
+}
+
+/* Depth first. The JSON reader bounds the depth (INST_JSON_MAX_DEPTH). */
+static void collect_nodes(struct collected *c, const struct inst_value *nodes) {
+    if (!nodes || nodes->tag != INST_ARRAY) {
+        return;
+    }
+    for (uint32_t i = 0; i < nodes->len; i++) {
+        const struct inst_value *node = &nodes->u.items[i];
+        const struct inst_value *rows =
+            inst_getz(inst_getz(inst_getz(node, "data"), "datalog-result"), "join-rows");
+        if (rows && rows->tag == INST_ARRAY) {
+            collect_rows(c, rows);
+        } else {
+            c->odd++;
+        }
+        collect_nodes(c, inst_getz(node, "child-nodes"));
+    }
+}
+
+static bool copy_member(struct inst_arena *arena, const struct inst_value *data, const char *key,
+                        struct inst_value *out) {
+    const struct inst_value *v = inst_getz(data, key);
+    if (!v || v->tag != INST_OBJECT) {
+        *out = inst_undefined();
+        return true;
+    }
+    return inst_value_dup(arena, v, out);
+}
+
+static enum inst_status load(struct inst_reactor *r, const struct inst_value *triples,
+                             struct inst_mem_store **out, uint64_t *base, struct inst_err *err) {
+    struct inst_mem_options options = {r->use_date_objects};
+    struct inst_mem_store *store = NULL;
+    enum inst_status status = inst_mem_store_new(r->attrs, options, &store, err);
+    if (status == INST_OK) {
+        status = inst_mem_store_load(store, triples, err);
+    }
+    if (status == INST_OK) {
+        *base = inst_mem_store_mark(store);
+        status = *base ? INST_OK : inst_err_nomem(err);
+    }
+    if (status != INST_OK) {
+        inst_mem_store_free(store);
+        return status;
+    }
+    *out = store;
+    return INST_OK;
+}
+
+/* The store now stands on the server's attrs and nothing is layered on it. */
+static void replace_store(struct inst_reactor *r, struct inst_live_query *query,
+                          struct inst_mem_store *store, uint64_t base) {
+    inst_mem_store_free(query->store);
+    query->store = store;
+    query->base = base;
+    inst_attrs_unref(query->layer_attrs);
+    query->layer_attrs = inst_attrs_ref(r->attrs);
+    query->layer_epoch = 0;
+    query->layered_seq = 0;
+}
+
+enum inst_status inst_results_set(struct inst_reactor *r, struct inst_live_query *query,
+                                  const struct inst_value *nodes, int64_t processed_tx_id,
+                                  struct inst_err *err) {
+    if (!r->attrs) {
+        return inst_err_set(err, "param-malformed", 0, "A result came before any attrs.");
+    }
+    struct inst_arena arena;
+    inst_arena_init(&arena);
+    struct collected c = {.attrs = r->attrs};
+    inst_array_begin(&c.triples, &arena);
+    collect_nodes(&c, nodes);
+    struct inst_value triples;
+    struct inst_mem_store *store = NULL;
+    uint64_t base = 0;
+    enum inst_status status = inst_array_end(&c.triples, &triples) ? INST_OK : inst_err_nomem(err);
+    if (status == INST_OK) {
+        status = load(r, &triples, &store, &base, err);
+    }
+    struct inst_arena kept;
+    inst_arena_init(&kept);
+    struct inst_value page_info, aggregate, raw = inst_undefined();
+    const struct inst_value *first = nodes->len ? &nodes->u.items[0] : NULL;
+    const struct inst_value *data = inst_getz(first, "data");
+    if (status == INST_OK && (!copy_member(&kept, data, "page-info", &page_info) ||
+                              !copy_member(&kept, data, "aggregate", &aggregate) ||
+                              (c.has_unknown && !inst_value_dup(&kept, &triples, &raw)))) {
+        status = inst_err_nomem(err);
+    }
+    inst_arena_free(&arena);
+    if (status != INST_OK) {
+        inst_mem_store_free(store);
+        inst_arena_free(&kept);
+        return status;
+    }
+    if (c.odd) {
+        inst_reactor_log(r, INST_LOG_WARN, "%zu parts of a result are no triples", c.odd);
+    }
+    inst_arena_free(&query->result_arena);
+    query->result_arena = kept;
+    query->page_info = page_info;
+    query->aggregate = aggregate;
+    query->raw = raw;
+    query->processed_tx_id = processed_tx_id;
+    query->has_result = true;
+    replace_store(r, query, store, base);
+    return INST_OK;
+}
+
+void inst_results_clear(struct inst_live_query *query) {
+    inst_mem_store_free(query->store);
+    query->store = NULL;
+    inst_attrs_unref(query->layer_attrs);
+    query->layer_attrs = NULL;
+    inst_arena_free(&query->result_arena);
+    inst_arena_init(&query->result_arena);
+    query->page_info = query->aggregate = query->raw = inst_undefined();
+    query->processed_tx_id = 0;
+    query->has_result = false;
+}
+
+void inst_results_attrs_changed(struct inst_reactor *r, struct inst_live_query *query) {
+    if (!query->has_result || query->raw.tag != INST_ARRAY) {
+        return;
+    }
+    struct inst_mem_store *store;
+    uint64_t base;
+    struct inst_err err = {0};
+    if (load(r, &query->raw, &store, &base, &err) == INST_OK) {
+        replace_store(r, query, store, base);
+    } else {
+        inst_reactor_log(r, INST_LOG_ERROR, "cannot build a result again: %s", err.message);
+    }
+    inst_err_clear(&err);
+}
+
+/* ---- layers ---- */
+
+/* A mutation that cannot be applied here (a merge of a link, an unknown step) is left to the
+ * server, which will refuse it. */
+static enum inst_status apply(struct inst_reactor *r, struct inst_live_query *query,
+                              const struct inst_mutation *m, struct inst_err *err) {
+    struct inst_err why = {0};
+    enum inst_status status = inst_transact(query->store, &m->steps, &r->env, &r->created_at, &why);
+    if (status == INST_NOMEM) {
+        inst_err_move(err, &why);
+        return status;
+    }
+    if (status != INST_OK) {
+        inst_reactor_log(r, INST_LOG_DEBUG, "not applied locally: %s", why.message);
+    }
+    inst_err_clear(&why);
+    return INST_OK;
+}
+
+/* Back to the server's result, as seen through its present attrs. */
+static enum inst_status rebase(struct inst_reactor *r, struct inst_live_query *query,
+                               struct inst_err *err) {
+    enum inst_status status = inst_mem_store_rollback(query->store, query->base, err);
+    if (status != INST_OK) {
+        return status;
+    }
+    query->layered_seq = 0;
+    query->layer_epoch = 0;
+    if (inst_mem_store_as_store(query->store)->attrs != r->attrs) {
+        status = inst_mem_store_set_attrs(query->store, r->attrs, false, err);
+        if (status != INST_OK) {
+            return status;
+        }
+    }
+    if (query->layer_attrs != r->attrs) {
+        inst_attrs_unref(query->layer_attrs);
+        query->layer_attrs = inst_attrs_ref(r->attrs);
+    }
+    query->layer_epoch = r->epoch;
+    return INST_OK;
+}
+
+enum inst_status inst_results_layer(struct inst_reactor *r, struct inst_live_query *query,
+                                    struct inst_err *err) {
+    enum inst_status status = INST_OK;
+    if (query->layer_epoch != r->epoch || query->layer_attrs != r->attrs) {
+        status = rebase(r, query, err);
+    }
+    struct inst_mutation *m = r->last;
+    while (m && m->prev && m->prev->seq > query->layered_seq) {
+        m = m->prev;
+    }
+    for (; m && status == INST_OK; m = m->next) {
+        if (m->seq <= query->layered_seq) {
+            continue;
+        }
+        if (inst_mutations_apply_to(m, query)) {
+            status = apply(r, query, m, err);
+        }
+        query->layered_seq = m->seq;
+    }
+    if (status != INST_OK) {
+        query->layer_epoch = 0; /* try from the base next time */
+    }
+    return status;
+}
+
+/* ---- from store to result ---- */
+
+void inst_shown_unref(struct inst_shown *shown) {
+    if (shown && --shown->refs == 0) {
+        inst_arena_free(&shown->arena);
+        free(shown);
+    }
+}
+
+static struct inst_shown *make_shown(const struct inst_value *result) {
+    struct inst_shown *shown = malloc(sizeof(*shown));
+    if (!shown) {
+        return NULL;
+    }
+    shown->refs = 1;
+    inst_arena_init(&shown->arena);
+    if (!inst_value_dup(&shown->arena, result, &shown->result)) {
+        inst_shown_unref(shown);
+        return NULL;
+    }
+    return shown;
+}
+
+enum inst_status inst_results_show(struct inst_reactor *r, struct inst_live_query *query,
+                                   struct inst_shown **shown, struct inst_err *err) {
+    enum inst_status status = inst_results_layer(r, query, err);
+    if (status == INST_OK && !r->collator) {
+        status = inst_collator_new(&r->collator, err);
+    }
+    if (status != INST_OK) {
+        return status;
+    }
+    struct inst_eval_options options = {
+        .page_info = query->page_info.tag == INST_OBJECT ? &query->page_info : NULL,
+        .aggregate = query->aggregate.tag == INST_OBJECT ? &query->aggregate : NULL,
+        .singular_links = r->singular_links.tag == INST_OBJECT ? &r->singular_links : NULL,
+        .collator = r->collator,
+    };
+    struct inst_arena arena;
+    inst_arena_init(&arena);
+    struct inst_value result;
+    status = inst_query_eval(query->prepared, inst_mem_store_as_store(query->store), &options,
+                             &arena, &result, err);
+    if (status == INST_OK) {
+        if (query->shown && inst_value_equal(&query->shown->result, &result)) {
+            query->shown->refs++;
+            *shown = query->shown;
+        } else if (!(*shown = make_shown(&result))) {
+            status = inst_err_nomem(err);
+        }
+    }
+    inst_arena_free(&arena);
+    return status;
+}
