@@ -1,0 +1,99 @@
+#include "io/backend.h"
+
+#include "io/apps.h"
+
+#include <stdlib.h>
+
+struct inst_backend {
+    struct inst_loop *loop;
+    struct inst_apps *apps;
+    struct inst_server *server;
+    struct inst_turn_hook hook;
+    char app_id[INST_UUID_TEXT + 1]; /* of a file without an app: the one it will get */
+};
+
+static void send_to(void *ctx, void *connection, struct inst_shared *message) {
+    struct inst_connection *to = connection;
+    (void)ctx;
+    to->ops->send(to, message);
+}
+
+static void close_it(void *ctx, void *connection) {
+    struct inst_connection *to = connection;
+    (void)ctx;
+    to->ops->close(to);
+}
+
+static void turn(void *ctx) {
+    struct inst_backend *backend = ctx;
+    if (inst_server_is_pending(backend->server))
+        inst_server_turn(backend->server);
+}
+
+enum inst_status inst_backend_open(struct inst_loop *loop, const char *path, bool is_file,
+                                   struct inst_backend **out, struct inst_err *err) {
+    const struct inst_env *env = inst_loop_env(loop);
+    struct inst_backend *backend = calloc(1, sizeof *backend);
+    if (!backend)
+        return inst_err_nomem(err);
+    backend->loop = loop;
+    backend->hook = (struct inst_turn_hook){.fn = turn, .ctx = backend};
+    enum inst_status status = is_file ? inst_apps_open_file(path, NULL, env, &backend->apps, err)
+                                      : inst_apps_open_dir(path, NULL, env, &backend->apps, err);
+    if (status == INST_OK) {
+        struct inst_server_host host = {.ctx = backend,
+                                        .send = send_to,
+                                        .close = close_it,
+                                        .apps = &inst_apps_ops,
+                                        .apps_ctx = backend->apps};
+        status = inst_server_new(env, &host, &backend->server, err);
+    }
+    if (status != INST_OK) {
+        inst_apps_close(backend->apps);
+        free(backend);
+        return status;
+    }
+    inst_loop_add_hook(loop, &backend->hook);
+    *out = backend;
+    return INST_OK;
+}
+
+struct inst_server *inst_backend_server(struct inst_backend *backend) {
+    return backend->server;
+}
+
+const char *inst_backend_app_id(struct inst_backend *backend) {
+    const char *known = inst_apps_only_id(backend->apps);
+    if (known[0])
+        return known;
+    if (!backend->app_id[0])
+        inst_uuid_make_text(inst_loop_env(backend->loop), backend->app_id);
+    return backend->app_id;
+}
+
+struct each {
+    void (*fn)(void *ctx, const struct inst_app_info *info);
+    void *ctx;
+};
+
+static bool each_app(void *ctx, const struct inst_app_info *info) {
+    struct each *each = ctx;
+    each->fn(each->ctx, info);
+    return true;
+}
+
+enum inst_status inst_backend_each_app(struct inst_backend *backend,
+                                       void (*fn)(void *ctx, const struct inst_app_info *info),
+                                       void *ctx, struct inst_err *err) {
+    struct each each = {fn, ctx};
+    return inst_apps_each(backend->apps, each_app, &each, err);
+}
+
+void inst_backend_close(struct inst_backend *backend) {
+    if (!backend)
+        return;
+    inst_loop_remove_hook(backend->loop, &backend->hook);
+    inst_server_free(backend->server);
+    inst_apps_close(backend->apps);
+    free(backend);
+}

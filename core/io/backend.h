@@ -1,0 +1,50 @@
+/*
+ * backend.h - the backend engine on this machine: its data files, its turn, its connections.
+ *
+ *     inst_backend ── inst_server (the engine) ── inst_apps (SQLite)
+ *          │ turn hook: inst_server_turn at the end of every round
+ *          └ engine's send(connection) -> connection->ops->send
+ *
+ * Whatever carries a session (a WebSocket, the in-process pipe) begins its struct with an
+ * inst_connection. A backend is shared by all of them, so several ways in see one set of apps.
+ */
+#ifndef INST_IO_BACKEND_H
+#define INST_IO_BACKEND_H
+
+#include "base/err.h"
+#include "base/shared.h"
+#include "io/loop.h"
+#include "server/server.h"
+
+#include <stdbool.h>
+
+struct inst_connection;
+
+struct inst_connection_ops {
+    /* Takes its own reference if it keeps the bytes. */
+    void (*send)(struct inst_connection *connection, struct inst_shared *message);
+    /* Close soon, then inst_session_close. Not from inside this call. */
+    void (*close)(struct inst_connection *connection);
+};
+
+struct inst_connection {
+    const struct inst_connection_ops *ops;
+};
+
+struct inst_backend;
+
+/* Opens a data directory with its apps (made when missing), or, with is_file, one app's data file:
+ * `local:PATH`. err is one sentence that names the path. */
+enum inst_status inst_backend_open(struct inst_loop *loop, const char *path, bool is_file,
+                                   struct inst_backend **out, struct inst_err *err);
+struct inst_server *inst_backend_server(struct inst_backend *backend);
+/* The id of the app of a file backend; a file without one gets it when it is first used. */
+const char *inst_backend_app_id(struct inst_backend *backend);
+/* Calls back for every app, oldest first. */
+enum inst_status inst_backend_each_app(struct inst_backend *backend,
+                                       void (*fn)(void *ctx, const struct inst_app_info *info),
+                                       void *ctx, struct inst_err *err);
+/* Commits, closes the files. Every connection must have been closed. NULL is fine. */
+void inst_backend_close(struct inst_backend *backend);
+
+#endif

@@ -1,0 +1,159 @@
+#include "io/http_answer.h"
+
+#include "base/json.h"
+
+#include <string.h>
+
+static const char *reason(int status) {
+    static const struct {
+        int status;
+        const char *text;
+    } reasons[] = {
+        {200, "OK"},
+        {204, "No Content"},
+        {400, "Bad Request"},
+        {401, "Unauthorized"},
+        {403, "Forbidden"},
+        {404, "Not Found"},
+        {405, "Method Not Allowed"},
+        {411, "Length Required"},
+        {413, "Content Too Large"},
+        {414, "URI Too Long"},
+        {417, "Expectation Failed"},
+        {426, "Upgrade Required"},
+        {429, "Too Many Requests"},
+        {431, "Request Header Fields Too Large"},
+        {500, "Internal Server Error"},
+        {501, "Not Implemented"},
+        {503, "Service Unavailable"},
+        {505, "HTTP Version Not Supported"},
+    };
+    for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++)
+        if (reasons[i].status == status)
+            return reasons[i].text;
+    return "Answer";
+}
+
+/* May this value be echoed in a header? Control bytes cannot be in it: the head parser refused
+ * them. */
+static bool is_echoable(const struct inst_slice *value) {
+    if (value->len == 0 || value->len > 1024)
+        return false;
+    for (size_t i = 0; i < value->len; i++)
+        if ((unsigned char)value->str[i] < 0x20 || (unsigned char)value->str[i] > 0x7e)
+            return false;
+    return true;
+}
+
+static void write_origin(struct inst_buf *out, const struct inst_http_head *head) {
+    const struct inst_slice *origin = head ? inst_http_field(head, "origin", NULL) : NULL;
+    inst_buf_add_str(out, "Vary: Origin, Access-Control-Request-Headers\r\n");
+    if (!origin || !is_echoable(origin))
+        return;
+    inst_buf_add_str(out, "Access-Control-Allow-Origin: ");
+    inst_buf_add(out, origin->str, origin->len);
+    inst_buf_add_str(out, "\r\n");
+}
+
+static void write_top(struct inst_buf *out, const struct inst_http_head *head, int status,
+                      bool keep_alive) {
+    inst_buf_addf(out, "HTTP/1.1 %d %s\r\nConnection: %s\r\n", status, reason(status),
+                  keep_alive ? "keep-alive" : "close");
+    inst_buf_add_str(out, "X-Frame-Options: DENY\r\n"
+                          "X-Content-Type-Options: nosniff\r\n"
+                          "Referrer-Policy: strict-origin\r\n"
+                          "Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\n"
+                          "Permissions-Policy: camera=(), geolocation=(), microphone=()\r\n");
+    write_origin(out, head);
+}
+
+void inst_http_write(struct inst_buf *out, const struct inst_http_head *head, int status,
+                     const char *body, size_t body_len, bool keep_alive, const char *extra) {
+    write_top(out, head, status, keep_alive);
+    inst_buf_addf(out, "Content-Type: application/json\r\nContent-Length: %zu\r\n%s\r\n", body_len,
+                  extra);
+    if (!head || !inst_slice_is(&head->method, "HEAD"))
+        inst_buf_add(out, body, body_len);
+}
+
+void inst_http_write_error(struct inst_buf *out, const struct inst_http_head *head, int status,
+                           const char *message, bool keep_alive) {
+    struct inst_buf body;
+    inst_buf_init(&body);
+    const char *type = status >= 500 ? "unknown" : "param-malformed";
+    inst_buf_addf(&body, "{\"type\":\"%s\",\"message\":", type);
+    inst_json_write_string(&body, message, strlen(message));
+    inst_buf_add_str(&body, "}");
+    const char *extra = "";
+    if (status == 426)
+        extra = "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n";
+    else if (status == 405 || status == 501)
+        extra = "Allow: GET, HEAD, PUT, POST, DELETE, OPTIONS\r\n";
+    else if (status == 503)
+        extra = "Retry-After: 5\r\n";
+    if (body.failed)
+        out->failed = true;
+    else
+        inst_http_write(out, head, status, body.data, body.len, keep_alive, extra);
+    inst_buf_free(&body);
+}
+
+void inst_http_write_preflight(struct inst_buf *out, const struct inst_http_head *head,
+                               bool keep_alive) {
+    write_top(out, head, 200, keep_alive);
+    const struct inst_slice *asked = inst_http_field(head, "access-control-request-headers", NULL);
+    if (asked && is_echoable(asked)) {
+        inst_buf_add_str(out, "Access-Control-Allow-Headers: ");
+        inst_buf_add(out, asked->str, asked->len);
+        inst_buf_add_str(out, "\r\n");
+    }
+    inst_buf_add_str(out, "Access-Control-Allow-Methods: GET, PUT, POST, DELETE\r\n"
+                          "Access-Control-Max-Age: 600\r\n"
+                          "Cache-Control: public, max-age=600\r\n"
+                          "Allow: GET, HEAD, PUT, POST, DELETE, OPTIONS\r\n"
+                          "Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}");
+}
+
+/* 16 bytes in base64: 22 letters and "==". */
+static bool is_key(const struct inst_slice *key) {
+    if (key->len != 24 || key->str[22] != '=' || key->str[23] != '=')
+        return false;
+    for (size_t i = 0; i < 22; i++) {
+        char c = key->str[i];
+        bool is_letter = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+                         (c >= '0' && c <= '9') || c == '+' || c == '/';
+        if (!is_letter)
+            return false;
+    }
+    return true;
+}
+
+static int check_version(const struct inst_slice *version) {
+    if (!version || version->len == 0)
+        return 400;
+    bool is_number = true;
+    for (size_t i = 0; i < version->len; i++)
+        is_number = is_number && version->str[i] >= '0' && version->str[i] <= '9';
+    if (inst_slice_is(version, "13"))
+        return 101;
+    return is_number || memchr(version->str, ',', version->len) ? 426 : 400;
+}
+
+int inst_ws_handshake(const struct inst_http_head *head) {
+    if (!inst_slice_is(&head->path, "/runtime/session"))
+        return 0;
+    if (!inst_slice_is(&head->method, "GET"))
+        return inst_slice_is(&head->method, "OPTIONS") ? 0 : 405;
+    if (head->minor == 0 || !inst_http_has_token(head, "upgrade", "websocket") ||
+        !inst_http_has_token(head, "connection", "upgrade"))
+        return 426;
+    size_t keys, versions;
+    const struct inst_slice *key = inst_http_field(head, "sec-websocket-key", &keys);
+    const struct inst_slice *version = inst_http_field(head, "sec-websocket-version", &versions);
+    int status = versions > 1 ? 400 : check_version(version);
+    if (status != 101)
+        return status;
+    if (keys != 1 || !is_key(key) || head->content_length > 0)
+        return 400;
+    return 101;
+}

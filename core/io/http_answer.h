@@ -1,0 +1,27 @@
+/*
+ * http_answer.h - the bytes of an HTTP answer, and which WebSocket handshakes are right.
+ */
+#ifndef INST_IO_HTTP_ANSWER_H
+#define INST_IO_HTTP_ANSWER_H
+
+#include "base/buf.h"
+#include "io/http_head.h"
+
+#include <stdbool.h>
+
+/* Appends a whole answer. head may be NULL (it could not be read). extra: further header lines,
+ * each with its line end, or "". */
+void inst_http_write(struct inst_buf *out, const struct inst_http_head *head, int status,
+                     const char *body, size_t body_len, bool keep_alive, const char *extra);
+/* The same with the error envelope of that status as its body. */
+void inst_http_write_error(struct inst_buf *out, const struct inst_http_head *head, int status,
+                           const char *message, bool keep_alive);
+/* The answer to OPTIONS (http.md 1.4). */
+void inst_http_write_preflight(struct inst_buf *out, const struct inst_http_head *head,
+                               bool keep_alive);
+
+/* Does the request ask for the session's WebSocket? 0: no, it is plain HTTP. 101: yes, and it is
+ * right. Else the status to refuse it with (conformance/websocket.md 1.1). */
+int inst_ws_handshake(const struct inst_http_head *head);
+
+#endif

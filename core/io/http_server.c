@@ -1,0 +1,522 @@
+#include "io/http_server.h"
+
+#include "io/http_answer.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <uv.h>
+
+#define FIRST_INPUT 2048
+#define SWEEP_MS 500
+
+enum state { READING, ANSWERING, LINGERING, CLOSED };
+
+struct conn {
+    uv_poll_t poll; /* first: the handle is the connection */
+    struct inst_http_server *server;
+    struct conn *next;
+    struct conn *prev;
+    int fd;
+    enum state state;
+    bool has_head; /* head_len and body_len are known */
+    bool close_after;
+    struct inst_head_scan scan;
+    char *in; /* what arrived and was not answered yet */
+    size_t in_len;
+    size_t in_cap;
+    size_t head_len;
+    size_t body_len;
+    struct inst_buf out;
+    size_t out_done;
+    int64_t since_ms; /* of this state, or of this request's first byte */
+    int64_t moved_ms; /* last byte in or out */
+    size_t moved;     /* bytes since since_ms */
+};
+
+struct inst_http_server {
+    uv_poll_t poll; /* the listening socket */
+    struct inst_loop *loop;
+    struct inst_http_server_config config; /* host is not kept */
+    struct inst_timer *sweep;
+    struct conn *conns;
+    size_t conn_count;
+    int fd;
+    int port;
+    bool is_accepting;
+};
+
+static void on_event(uv_poll_t *poll, int status, int events);
+
+static int64_t now_ms(const struct conn *conn) {
+    return inst_loop_monotonic_ms(conn->server->loop);
+}
+
+/* ---- life of a connection ---- */
+
+static void free_conn(uv_handle_t *handle) {
+    struct conn *conn = (struct conn *)handle;
+    free(conn->in);
+    inst_buf_free(&conn->out);
+    free(conn);
+}
+
+/* Forgets the connection; its socket stays open when keep_fd. */
+static void drop(struct conn *conn, bool keep_fd) {
+    if (conn->state == CLOSED)
+        return;
+    conn->state = CLOSED;
+    if (conn->prev)
+        conn->prev->next = conn->next;
+    else
+        conn->server->conns = conn->next;
+    if (conn->next)
+        conn->next->prev = conn->prev;
+    conn->server->conn_count--;
+    uv_poll_stop(&conn->poll);
+    if (!keep_fd)
+        close(conn->fd);
+    uv_close((uv_handle_t *)&conn->poll, free_conn);
+}
+
+static void enter(struct conn *conn, enum state state) {
+    conn->state = state;
+    conn->since_ms = conn->moved_ms = now_ms(conn);
+    conn->moved = 0;
+    uv_poll_start(&conn->poll, state == ANSWERING ? UV_WRITABLE : UV_READABLE, on_event);
+}
+
+/* ---- answering ---- */
+
+static void send_out(struct conn *conn) {
+    while (conn->out_done < conn->out.len) {
+        ssize_t n = send(conn->fd, conn->out.data + conn->out_done, conn->out.len - conn->out_done,
+                         MSG_NOSIGNAL);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+            return;
+        if (n <= 0) {
+            drop(conn, false);
+            return;
+        }
+        conn->out_done += (size_t)n;
+        conn->moved += (size_t)n;
+        conn->moved_ms = now_ms(conn);
+    }
+    conn->out_done = 0;
+    inst_buf_free(&conn->out);
+    if (conn->close_after) {
+        /* Reading on for a moment lets the client see the answer instead of a reset. */
+        shutdown(conn->fd, SHUT_WR);
+        enter(conn, LINGERING);
+        return;
+    }
+    enter(conn, READING);
+}
+
+static void refuse(struct conn *conn, const struct inst_http_head *head, int status,
+                   const char *message) {
+    conn->close_after = true;
+    enter(conn, ANSWERING);
+    inst_http_write_error(&conn->out, head, status, message, false);
+    if (conn->out.failed)
+        drop(conn, false);
+    else
+        send_out(conn);
+}
+
+static const char *refusal(int status) {
+    switch (status) {
+    case 405:
+        return "This method is not allowed here.";
+    case 411:
+        return "A request body needs a Content-Length.";
+    case 413:
+        return "The request body is too large.";
+    case 414:
+        return "The request target is too long.";
+    case 417:
+        return "Unknown expectation.";
+    case 426:
+        return "This address speaks WebSocket.";
+    case 431:
+        return "The request headers are too large.";
+    case 501:
+        return "Not implemented.";
+    case 503:
+        return "Too many connections.";
+    case 505:
+        return "Only HTTP/1.1 is spoken here.";
+    default:
+        return "The request is malformed.";
+    }
+}
+
+static bool is_known_method(const struct inst_slice *method) {
+    static const char *const names[] = {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (method->len == strlen(names[i]) && memcmp(method->str, names[i], method->len) == 0)
+            return true;
+    return false;
+}
+
+/* Asks the application and writes its answer into conn->out. */
+static bool ask(struct conn *conn, const struct inst_http_head *head) {
+    bool is_head = inst_slice_is(&head->method, "HEAD");
+    bool ok = false;
+    char *text = malloc(head->method.len + head->path.len + head->query.len + 3);
+    if (!text)
+        return false;
+    char *query = text + head->path.len + 1;
+    char *method = query + head->query.len + 1;
+    struct inst_http_response response = {.status = 500};
+    if (!inst_http_decode_path(&head->path, text)) {
+        inst_http_write_error(&conn->out, head, 400, refusal(400), !conn->close_after);
+        ok = !conn->out.failed;
+        goto out;
+    }
+    memcpy(query, head->query.str, head->query.len);
+    query[head->query.len] = '\0';
+    memcpy(method, head->method.str, head->method.len);
+    method[head->method.len] = '\0';
+    struct inst_http_request request = {
+        .method = is_head ? "GET" : method,
+        .path = text,
+        .query = query,
+        .body = conn->in + conn->head_len,
+        .body_len = conn->body_len,
+    };
+    conn->server->config.answer(conn->server->config.ctx, &request, &response);
+    if (!response.body.failed) {
+        const char *body = response.body.len ? response.body.data : "{}";
+        inst_http_write(&conn->out, head, response.status, body,
+                        response.body.len ? response.body.len : 2, !conn->close_after, "");
+    }
+    ok = !response.body.failed && !conn->out.failed;
+    inst_buf_free(&response.body);
+out:
+    free(text);
+    return ok;
+}
+
+static void consume(struct conn *conn) {
+    size_t used = conn->head_len + conn->body_len;
+    memmove(conn->in, conn->in + used, conn->in_len - used);
+    conn->in_len -= used;
+    if (conn->in_len == 0) {
+        free(conn->in);
+        conn->in = NULL;
+        conn->in_cap = 0;
+    }
+    conn->has_head = false;
+    conn->scan = (struct inst_head_scan){0};
+    conn->head_len = conn->body_len = 0;
+}
+
+/* The whole request is there. */
+static void answer(struct conn *conn) {
+    struct inst_http_head head;
+    int status;
+    /* Input may have moved in memory since the head was read: its slices are made again. */
+    struct inst_head_scan scan = {0};
+    inst_http_head_parse(&scan, conn->in, conn->in_len, &head, &conn->head_len, &status);
+    conn->close_after = !head.keep_alive;
+    enter(conn, ANSWERING);
+    bool ok = true;
+    if (inst_slice_is(&head.method, "OPTIONS"))
+        inst_http_write_preflight(&conn->out, &head, !conn->close_after);
+    else
+        ok = ask(conn, &head);
+    if (!ok || conn->out.failed) {
+        drop(conn, false);
+        return;
+    }
+    consume(conn);
+    send_out(conn);
+}
+
+/* ---- reading ---- */
+
+static void upgrade(struct conn *conn, const struct inst_http_head *head, size_t head_len) {
+    struct inst_http_server *server = conn->server;
+    struct inst_slice key = *inst_http_field(head, "sec-websocket-key", NULL);
+    drop(conn, true); /* memory stays until libuv's close callback */
+    server->config.upgrade(server->config.ctx, conn->fd, &key, conn->in + head_len,
+                           conn->in_len - head_len);
+}
+
+/* Reads a head that has just become complete. */
+static void take_head(struct conn *conn, const struct inst_http_head *head, size_t head_len) {
+    int handshake = inst_ws_handshake(head);
+    if (handshake == 101) {
+        upgrade(conn, head, head_len);
+        return;
+    }
+    if (handshake) {
+        refuse(conn, head, handshake, refusal(handshake));
+        return;
+    }
+    if (!is_known_method(&head->method)) {
+        refuse(conn, head, 501, refusal(501));
+        return;
+    }
+    if (head->content_length > INST_HTTP_MAX_BODY) {
+        refuse(conn, head, 413, refusal(413));
+        return;
+    }
+    conn->has_head = true;
+    conn->head_len = head_len;
+    conn->body_len = (size_t)head->content_length;
+    if (head->expects_continue && conn->in_len == head_len) {
+        static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+        (void)!send(conn->fd, go_on, sizeof go_on - 1, MSG_NOSIGNAL);
+    }
+}
+
+static void process(struct conn *conn) {
+    while (conn->state == READING && conn->in_len > 0) {
+        if (!conn->has_head) {
+            struct inst_http_head head;
+            size_t head_len;
+            int status;
+            enum inst_head_result result = inst_http_head_parse(&conn->scan, conn->in, conn->in_len,
+                                                                &head, &head_len, &status);
+            if (result == INST_HEAD_MORE)
+                return;
+            if (result == INST_HEAD_REFUSE) {
+                refuse(conn, NULL, status, refusal(status));
+                return;
+            }
+            take_head(conn, &head, head_len);
+            continue;
+        }
+        if (conn->in_len < conn->head_len + conn->body_len)
+            return;
+        answer(conn);
+    }
+}
+
+static bool make_room(struct conn *conn) {
+    if (conn->in_len < conn->in_cap)
+        return true;
+    size_t cap = conn->in_cap ? conn->in_cap * 2 : FIRST_INPUT;
+    char *in = realloc(conn->in, cap);
+    if (!in)
+        return false;
+    conn->in = in;
+    conn->in_cap = cap;
+    return true;
+}
+
+static void read_some(struct conn *conn) {
+    if (!make_room(conn)) {
+        drop(conn, false);
+        return;
+    }
+    ssize_t n = recv(conn->fd, conn->in + conn->in_len, conn->in_cap - conn->in_len, 0);
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
+        return;
+    if (n <= 0) {
+        drop(conn, false);
+        return;
+    }
+    conn->moved_ms = now_ms(conn);
+    if (conn->in_len == 0) { /* first byte of a request: its time begins */
+        conn->since_ms = conn->moved_ms;
+        conn->moved = 0;
+    }
+    conn->in_len += (size_t)n;
+    conn->moved += (size_t)n;
+    process(conn);
+}
+
+static void linger(struct conn *conn) {
+    char sink[4096];
+    ssize_t n = recv(conn->fd, sink, sizeof sink, 0);
+    if (n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR))
+        drop(conn, false);
+}
+
+static void on_event(uv_poll_t *poll, int status, int events) {
+    struct conn *conn = (struct conn *)poll;
+    if (status < 0) {
+        drop(conn, false);
+        return;
+    }
+    if (conn->state == ANSWERING && (events & UV_WRITABLE)) {
+        send_out(conn);
+        process(conn);
+    } else if (conn->state == READING && (events & UV_READABLE)) {
+        read_some(conn);
+    } else if (conn->state == LINGERING) {
+        linger(conn);
+    }
+}
+
+/* ---- time limits ---- */
+
+static bool is_too_slow(const struct conn *conn, int64_t now) {
+    int64_t age = now - conn->since_ms, silence = now - conn->moved_ms;
+    if (conn->state == LINGERING)
+        return age > INST_HTTP_LINGER_MS;
+    if (conn->state == READING && conn->in_len == 0)
+        return age > (conn->moved ? INST_HTTP_IDLE_MS : INST_HTTP_HEAD_MS);
+    if (conn->state == READING && !conn->has_head)
+        return age > INST_HTTP_HEAD_MS;
+    if (silence > INST_HTTP_BODY_SILENCE_MS)
+        return true;
+    return age > INST_HTTP_RATE_WINDOW_MS && (int64_t)conn->moved < age / 1000 * INST_HTTP_RATE_MIN;
+}
+
+static void on_accept(uv_poll_t *poll, int status, int events);
+
+static void sweep(void *ctx) {
+    struct inst_http_server *server = ctx;
+    int64_t now = inst_loop_monotonic_ms(server->loop);
+    struct conn *next;
+    for (struct conn *conn = server->conns; conn; conn = next) {
+        next = conn->next;
+        if (is_too_slow(conn, now))
+            drop(conn, false);
+    }
+    if (!server->is_accepting) {
+        server->is_accepting = true;
+        uv_poll_start(&server->poll, UV_READABLE, on_accept);
+    }
+}
+
+/* ---- listening ---- */
+
+static void adopt(struct inst_http_server *server, int fd) {
+    int on = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    struct conn *conn = calloc(1, sizeof *conn);
+    if (!conn) {
+        close(fd);
+        return;
+    }
+    conn->server = server;
+    conn->fd = fd;
+    if (uv_poll_init(inst_loop_uv(server->loop), &conn->poll, fd) != 0) {
+        close(fd);
+        free(conn);
+        return;
+    }
+    conn->next = server->conns;
+    if (conn->next)
+        conn->next->prev = conn;
+    server->conns = conn;
+    server->conn_count++;
+    enter(conn, READING);
+    if (server->conn_count > INST_HTTP_MAX_CONNECTIONS)
+        refuse(conn, NULL, 503, refusal(503));
+}
+
+static void on_accept(uv_poll_t *poll, int status, int events) {
+    struct inst_http_server *server = poll->data;
+    (void)status;
+    (void)events;
+    /* Bounded, so that a flood of connections does not keep the others waiting. */
+    for (int i = 0; i < 64; i++) {
+        int fd = accept4(server->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0) {
+            adopt(server, fd);
+            continue;
+        }
+        if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
+            /* Would come back at once, for ever: the sweep tries again. */
+            uv_poll_stop(&server->poll);
+            server->is_accepting = false;
+        }
+        return;
+    }
+}
+
+static enum inst_status listen_on(struct inst_http_server *server, const char *host, int port,
+                                  struct inst_err *err) {
+    char service[8];
+    snprintf(service, sizeof service, "%d", port);
+    struct addrinfo hints = {.ai_family = AF_UNSPEC,
+                             .ai_socktype = SOCK_STREAM,
+                             .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+    struct addrinfo *found = NULL;
+    int failed = getaddrinfo(host, service, &hints, &found);
+    if (failed)
+        return inst_err_set(err, "io-error", 500, "Cannot listen on %s: %s.", host,
+                            gai_strerror(failed));
+    enum inst_status status = INST_OK;
+    int on = 1;
+    int fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
+        bind(fd, found->ai_addr, found->ai_addrlen) != 0 || listen(fd, SOMAXCONN) != 0) {
+        if (errno == EADDRINUSE)
+            status =
+                inst_err_set(err, "address-in-use", 500,
+                             "Port %d on %s is already in use by another program.", port, host);
+        else
+            status = inst_err_set(err, "io-error", 500, "Cannot listen on %s port %d: %s.", host,
+                                  port, strerror(errno));
+        if (fd >= 0)
+            close(fd);
+        goto out;
+    }
+    struct sockaddr_storage bound;
+    socklen_t len = sizeof bound;
+    getsockname(fd, (struct sockaddr *)&bound, &len);
+    server->port = ntohs(bound.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&bound)->sin6_port
+                                                     : ((struct sockaddr_in *)&bound)->sin_port);
+    server->fd = fd;
+out:
+    freeaddrinfo(found);
+    return status;
+}
+
+enum inst_status inst_http_server_new(struct inst_loop *loop,
+                                      const struct inst_http_server_config *config,
+                                      struct inst_http_server **out, struct inst_err *err) {
+    struct inst_http_server *server = calloc(1, sizeof *server);
+    if (!server)
+        return inst_err_nomem(err);
+    server->loop = loop;
+    server->config = *config;
+    server->config.host = NULL;
+    enum inst_status status =
+        listen_on(server, config->host ? config->host : "127.0.0.1", config->port, err);
+    if (status == INST_OK)
+        status = inst_timer_new(loop, sweep, server, &server->sweep, err);
+    if (status != INST_OK) {
+        if (server->fd > 0)
+            close(server->fd);
+        free(server);
+        return status;
+    }
+    uv_poll_init(inst_loop_uv(loop), &server->poll, server->fd);
+    server->poll.data = server;
+    server->is_accepting = true;
+    uv_poll_start(&server->poll, UV_READABLE, on_accept);
+    inst_timer_start(server->sweep, SWEEP_MS, SWEEP_MS);
+    *out = server;
+    return INST_OK;
+}
+
+static void free_server(uv_handle_t *handle) { free(handle); }
+
+void inst_http_server_free(struct inst_http_server *server) {
+    if (!server)
+        return;
+    while (server->conns)
+        drop(server->conns, false);
+    inst_timer_free(server->sweep);
+    uv_poll_stop(&server->poll);
+    close(server->fd);
+    uv_close((uv_handle_t *)&server->poll, free_server);
+}
+
+int inst_http_server_port(const struct inst_http_server *server) { return server->port; }

@@ -1,0 +1,56 @@
+/*
+ * http_server.h - accepts connections, reads HTTP requests, writes answers.
+ *
+ *     accept -> HEAD -> BODY -> ANSWER -> HEAD ...        keep-alive, one request at a time
+ *                 |                 └─> LINGER -> closed  answered with `Connection: close`
+ *                 └─> handed over (WebSocket)             the socket is no longer ours
+ *
+ * Stands in front of libwebsockets because that reads requests too loosely (conformance/http.md,
+ * last section): what passes here is one well-formed request with a body of known length. Every
+ * answer is JSON, open to any origin (http.md 1.4).
+ */
+#ifndef INST_IO_HTTP_SERVER_H
+#define INST_IO_HTTP_SERVER_H
+
+#include "base/err.h"
+#include "io/http_head.h"
+#include "io/loop.h"
+#include "server/http.h"
+
+#include <stddef.h>
+
+/* Time limits, ms (conformance/http.md 80). */
+#define INST_HTTP_HEAD_MS 10000
+#define INST_HTTP_BODY_SILENCE_MS 30000
+#define INST_HTTP_IDLE_MS 60000
+#define INST_HTTP_LINGER_MS 2000
+/* Over this time a body or an answer moves at least so many bytes a second. */
+#define INST_HTTP_RATE_WINDOW_MS 60000
+#define INST_HTTP_RATE_MIN 1024
+#define INST_HTTP_MAX_BODY (32u << 20)
+/* Connections that speak HTTP, WebSockets not counted; more are answered 503. */
+#define INST_HTTP_MAX_CONNECTIONS 4096
+
+struct inst_http_server;
+
+struct inst_http_server_config {
+    const char *host; /* address to listen on; NULL: 127.0.0.1 */
+    int port;         /* 0: any free one */
+    void *ctx;
+    void (*answer)(void *ctx, const struct inst_http_request *request,
+                   struct inst_http_response *response);
+    /* A valid WebSocket handshake for /runtime/session arrived. Takes fd. rest: what the client
+     * sent behind the head. */
+    void (*upgrade)(void *ctx, int fd, const struct inst_slice *key, const char *rest,
+                    size_t rest_len);
+};
+
+/* Listens when it returns. err names the address: in use, not allowed, not ours. */
+enum inst_status inst_http_server_new(struct inst_loop *loop,
+                                      const struct inst_http_server_config *config,
+                                      struct inst_http_server **out, struct inst_err *err);
+/* Closes every connection. NULL is fine. */
+void inst_http_server_free(struct inst_http_server *server);
+int inst_http_server_port(const struct inst_http_server *server);
+
+#endif

@@ -1,0 +1,351 @@
+#include "io/loop.h"
+#include "io/lws_limits.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <libwebsockets.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+#include <uv.h>
+
+struct inst_loop {
+    uv_loop_t uv;
+    uv_prepare_t prepare; /* end of turn, before the poll */
+    uv_check_t check;     /* end of turn, behind the poll */
+    uv_idle_t idle;       /* running while deferred calls wait: the poll must not block */
+    struct lws_context *lws;
+    struct inst_env env;
+    enum inst_log_level log_level;
+    struct inst_deferred *first; /* queue of deferred calls */
+    struct inst_deferred *last;
+    struct inst_turn_hook *hooks;
+    size_t holds;
+    bool is_stopped;
+    bool in_turn; /* the end of a turn is being worked off */
+};
+
+struct inst_timer {
+    uv_timer_t uv;
+    inst_loop_fn *fn;
+    void *ctx;
+};
+
+struct inst_signal {
+    uv_signal_t uv;
+    inst_loop_fn *fn;
+    void *ctx;
+};
+
+/* ---- environment ---- */
+
+static int64_t env_now_ms(void *ctx) {
+    struct timespec now;
+    (void)ctx;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void env_random(void *ctx, uint8_t *out, size_t len) {
+    (void)ctx;
+    while (len > 0) {
+        ssize_t n = getrandom(out, len, 0);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            abort(); /* ids that can be guessed are worse than no program */
+        out += n;
+        len -= (size_t)n;
+    }
+}
+
+static void env_log(void *ctx, enum inst_log_level level, const char *line) {
+    static const char *const names[] = {"error", "warning", "info", "debug"};
+    const struct inst_loop *loop = ctx;
+    if (level <= loop->log_level)
+        fprintf(stderr, "instant: %s: %s\n", names[level], line);
+}
+
+const struct inst_env *inst_loop_env(struct inst_loop *loop) { return &loop->env; }
+
+void inst_loop_log_level(struct inst_loop *loop, enum inst_log_level level) {
+    loop->log_level = level;
+}
+
+int64_t inst_loop_monotonic_ms(struct inst_loop *loop) {
+    (void)loop;
+    return (int64_t)(uv_hrtime() / 1000000);
+}
+
+struct uv_loop_s *inst_loop_uv(struct inst_loop *loop) {
+    return &loop->uv;
+}
+
+/* ---- the turn ---- */
+
+static void drain_deferred(struct inst_loop *loop) {
+    /* Only what is queued now: what these calls defer belongs to the next round. */
+    struct inst_deferred *end = loop->last;
+    while (loop->first) {
+        struct inst_deferred *d = loop->first;
+        bool is_end = d == end;
+        loop->first = d->next;
+        if (!loop->first)
+            loop->last = NULL;
+        d->next = NULL;
+        d->is_queued = false;
+        d->fn(d->ctx);
+        if (is_end)
+            break;
+    }
+}
+
+static void call_hooks(struct inst_loop *loop) {
+    struct inst_turn_hook *next;
+    for (struct inst_turn_hook *hook = loop->hooks; hook; hook = next) {
+        next = hook->next;
+        hook->fn(hook->ctx);
+    }
+}
+
+static void idle_cb(uv_idle_t *idle) { (void)idle; }
+
+static void end_turn(struct inst_loop *loop) {
+    if (loop->in_turn)
+        return;
+    loop->in_turn = true;
+    int rounds = 0;
+    do {
+        drain_deferred(loop);
+        call_hooks(loop);
+    } while (loop->first && ++rounds < INST_LOOP_MAX_ROUNDS);
+    loop->in_turn = false;
+    if (loop->first)
+        uv_idle_start(&loop->idle, idle_cb);
+    else
+        uv_idle_stop(&loop->idle);
+    if (loop->is_stopped || loop->holds == 0)
+        uv_stop(&loop->uv);
+}
+
+static void prepare_cb(uv_prepare_t *handle) { end_turn(handle->data); }
+static void check_cb(uv_check_t *handle) { end_turn(handle->data); }
+
+void inst_loop_defer(struct inst_loop *loop, struct inst_deferred *deferred) {
+    if (deferred->is_queued)
+        return;
+    deferred->is_queued = true;
+    deferred->next = NULL;
+    if (loop->last)
+        loop->last->next = deferred;
+    else
+        loop->first = deferred;
+    loop->last = deferred;
+}
+
+void inst_loop_undefer(struct inst_loop *loop, struct inst_deferred *deferred) {
+    if (!deferred->is_queued)
+        return;
+    struct inst_deferred *before = NULL;
+    for (struct inst_deferred *d = loop->first; d; before = d, d = d->next) {
+        if (d != deferred)
+            continue;
+        if (before)
+            before->next = d->next;
+        else
+            loop->first = d->next;
+        if (loop->last == d)
+            loop->last = before;
+        break;
+    }
+    deferred->is_queued = false;
+    deferred->next = NULL;
+}
+
+void inst_loop_add_hook(struct inst_loop *loop, struct inst_turn_hook *hook) {
+    struct inst_turn_hook **end = &loop->hooks;
+    while (*end)
+        end = &(*end)->next;
+    hook->next = NULL;
+    *end = hook;
+}
+
+void inst_loop_remove_hook(struct inst_loop *loop, struct inst_turn_hook *hook) {
+    for (struct inst_turn_hook **at = &loop->hooks; *at; at = &(*at)->next) {
+        if (*at == hook) {
+            *at = hook->next;
+            return;
+        }
+    }
+}
+
+/* ---- running ---- */
+
+void inst_loop_hold(struct inst_loop *loop) { loop->holds++; }
+
+void inst_loop_release(struct inst_loop *loop) {
+    assert(loop->holds > 0);
+    loop->holds--;
+}
+
+bool inst_loop_is_held(const struct inst_loop *loop) { return loop->holds > 0; }
+
+void inst_loop_run(struct inst_loop *loop) {
+    loop->is_stopped = false;
+    end_turn(loop);
+    while (!loop->is_stopped && (loop->holds > 0 || loop->first))
+        uv_run(&loop->uv, UV_RUN_ONCE);
+}
+
+bool inst_loop_turn(struct inst_loop *loop) {
+    loop->is_stopped = false;
+    end_turn(loop);
+    if (loop->holds == 0 && !loop->first)
+        return false;
+    uv_run(&loop->uv, UV_RUN_ONCE);
+    return true;
+}
+
+void inst_loop_step(struct inst_loop *loop) { uv_run(&loop->uv, UV_RUN_NOWAIT); }
+
+void inst_loop_stop(struct inst_loop *loop) {
+    loop->is_stopped = true;
+    uv_stop(&loop->uv);
+}
+
+/* ---- timers and signals ---- */
+
+static void free_handle(uv_handle_t *handle) { free(handle); }
+
+static void timer_cb(uv_timer_t *handle) {
+    struct inst_timer *timer = (struct inst_timer *)handle;
+    timer->fn(timer->ctx);
+}
+
+enum inst_status inst_timer_new(struct inst_loop *loop, inst_loop_fn *fn, void *ctx,
+                                struct inst_timer **out, struct inst_err *err) {
+    struct inst_timer *timer = malloc(sizeof *timer);
+    if (!timer)
+        return inst_err_nomem(err);
+    uv_timer_init(&loop->uv, &timer->uv);
+    timer->fn = fn;
+    timer->ctx = ctx;
+    *out = timer;
+    return INST_OK;
+}
+
+void inst_timer_start(struct inst_timer *timer, int64_t delay_ms, int64_t repeat_ms) {
+    /* libuv counts from its cached time, which is old when the turn took long. */
+    uv_update_time(timer->uv.loop);
+    uv_timer_start(&timer->uv, timer_cb, delay_ms > 0 ? (uint64_t)delay_ms : 0,
+                   repeat_ms > 0 ? (uint64_t)repeat_ms : 0);
+}
+
+void inst_timer_stop(struct inst_timer *timer) { uv_timer_stop(&timer->uv); }
+
+void inst_timer_free(struct inst_timer *timer) {
+    if (timer)
+        uv_close((uv_handle_t *)&timer->uv, free_handle);
+}
+
+static void signal_cb(uv_signal_t *handle, int signum) {
+    struct inst_signal *sig = (struct inst_signal *)handle;
+    (void)signum;
+    sig->fn(sig->ctx);
+}
+
+enum inst_status inst_signal_new(struct inst_loop *loop, int signum, inst_loop_fn *fn, void *ctx,
+                                 struct inst_signal **out, struct inst_err *err) {
+    struct inst_signal *sig = malloc(sizeof *sig);
+    if (!sig)
+        return inst_err_nomem(err);
+    sig->fn = fn;
+    sig->ctx = ctx;
+    int failed = uv_signal_init(&loop->uv, &sig->uv);
+    if (failed) {
+        free(sig);
+        return inst_err_set(err, "io-error", 500, "Cannot watch signals: %s.", uv_strerror(failed));
+    }
+    failed = uv_signal_start(&sig->uv, signal_cb, signum);
+    if (failed) {
+        uv_close((uv_handle_t *)&sig->uv, free_handle);
+        return inst_err_set(err, "io-error", 500, "Cannot watch signal %d: %s.", signum,
+                            uv_strerror(failed));
+    }
+    *out = sig;
+    return INST_OK;
+}
+
+void inst_signal_free(struct inst_signal *sig) {
+    if (sig)
+        uv_close((uv_handle_t *)&sig->uv, free_handle);
+}
+
+/* ---- libwebsockets ---- */
+
+struct lws_context *inst_loop_lws(struct inst_loop *loop, struct inst_err *err) {
+    if (loop->lws)
+        return loop->lws;
+    void *foreign[1] = {&loop->uv};
+    struct lws_context_creation_info info;
+    memset(&info, 0, sizeof info);
+    info.port = CONTEXT_PORT_NO_LISTEN;
+    info.options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS |
+                   LWS_SERVER_OPTION_VALIDATE_UTF8 | LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
+    info.foreign_loops = foreign;
+    info.pcontext = &loop->lws;
+    info.max_http_header_data = INST_LWS_HEADER_BYTES;
+    info.max_http_header_pool2 = INST_LWS_HEADER_POOL;
+    info.pt_serv_buf_size = INST_LWS_SERVICE_BYTES;
+    lws_set_log_level(0, NULL);
+    loop->lws = lws_create_context(&info);
+    if (!loop->lws)
+        inst_err_set(err, "io-error", 500,
+                     "Cannot start the network library (is libwebsockets' libuv plug-in there?).");
+    return loop->lws;
+}
+
+/* ---- life ---- */
+
+enum inst_status inst_loop_new(struct inst_loop **out, struct inst_err *err) {
+    struct inst_loop *loop = calloc(1, sizeof *loop);
+    if (!loop)
+        return inst_err_nomem(err);
+    int failed = uv_loop_init(&loop->uv);
+    if (failed) {
+        free(loop);
+        return inst_err_set(err, "io-error", 500, "Cannot make an event loop: %s.",
+                            uv_strerror(failed));
+    }
+    loop->log_level = INST_LOG_WARN;
+    loop->env =
+        (struct inst_env){.ctx = loop, .now_ms = env_now_ms, .random = env_random, .log = env_log};
+    uv_prepare_init(&loop->uv, &loop->prepare);
+    uv_check_init(&loop->uv, &loop->check);
+    uv_idle_init(&loop->uv, &loop->idle);
+    loop->prepare.data = loop->check.data = loop;
+    uv_prepare_start(&loop->prepare, prepare_cb);
+    uv_check_start(&loop->check, check_cb);
+    *out = loop;
+    return INST_OK;
+}
+
+void inst_loop_free(struct inst_loop *loop) {
+    if (!loop)
+        return;
+    assert(!loop->hooks);
+    if (loop->lws) {
+        lws_context_destroy(loop->lws);
+        /* It closes its handles over some turns and then zeroes loop->lws (pcontext). */
+        for (int i = 0; i < 1000 && loop->lws; i++)
+            uv_run(&loop->uv, UV_RUN_NOWAIT);
+    }
+    uv_close((uv_handle_t *)&loop->prepare, NULL);
+    uv_close((uv_handle_t *)&loop->check, NULL);
+    uv_close((uv_handle_t *)&loop->idle, NULL);
+    uv_run(&loop->uv, UV_RUN_DEFAULT);
+    uv_loop_close(&loop->uv);
+    free(loop);
+}

@@ -1,0 +1,106 @@
+/*
+ * loop.h - one event loop per process (or Lua state): time, signals, deferred calls, the turn.
+ *
+ *     timers ── end of turn ── poll (sockets, signals) ── end of turn ── ...
+ *                   │
+ *                   └─ deferred calls, then turn hooks (the backend commits there); again while
+ *                      that deferred something new, at most INST_LOOP_MAX_ROUNDS times
+ *
+ * Whatever arrived in one poll is handled before the hooks run: all of it shares one commit.
+ * Nothing runs a callback of a user from inside a call that the user made: it is deferred.
+ *
+ * The loop runs until nobody holds it (inst_loop_hold) or it is told to stop: libuv's own count of
+ * handles does not decide, because libwebsockets keeps timers of its own.
+ *
+ * Not thread-safe, one thread. Built on libuv; libwebsockets sits on the same libuv loop.
+ */
+#ifndef INST_IO_LOOP_H
+#define INST_IO_LOOP_H
+
+#include "base/env.h"
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct uv_loop_s;
+struct lws_context;
+struct lws_limits;
+
+struct inst_loop;
+typedef void inst_loop_fn(void *ctx);
+
+#define INST_LOOP_MAX_ROUNDS 64
+
+enum inst_status inst_loop_new(struct inst_loop **out, struct inst_err *err);
+/* Everything made on the loop must have been freed. NULL is fine. */
+void inst_loop_free(struct inst_loop *loop);
+
+/* The real clock, the kernel's randomness, a log that writes to stderr. Lives as long as the loop.
+ */
+const struct inst_env *inst_loop_env(struct inst_loop *loop);
+/* Lines above this level are dropped; INST_LOG_WARN at first. */
+void inst_loop_log_level(struct inst_loop *loop, enum inst_log_level level);
+/* Milliseconds of a clock that never steps, for time-outs. */
+int64_t inst_loop_monotonic_ms(struct inst_loop *loop);
+
+struct uv_loop_s *inst_loop_uv(struct inst_loop *loop);
+/* The libwebsockets context, made at the first call; NULL when that fails. */
+struct lws_context *inst_loop_lws(struct inst_loop *loop, struct inst_err *err);
+
+/* Counts what the program still waits for. */
+void inst_loop_hold(struct inst_loop *loop);
+void inst_loop_release(struct inst_loop *loop);
+bool inst_loop_is_held(const struct inst_loop *loop);
+
+/* Runs until nobody holds the loop, or inst_loop_stop. */
+void inst_loop_run(struct inst_loop *loop);
+/* One turn, waiting for something to happen; false, without waiting, when nobody holds the loop. */
+bool inst_loop_turn(struct inst_loop *loop);
+/* Does what is ready without waiting, for hosts with a loop of their own. */
+void inst_loop_step(struct inst_loop *loop);
+/* Makes the running inst_loop_run return after this turn. */
+void inst_loop_stop(struct inst_loop *loop);
+
+/* ---- timers ---- */
+struct inst_timer;
+/* Not running yet. */
+enum inst_status inst_timer_new(struct inst_loop *loop, inst_loop_fn *fn, void *ctx,
+                                struct inst_timer **out, struct inst_err *err);
+/* Calls back once after delay_ms, then every repeat_ms unless that is 0. Restarts when running. */
+void inst_timer_start(struct inst_timer *timer, int64_t delay_ms, int64_t repeat_ms);
+void inst_timer_stop(struct inst_timer *timer);
+/* Also from inside its own callback. NULL is fine. */
+void inst_timer_free(struct inst_timer *timer);
+
+/* ---- signals ---- */
+struct inst_signal;
+enum inst_status inst_signal_new(struct inst_loop *loop, int signum, inst_loop_fn *fn, void *ctx,
+                                 struct inst_signal **out, struct inst_err *err);
+void inst_signal_free(struct inst_signal *signal);
+
+/* ---- deferred calls ---- */
+/* Part of its owner's struct: deferring never fails. Zero it, then set fn and ctx. */
+struct inst_deferred {
+    struct inst_deferred *next; /* in the loop's queue */
+    inst_loop_fn *fn;
+    void *ctx;
+    bool is_queued;
+};
+/* Calls back at the end of this turn, in the order of the calls; once when already queued. */
+void inst_loop_defer(struct inst_loop *loop, struct inst_deferred *deferred);
+/* Takes it out again, before its owner is freed. */
+void inst_loop_undefer(struct inst_loop *loop, struct inst_deferred *deferred);
+
+/* ---- turn hooks ---- */
+/* Called at the end of every round of a turn, in the order of adding. Part of its owner's struct.
+ */
+struct inst_turn_hook {
+    struct inst_turn_hook *next;
+    inst_loop_fn *fn;
+    void *ctx;
+};
+void inst_loop_add_hook(struct inst_loop *loop, struct inst_turn_hook *hook);
+void inst_loop_remove_hook(struct inst_loop *loop, struct inst_turn_hook *hook);
+
+#endif

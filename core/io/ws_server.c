@@ -1,0 +1,459 @@
+#include "io/ws_server.h"
+
+#include "io/http_server.h"
+#include "server/http.h"
+
+#include <assert.h>
+#include <libwebsockets.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static_assert(INST_SHARED_HEADROOM >= LWS_PRE, "libwebsockets needs room for a frame header");
+
+#define SWEEP_MS 1000
+
+#define DRAIN_MS 2000
+
+/* Lives in the memory that libwebsockets keeps for each connection. */
+struct conn {
+    struct inst_connection base; /* first: what the engine sees */
+    struct inst_ws_server *server;
+    struct lws *wsi;
+    struct inst_session *session; /* NULL before and after */
+    struct conn *next;
+    struct conn *prev;
+    char *in; /* pieces of the message being received */
+    size_t in_len;
+    size_t in_cap;
+    struct inst_shared **queue; /* ring of messages to send */
+    size_t first;
+    size_t count;
+    size_t cap; /* a power of two */
+    size_t queued;
+    int64_t heard_ms;
+    int64_t ping_ms;                  /* when the next ping is due */
+    uint64_t acked;                   /* bytes the peer's kernel had taken at the last look */
+    enum lws_close_status close_code; /* not 0: close with it as soon as possible */
+    bool wants_ping;
+};
+
+struct inst_ws_server {
+    struct inst_loop *loop;
+    struct inst_backend *backend;
+    struct inst_http_server *http;
+    struct lws_vhost *vhost;
+    struct inst_timer *sweep;
+    struct conn *conns;
+    size_t conn_count;
+    size_t max_message;
+    size_t max_queued;
+    struct inst_deferred overflow; /* closes what ran over while the engine was sending */
+    inst_loop_fn *drained;         /* not NULL: closing, called when nobody is connected */
+    void *drained_ctx;
+    int64_t drain_until_ms;
+};
+
+/* ---- out ---- */
+
+static void clear_queue(struct conn *conn) {
+    for (size_t i = 0; i < conn->count; i++)
+        inst_shared_unref(conn->queue[(conn->first + i) & (conn->cap - 1)]);
+    free(conn->queue);
+    conn->queue = NULL;
+    conn->first = conn->count = conn->cap = conn->queued = 0;
+}
+
+static void fail(struct conn *conn, enum lws_close_status code) {
+    if (conn->close_code)
+        return;
+    conn->close_code = code;
+    clear_queue(conn);
+    lws_callback_on_writable(conn->wsi);
+}
+
+static bool grow_queue(struct conn *conn) {
+    size_t cap = conn->cap ? conn->cap * 2 : 4;
+    struct inst_shared **queue = malloc(cap * sizeof *queue);
+    if (!queue)
+        return false;
+    for (size_t i = 0; i < conn->count; i++)
+        queue[i] = conn->queue[(conn->first + i) & (conn->cap - 1)];
+    free(conn->queue);
+    conn->queue = queue;
+    conn->first = 0;
+    conn->cap = cap;
+    return true;
+}
+
+static void conn_send(struct inst_connection *connection, struct inst_shared *message) {
+    struct conn *conn = (struct conn *)connection;
+    if (conn->close_code)
+        return;
+    bool is_over = conn->count > 0 && (conn->queued + message->len > conn->server->max_queued ||
+                                       conn->count >= INST_WS_MAX_QUEUED_MESSAGES);
+    if (is_over || (conn->count == conn->cap && !grow_queue(conn))) {
+        fail(conn, LWS_CLOSE_STATUS_POLICY_VIOLATION);
+        /* It is not writable, so no callback will come: dropped at the end of the turn. */
+        inst_loop_defer(conn->server->loop, &conn->server->overflow);
+        return;
+    }
+    conn->queue[(conn->first + conn->count++) & (conn->cap - 1)] = inst_shared_ref(message);
+    conn->queued += message->len;
+    lws_callback_on_writable(conn->wsi);
+}
+
+static void conn_close(struct inst_connection *connection) {
+    fail((struct conn *)connection, LWS_CLOSE_STATUS_POLICY_VIOLATION);
+}
+
+static const struct inst_connection_ops conn_ops = {.send = conn_send, .close = conn_close};
+
+static void close_overflown(void *ctx) {
+    struct inst_ws_server *server = ctx;
+    struct conn *next;
+    for (struct conn *conn = server->conns; conn; conn = next) {
+        next = conn->next;
+        if (conn->close_code == LWS_CLOSE_STATUS_POLICY_VIOLATION)
+            lws_set_timeout(conn->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC);
+    }
+}
+
+static int write_ping(struct conn *conn) {
+    unsigned char frame[LWS_PRE + 1];
+    conn->wants_ping = false;
+    return lws_write(conn->wsi, frame + LWS_PRE, 0, LWS_WRITE_PING) < 0 ? -1 : 0;
+}
+
+static int on_writable(struct conn *conn) {
+    /* Behind a close frame of libwebsockets' own nothing may follow (websocket.md 15). */
+    if (lws_get_close_length(conn->wsi))
+        return 0;
+    if (conn->close_code) {
+        lws_close_reason(conn->wsi, conn->close_code, NULL, 0);
+        return -1;
+    }
+    if (conn->wants_ping && write_ping(conn) < 0)
+        return -1;
+    while (conn->count > 0 && !lws_send_pipe_choked(conn->wsi)) {
+        struct inst_shared *message = conn->queue[conn->first];
+        int n = lws_write(conn->wsi, (unsigned char *)message->data, message->len, LWS_WRITE_TEXT);
+        conn->first = (conn->first + 1) & (conn->cap - 1);
+        conn->count--;
+        conn->queued -= message->len;
+        inst_shared_unref(message);
+        if (n < 0)
+            return -1;
+    }
+    if (conn->count > 0)
+        lws_callback_on_writable(conn->wsi);
+    else
+        clear_queue(conn); /* idle connections keep no memory */
+    return 0;
+}
+
+/* ---- in ---- */
+
+static bool append(struct conn *conn, const char *bytes, size_t len) {
+    if (conn->in_len + len > conn->in_cap) {
+        size_t cap = conn->in_cap ? conn->in_cap : 4096;
+        while (cap < conn->in_len + len)
+            cap *= 2;
+        char *in = realloc(conn->in, cap);
+        if (!in)
+            return false;
+        conn->in = in;
+        conn->in_cap = cap;
+    }
+    memcpy(conn->in + conn->in_len, bytes, len);
+    conn->in_len += len;
+    return true;
+}
+
+static void deliver(struct conn *conn, const char *bytes, size_t len) {
+    /* A binary message is as good as one that is not JSON (websocket.md 14.3). */
+    if (lws_frame_is_binary(conn->wsi))
+        len = 0;
+    inst_session_receive(conn->session, len ? bytes : "", len);
+}
+
+static void clear_input(struct conn *conn) {
+    free(conn->in);
+    conn->in = NULL;
+    conn->in_len = conn->in_cap = 0;
+}
+
+static int on_receive(struct conn *conn, const char *bytes, size_t len) {
+    conn->heard_ms = inst_loop_monotonic_ms(conn->server->loop);
+    if (conn->close_code)
+        return 0;
+    size_t max = conn->server->max_message, announced = lws_remaining_packet_payload(conn->wsi);
+    if (len > max || announced > max || conn->in_len + len + announced > max) {
+        lws_close_reason(conn->wsi, LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE, NULL, 0);
+        return -1;
+    }
+    bool is_last = lws_is_final_fragment(conn->wsi) && announced == 0;
+    if (is_last && conn->in_len == 0) {
+        deliver(conn, bytes, len);
+        return 0;
+    }
+    if (!append(conn, bytes, len)) {
+        lws_close_reason(conn->wsi, LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE, NULL, 0);
+        return -1;
+    }
+    if (is_last) {
+        deliver(conn, conn->in, conn->in_len);
+        clear_input(conn);
+    }
+    return 0;
+}
+
+/* ---- life ---- */
+
+static int on_established(struct conn *conn, struct inst_ws_server *server, struct lws *wsi) {
+    struct inst_err err = {0};
+    conn->base.ops = &conn_ops;
+    conn->server = server;
+    conn->wsi = wsi;
+    conn->heard_ms = inst_loop_monotonic_ms(server->loop);
+    conn->ping_ms = conn->heard_ms + INST_WS_PING_MS;
+    conn->next = server->conns;
+    if (conn->next)
+        conn->next->prev = conn;
+    server->conns = conn;
+    server->conn_count++;
+    if (inst_session_open(inst_backend_server(server->backend), conn, &conn->session, &err) !=
+        INST_OK) {
+        inst_err_clear(&err);
+        return -1;
+    }
+    return 0;
+}
+
+static void on_closed(struct conn *conn) {
+    if (conn->prev)
+        conn->prev->next = conn->next;
+    else
+        conn->server->conns = conn->next;
+    if (conn->next)
+        conn->next->prev = conn->prev;
+    conn->server->conn_count--;
+    conn->close_code =
+        LWS_CLOSE_STATUS_GOINGAWAY; /* what the session's end still sends is dropped */
+    if (conn->session)
+        inst_session_close(conn->session);
+    conn->session = NULL;
+    clear_queue(conn);
+    clear_input(conn);
+    conn->server = NULL;
+}
+
+/* A close payload of one byte cannot hold a code (websocket.md 7.2.2). */
+static int on_peer_closes(struct conn *conn, size_t len) {
+    if (len == 1)
+        lws_close_reason(conn->wsi, LWS_CLOSE_STATUS_PROTOCOL_ERR, NULL, 0);
+    return 0;
+}
+
+static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
+                    size_t len) {
+    struct conn *conn = user;
+    /* Once the server let go of a connection (inst_ws_server_free) only its end is left. */
+    bool is_ours = conn && conn->server;
+    switch (reason) {
+    case LWS_CALLBACK_ESTABLISHED:
+        return on_established(conn, lws_vhost_user(lws_get_vhost(wsi)), wsi);
+    case LWS_CALLBACK_RECEIVE:
+        return is_ours ? on_receive(conn, in, len) : -1;
+    case LWS_CALLBACK_RECEIVE_PONG:
+        if (is_ours)
+            conn->heard_ms = inst_loop_monotonic_ms(conn->server->loop);
+        return 0;
+    case LWS_CALLBACK_SERVER_WRITEABLE:
+        return is_ours ? on_writable(conn) : -1;
+    case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
+        return is_ours ? on_peer_closes(conn, len) : 0;
+    case LWS_CALLBACK_CLOSED:
+        if (is_ours)
+            on_closed(conn);
+        return 0;
+    case LWS_CALLBACK_HTTP:
+    case LWS_CALLBACK_FILTER_HTTP_CONNECTION:
+        return -1; /* only handshakes are handed over */
+    default:
+        return 0;
+    }
+}
+
+static const struct lws_protocols protocols[] = {
+    {.name = "instant", .callback = on_event, .per_session_data_size = sizeof(struct conn)},
+    {0},
+};
+
+/* ---- liveness ---- */
+
+/* Has the peer taken bytes of a backlog since the last look? Then it is alive, however long its
+ * pong has to queue. */
+static bool is_taking(struct conn *conn) {
+    struct tcp_info info;
+    socklen_t size = sizeof info;
+    if (conn->count == 0 && !lws_partial_buffered(conn->wsi))
+        return false;
+    if (getsockopt(lws_get_socket_fd(conn->wsi), IPPROTO_TCP, TCP_INFO, &info, &size) != 0)
+        return false;
+    bool moved = info.tcpi_bytes_acked != conn->acked;
+    conn->acked = info.tcpi_bytes_acked;
+    return moved;
+}
+
+static void drain(struct inst_ws_server *server, int64_t now) {
+    if (server->conns && now < server->drain_until_ms)
+        return;
+    inst_loop_fn *done = server->drained;
+    inst_timer_stop(server->sweep);
+    done(server->drained_ctx); /* may free the server */
+}
+
+static void sweep(void *ctx) {
+    struct inst_ws_server *server = ctx;
+    int64_t now = inst_loop_monotonic_ms(server->loop);
+    struct conn *next;
+    if (server->drained) {
+        drain(server, now);
+        return;
+    }
+    for (struct conn *conn = server->conns; conn; conn = next) {
+        next = conn->next;
+        if (now < conn->ping_ms)
+            continue;
+        if (is_taking(conn))
+            conn->heard_ms = now;
+        if (now - conn->heard_ms >= INST_WS_SILENCE_MS) {
+            lws_set_timeout(conn->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC);
+            continue;
+        }
+        conn->ping_ms = now + INST_WS_PING_MS;
+        conn->wants_ping = true;
+        lws_callback_on_writable(conn->wsi);
+    }
+}
+
+/* ---- from the listener ---- */
+
+static void on_upgrade(void *ctx, int fd, const struct inst_slice *key, const char *rest,
+                       size_t rest_len) {
+    static const char form[] = "GET /runtime/session HTTP/1.1\r\nHost: instant\r\n"
+                               "Upgrade: websocket\r\nConnection: Upgrade\r\n"
+                               "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ";
+    struct inst_ws_server *server = ctx;
+    struct inst_buf head;
+    /* What libwebsockets reads is what we have read, and nothing else. */
+    inst_buf_init(&head);
+    inst_buf_add_str(&head, form);
+    inst_buf_add(&head, key->str, key->len);
+    inst_buf_add_str(&head, "\r\n\r\n");
+    inst_buf_add(&head, rest, rest_len);
+    if (head.failed)
+        close(fd);
+    else
+        lws_adopt_socket_vhost_readbuf(server->vhost, fd, head.data, head.len);
+    inst_buf_free(&head);
+}
+
+static void on_request(void *ctx, const struct inst_http_request *request,
+                       struct inst_http_response *response) {
+    struct inst_ws_server *server = ctx;
+    inst_server_http(inst_backend_server(server->backend), request, response);
+}
+
+/* ---- the server ---- */
+
+static enum inst_status make_vhost(struct inst_ws_server *server, struct inst_err *err) {
+    struct lws_context *lws = inst_loop_lws(server->loop, err);
+    if (!lws)
+        return INST_FAILED;
+    struct lws_context_creation_info info;
+    memset(&info, 0, sizeof info);
+    info.port = CONTEXT_PORT_NO_LISTEN_SERVER;
+    info.protocols = protocols;
+    info.user = server;
+    info.vhost_name = "instant-server";
+    info.options = LWS_SERVER_OPTION_VALIDATE_UTF8;
+    info.timeout_secs = 10;
+    server->vhost = lws_create_vhost(lws, &info);
+    if (!server->vhost)
+        return inst_err_set(err, "io-error", 500, "Cannot start the WebSocket server.");
+    return INST_OK;
+}
+
+enum inst_status inst_ws_server_new(struct inst_loop *loop, struct inst_backend *backend,
+                                    const struct inst_ws_server_config *config,
+                                    struct inst_ws_server **out, struct inst_err *err) {
+    struct inst_ws_server *server = calloc(1, sizeof *server);
+    if (!server)
+        return inst_err_nomem(err);
+    server->loop = loop;
+    server->backend = backend;
+    server->max_message = config->max_message ? config->max_message : INST_WS_MAX_MESSAGE;
+    server->max_queued = config->max_queued ? config->max_queued : INST_WS_MAX_QUEUED;
+    server->overflow.fn = close_overflown;
+    server->overflow.ctx = server;
+    struct inst_http_server_config http = {
+        .host = config->host,
+        .port = config->port,
+        .ctx = server,
+        .answer = on_request,
+        .upgrade = on_upgrade,
+    };
+    enum inst_status status = make_vhost(server, err);
+    if (status == INST_OK)
+        status = inst_timer_new(loop, sweep, server, &server->sweep, err);
+    if (status == INST_OK)
+        status = inst_http_server_new(loop, &http, &server->http, err);
+    if (status != INST_OK) {
+        inst_ws_server_free(server);
+        return status;
+    }
+    inst_timer_start(server->sweep, SWEEP_MS, SWEEP_MS);
+    *out = server;
+    return INST_OK;
+}
+
+void inst_ws_server_close(struct inst_ws_server *server, inst_loop_fn *done, void *ctx) {
+    inst_http_server_free(server->http);
+    server->http = NULL;
+    server->drained = done;
+    server->drained_ctx = ctx;
+    server->drain_until_ms = inst_loop_monotonic_ms(server->loop) + DRAIN_MS;
+    for (struct conn *conn = server->conns; conn; conn = conn->next)
+        fail(conn, LWS_CLOSE_STATUS_GOINGAWAY);
+    inst_timer_start(server->sweep, 0, 50);
+}
+
+void inst_ws_server_free(struct inst_ws_server *server) {
+    if (!server)
+        return;
+    inst_http_server_free(server->http);
+    while (server->conns) {
+        struct conn *conn = server->conns;
+        struct lws *wsi = conn->wsi;
+        on_closed(conn);
+        lws_set_timeout(wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC);
+    }
+    inst_loop_undefer(server->loop, &server->overflow);
+    inst_timer_free(server->sweep);
+    if (server->vhost)
+        lws_vhost_destroy(server->vhost);
+    free(server);
+}
+
+int inst_ws_server_port(const struct inst_ws_server *server) {
+    return server->http ? inst_http_server_port(server->http) : 0;
+}
+
+size_t inst_ws_server_connections(const struct inst_ws_server *server) {
+    return server->conn_count;
+}

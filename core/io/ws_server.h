@@ -1,0 +1,53 @@
+/*
+ * ws_server.h - the port of a backend: sessions over WebSocket, everything else over HTTP.
+ *
+ *     http_server (heads, bodies) ──handshake──> libwebsockets (frames) ──message──> inst_session
+ *              └── inst_server_http                     ▲
+ *                                    queue of shared bytes per connection <── engine's send
+ *
+ * Every connection: pinged every 5 s, closed after 15 s without a text, binary or pong of the peer,
+ * unless it is still taking bytes of ours (session.md 1.3, websocket.md 11). Messages above
+ * INST_WS_MAX_MESSAGE close it with 1009, broken UTF-8 with 1007. A binary message is answered like
+ * one that is not JSON. A consumer that leaves INST_WS_MAX_QUEUED bytes unread is dropped: nobody
+ * else waits for it.
+ *
+ * The same bytes serve all sockets: the frame header goes into the headroom in front of them and is
+ * the same for each.
+ */
+#ifndef INST_IO_WS_SERVER_H
+#define INST_IO_WS_SERVER_H
+
+#include "base/err.h"
+#include "io/backend.h"
+#include "io/loop.h"
+
+#include <stddef.h>
+
+#define INST_WS_MAX_MESSAGE (32u << 20)
+#define INST_WS_MAX_QUEUED (64u << 20)
+#define INST_WS_MAX_QUEUED_MESSAGES 65536
+#define INST_WS_PING_MS 5000
+#define INST_WS_SILENCE_MS 15000
+
+struct inst_ws_server;
+
+struct inst_ws_server_config {
+    const char *host;   /* NULL: 127.0.0.1, loopback only */
+    int port;           /* 0: any free one */
+    size_t max_message; /* bytes; 0: INST_WS_MAX_MESSAGE */
+    size_t max_queued;  /* bytes; 0: INST_WS_MAX_QUEUED */
+};
+
+/* Listens when it returns. Borrows the backend, which must outlive it. */
+enum inst_status inst_ws_server_new(struct inst_loop *loop, struct inst_backend *backend,
+                                    const struct inst_ws_server_config *config,
+                                    struct inst_ws_server **out, struct inst_err *err);
+/* Stops listening, closes every connection with 1001 and calls back, from the loop, when all are
+ * gone or after two seconds; then it waits to be freed. */
+void inst_ws_server_close(struct inst_ws_server *server, inst_loop_fn *done, void *ctx);
+/* Drops what is still connected. NULL is fine. */
+void inst_ws_server_free(struct inst_ws_server *server);
+int inst_ws_server_port(const struct inst_ws_server *server);
+size_t inst_ws_server_connections(const struct inst_ws_server *server);
+
+#endif

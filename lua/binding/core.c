@@ -1,0 +1,256 @@
+/*
+ * core.c - the C module instant.core: ids, JSON, the loop, and the parts of the other files. Users
+ * see lua/instant/; this is what that stands on.
+ */
+#include "context.h"
+#include "value.h"
+
+#include "base/date.h"
+#include "base/json.h"
+#include "base/uuid.h"
+
+#include <signal.h>
+#include <string.h>
+
+/* ---- ids, time, JSON, dates ---- */
+
+static int core_id(lua_State *L) {
+    char text[INST_UUID_TEXT + 1];
+    inst_uuid_make_text(inst_loop_env(inst_lua_get(L)->loop), text);
+    lua_pushlstring(L, text, INST_UUID_TEXT);
+    return 1;
+}
+
+static int core_now(lua_State *L) {
+    const struct inst_env *env = inst_loop_env(inst_lua_get(L)->loop);
+    lua_pushinteger(L, (lua_Integer)env->now_ms(env->ctx));
+    return 1;
+}
+
+static int core_json_encode(lua_State *L) {
+    struct inst_lua *lua = inst_lua_get(L);
+    struct inst_err err = {0};
+    struct inst_value value;
+    struct inst_buf buf;
+    luaL_checkany(L, 1);
+    inst_buf_init(&buf);
+    struct inst_lua_scope scope = inst_lua_begin(lua, L);
+    enum inst_status status = inst_lua_to_value(L, 1, &lua->scratch, &value, &err);
+    if (status == INST_OK) {
+        inst_json_write(&buf, &value);
+        if (buf.failed)
+            status = inst_err_nomem(&err);
+    }
+    inst_lua_end(lua, scope);
+    if (status != INST_OK) {
+        inst_buf_free(&buf);
+        return inst_lua_fail(L, &err);
+    }
+    lua_pushlstring(L, buf.data ? buf.data : "", buf.len);
+    inst_buf_free(&buf);
+    return 1;
+}
+
+static int core_json_decode(lua_State *L) {
+    struct inst_lua *lua = inst_lua_get(L);
+    struct inst_err err = {0};
+    struct inst_value value;
+    size_t len;
+    const char *text = luaL_checklstring(L, 1, &len);
+    struct inst_lua_scope scope = inst_lua_begin(lua, L);
+    enum inst_status status = inst_json_parse(&lua->scratch, text, len, &value, &err);
+    if (status == INST_OK)
+        inst_lua_push_value(L, &value);
+    inst_lua_end(lua, scope);
+    return status == INST_OK ? 1 : inst_lua_fail(L, &err);
+}
+
+/* date_parse(value) -> ms, or nil and an error, by the official client's rules. */
+static int core_date_parse(lua_State *L) {
+    struct inst_err err = {0};
+    struct inst_value in, out;
+    size_t len;
+    if (lua_type(L, 1) == LUA_TNUMBER) {
+        in = inst_number((double)lua_tonumber(L, 1));
+    } else {
+        const char *text = luaL_checklstring(L, 1, &len);
+        in = inst_string(text, len);
+    }
+    if (inst_date_coerce(&in, &out, &err) != INST_OK)
+        return inst_lua_fail(L, &err);
+    lua_pushnumber(L, out.u.num);
+    return 1;
+}
+
+static int core_date_iso(lua_State *L) {
+    char text[INST_DATE_TEXT_MAX];
+    lua_pushlstring(L, text, inst_date_iso((double)luaL_checknumber(L, 1), text));
+    return 1;
+}
+
+/* ---- the loop ---- */
+
+/* set_scheduler(fn): fn runs at the end of a turn in which core.wake() was called. */
+static int core_set_scheduler(lua_State *L) {
+    struct inst_lua *lua = inst_lua_get(L);
+    luaL_checktype(L, 1, LUA_TFUNCTION);
+    luaL_unref(L, LUA_REGISTRYINDEX, lua->on_wake);
+    lua->on_wake = LUA_NOREF;
+    lua_pushvalue(L, 1);
+    lua->on_wake = luaL_ref(L, LUA_REGISTRYINDEX);
+    return 0;
+}
+
+static int core_wake(lua_State *L) {
+    struct inst_lua *lua = inst_lua_get(L);
+    inst_loop_defer(lua->loop, &lua->wake);
+    return 0;
+}
+
+static struct inst_lua *enter(lua_State *L) {
+    struct inst_lua *lua = inst_lua_get(L);
+    if (lua->is_running)
+        luaL_error(L, "the loop is running already; inside a callback, wait in a task");
+    luaL_checkstack(L, 32, NULL);
+    lua->is_running = true;
+    return lua;
+}
+
+/* Callbacks are protected, so that nothing raises through the loop. */
+static void leave(struct inst_lua *lua, struct inst_lua_scope scope) {
+    lua->is_running = false;
+    inst_lua_end(lua, scope);
+}
+
+/* run(): until nothing is left to wait for. */
+static int core_run(lua_State *L) {
+    struct inst_lua *lua = enter(L);
+    struct inst_lua_scope scope = inst_lua_begin(lua, L);
+    inst_loop_run(lua->loop);
+    leave(lua, scope);
+    return 0;
+}
+
+/* wait() -> bool: one turn, waiting for something to happen; false when nothing can. */
+static int core_wait(lua_State *L) {
+    struct inst_lua *lua = enter(L);
+    struct inst_lua_scope scope = inst_lua_begin(lua, L);
+    bool is_held = inst_loop_turn(lua->loop);
+    leave(lua, scope);
+    lua_pushboolean(L, is_held);
+    return 1;
+}
+
+/* step(): what is ready, without waiting. */
+static int core_step(lua_State *L) {
+    struct inst_lua *lua = enter(L);
+    struct inst_lua_scope scope = inst_lua_begin(lua, L);
+    inst_loop_step(lua->loop);
+    leave(lua, scope);
+    return 0;
+}
+
+static int core_is_running(lua_State *L) {
+    lua_pushboolean(L, inst_lua_get(L)->is_running);
+    return 1;
+}
+
+/* hold(), release(): a task that sleeps in a future counts as something to wait for. */
+static int core_hold(lua_State *L) {
+    inst_loop_hold(inst_lua_get(L)->loop);
+    return 0;
+}
+
+static int core_release(lua_State *L) {
+    struct inst_lua *lua = inst_lua_get(L);
+    if (!inst_loop_is_held(lua->loop))
+        return luaL_error(L, "release without hold");
+    inst_loop_release(lua->loop);
+    return 0;
+}
+
+/* stop(now): everything open is closed, and run() returns when that is done; at once with true. */
+static int core_stop(lua_State *L) {
+    struct inst_lua *lua = inst_lua_get(L);
+    inst_lua_stop_timers(lua);
+    inst_lua_stop_clients(lua);
+    inst_lua_stop_servers(lua);
+    if (lua_toboolean(L, 1))
+        inst_loop_stop(lua->loop);
+    return 0;
+}
+
+/* signal(name, fn): fn is called whenever it comes. Does not hold the loop. */
+static int core_signal(lua_State *L) {
+    static const char *const names[] = {"INT", "TERM", "HUP", NULL};
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+    int signum = numbers[luaL_checkoption(L, 1, NULL, names)];
+    luaL_checktype(L, 2, LUA_TFUNCTION);
+    lua_pushvalue(L, 2);
+    int ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    struct inst_err err = {0};
+    if (inst_lua_watch_signal(inst_lua_get(L), signum, ref, &err) == INST_OK)
+        return 0;
+    luaL_unref(L, LUA_REGISTRYINDEX, ref);
+    return inst_lua_fail(L, &err);
+}
+
+static int core_log_level(lua_State *L) {
+    static const char *const names[] = {"error", "warn", "info", "debug", NULL};
+    inst_loop_log_level(inst_lua_get(L)->loop,
+                        (enum inst_log_level)luaL_checkoption(L, 1, "warn", names));
+    return 0;
+}
+
+static int core_error(lua_State *L) {
+    struct inst_err err = {0};
+    inst_err_set(&err, "unknown", 0, "%s", luaL_checkstring(L, 2));
+    inst_lua_push_err(L, &err, NULL);
+    inst_err_clear(&err);
+    lua_pushvalue(L, 1);
+    lua_setfield(L, -2, "type");
+    return 1;
+}
+
+int luaopen_instant_core(lua_State *L);
+
+int luaopen_instant_core(lua_State *L) {
+    static const luaL_Reg functions[] = {
+        {"id", core_id},
+        {"now", core_now},
+        {"json_encode", core_json_encode},
+        {"json_decode", core_json_decode},
+        {"date_parse", core_date_parse},
+        {"date_iso", core_date_iso},
+        {"set_scheduler", core_set_scheduler},
+        {"wake", core_wake},
+        {"run", core_run},
+        {"wait", core_wait},
+        {"step", core_step},
+        {"is_running", core_is_running},
+        {"hold", core_hold},
+        {"release", core_release},
+        {"stop", core_stop},
+        {"signal", core_signal},
+        {"log_level", core_log_level},
+        {"error", core_error},
+        {NULL, NULL},
+    };
+    signal(SIGPIPE, SIG_IGN); /* a peer that is gone is an error of the write, not of the program */
+    inst_lua_get(L);
+    inst_lua_open_values(L);
+    lua_createtable(L, 0, 32);
+    luaL_setfuncs(L, functions, 0);
+    inst_lua_open_client(L);
+    inst_lua_open_server(L);
+    inst_lua_open_timer(L);
+    lua_pushlightuserdata(L, NULL);
+    lua_setfield(L, -2, "null");
+    luaL_getmetatable(L, INST_LUA_ARRAY);
+    lua_setfield(L, -2, "array_mt");
+    luaL_getmetatable(L, INST_LUA_DATE);
+    lua_setfield(L, -2, "date_mt");
+    luaL_getmetatable(L, INST_LUA_ERROR);
+    lua_setfield(L, -2, "error_mt");
+    return 1;
+}

@@ -1,0 +1,230 @@
+/*
+ * server.c - core.server{data=, host=, port=}: a backend with its port. It holds the loop until its
+ * close is through.
+ */
+#include "context.h"
+#include "value.h"
+
+#include "io/ws_server.h"
+
+#include <stdlib.h>
+
+#define SERVER "instant.server"
+
+struct inst_lua_server {
+    struct inst_lua_server *next;
+    struct inst_lua *lua;
+    struct inst_backend *backend;
+    struct inst_ws_server *ws;
+    struct inst_lua_server **box; /* the userdata, NULL when that was collected */
+    int on_closed;                /* LUA_NOREF: nobody asked */
+    bool is_closing;
+};
+
+static void free_server(struct inst_lua_server *server) {
+    struct inst_lua *lua = server->lua;
+    for (struct inst_lua_server **at = &lua->servers; *at; at = &(*at)->next) {
+        if (*at == server) {
+            *at = server->next;
+            break;
+        }
+    }
+    if (server->box)
+        *server->box = NULL;
+    inst_ws_server_free(server->ws);
+    inst_backend_close(server->backend);
+    inst_loop_release(lua->loop);
+    free(server);
+}
+
+static void on_drained(void *ctx) {
+    struct inst_lua_server *server = ctx;
+    struct inst_lua *lua = server->lua;
+    int ref = server->on_closed;
+    inst_loop_hold(lua->loop);
+    free_server(server);
+    if (ref != LUA_NOREF) {
+        inst_lua_call(lua, ref, NULL, NULL);
+        luaL_unref(lua->current, LUA_REGISTRYINDEX, ref);
+    }
+    inst_loop_release(lua->loop);
+}
+
+static struct inst_lua_server *check_server(lua_State *L) {
+    struct inst_lua_server **box = luaL_checkudata(L, 1, SERVER);
+    if (!*box)
+        luaL_error(L, "this server was closed");
+    return *box;
+}
+
+/* close(fn): fn, if given, is called when all connections are gone and the files are closed. */
+static int server_close(lua_State *L) {
+    struct inst_lua_server **box = luaL_checkudata(L, 1, SERVER);
+    struct inst_lua_server *server = *box;
+    if (!server || server->is_closing)
+        return 0;
+    if (lua_type(L, 2) == LUA_TFUNCTION) {
+        lua_pushvalue(L, 2);
+        server->on_closed = luaL_ref(L, LUA_REGISTRYINDEX);
+    }
+    server->is_closing = true;
+    inst_ws_server_close(server->ws, on_drained, server);
+    return 0;
+}
+
+static int server_gc(lua_State *L) {
+    struct inst_lua_server **box = luaL_checkudata(L, 1, SERVER);
+    if (*box)
+        (*box)->box = NULL;
+    *box = NULL;
+    return 0;
+}
+
+static int server_port(lua_State *L) {
+    lua_pushinteger(L, inst_ws_server_port(check_server(L)->ws));
+    return 1;
+}
+
+static void push_app(void *ctx, const struct inst_app_info *info) {
+    lua_State *L = ctx;
+    lua_createtable(L, 0, 4);
+    lua_pushstring(L, info->id);
+    lua_setfield(L, -2, "id");
+    lua_pushstring(L, info->title);
+    lua_setfield(L, -2, "title");
+    lua_pushnumber(L, (lua_Number)info->created_ms);
+    lua_setfield(L, -2, "createdAt");
+    lua_rawseti(L, -2, (int)lua_rawlen(L, -2) + 1);
+}
+
+static int server_apps(lua_State *L) {
+    struct inst_lua_server *server = check_server(L);
+    struct inst_err err = {0};
+    lua_createtable(L, 4, 0);
+    if (inst_backend_each_app(server->backend, push_app, L, &err) != INST_OK)
+        return inst_lua_fail(L, &err);
+    return 1;
+}
+
+/* create_app(title, schema) -> {id, title, adminToken} */
+static int server_create_app(lua_State *L) {
+    struct inst_lua_server *server = check_server(L);
+    const char *title = luaL_checkstring(L, 2);
+    struct inst_lua *lua = server->lua;
+    struct inst_err err = {0};
+    struct inst_value schema;
+    struct inst_app_info info;
+    char token[INST_UUID_TEXT + 1];
+    lua_settop(L, 3);
+    struct inst_lua_scope scope = inst_lua_begin(lua, L);
+    enum inst_status status = inst_lua_to_value(L, 3, &lua->scratch, &schema, &err);
+    if (status == INST_OK)
+        status = inst_server_create_app(inst_backend_server(server->backend), title,
+                                        schema.tag == INST_UNDEFINED ? NULL : &schema, 0, &info,
+                                        token, &err);
+    inst_lua_end(lua, scope);
+    if (status != INST_OK)
+        return inst_lua_fail(L, &err);
+    lua_createtable(L, 0, 3);
+    lua_pushstring(L, info.id);
+    lua_setfield(L, -2, "id");
+    lua_pushstring(L, info.title);
+    lua_setfield(L, -2, "title");
+    lua_pushstring(L, token);
+    lua_setfield(L, -2, "adminToken");
+    return 1;
+}
+
+static int server_stats(lua_State *L) {
+    struct inst_lua_server *server = check_server(L);
+    struct inst_server_stats stats;
+    inst_server_stats(inst_backend_server(server->backend), &stats);
+    const struct {
+        const char *name;
+        double value;
+    } counters[] = {
+        {"transactions", (double)stats.transactions},
+        {"commits", (double)stats.commits},
+        {"computationsRun", (double)stats.computations_run},
+        {"refreshesSent", (double)stats.refreshes_sent},
+        {"sessions", (double)stats.sessions},
+        {"subscriptions", (double)stats.subscriptions},
+        {"computations", (double)stats.computations},
+        {"connections", (double)inst_ws_server_connections(server->ws)},
+    };
+    lua_createtable(L, 0, 8);
+    for (size_t i = 0; i < sizeof counters / sizeof counters[0]; i++) {
+        lua_pushinteger(L, (lua_Integer)counters[i].value);
+        lua_setfield(L, -2, counters[i].name);
+    }
+    return 1;
+}
+
+void inst_lua_stop_servers(struct inst_lua *lua) {
+    for (struct inst_lua_server *server = lua->servers; server; server = server->next) {
+        if (server->is_closing)
+            continue;
+        server->is_closing = true;
+        inst_ws_server_close(server->ws, on_drained, server);
+    }
+}
+
+void inst_lua_free_servers(struct inst_lua *lua) {
+    while (lua->servers)
+        free_server(lua->servers);
+}
+
+static int core_server(lua_State *L) {
+    struct inst_lua *lua = inst_lua_get(L);
+    luaL_checktype(L, 1, LUA_TTABLE);
+    lua_settop(L, 1);
+    lua_getfield(L, 1, "data");
+    lua_getfield(L, 1, "host");
+    lua_getfield(L, 1, "port");
+    const char *data = luaL_checkstring(L, 2);
+    struct inst_ws_server_config config = {.host = luaL_optstring(L, 3, NULL),
+                                           .port = (int)luaL_optinteger(L, 4, 0)};
+    struct inst_lua_server **box = inst_newuserdata(L, sizeof *box);
+    *box = NULL;
+    luaL_getmetatable(L, SERVER);
+    lua_setmetatable(L, -2);
+    struct inst_err err = {0};
+    struct inst_lua_server *server = calloc(1, sizeof *server);
+    if (!server) {
+        inst_err_nomem(&err);
+        return inst_lua_fail(L, &err);
+    }
+    server->lua = lua;
+    server->on_closed = LUA_NOREF;
+    enum inst_status status = inst_backend_open(lua->loop, data, false, &server->backend, &err);
+    /* The port opens last: whoever finds it open finds the backend ready. */
+    if (status == INST_OK)
+        status = inst_ws_server_new(lua->loop, server->backend, &config, &server->ws, &err);
+    if (status != INST_OK) {
+        inst_backend_close(server->backend);
+        free(server);
+        return inst_lua_fail(L, &err);
+    }
+    inst_loop_hold(lua->loop);
+    server->next = lua->servers;
+    lua->servers = server;
+    server->box = box;
+    *box = server;
+    return 1;
+}
+
+void inst_lua_open_server(lua_State *L) {
+    static const luaL_Reg methods[] = {
+        {"port", server_port},   {"apps", server_apps},   {"create_app", server_create_app},
+        {"stats", server_stats}, {"close", server_close}, {NULL, NULL},
+    };
+    luaL_newmetatable(L, SERVER);
+    lua_pushcfunction(L, server_gc);
+    lua_setfield(L, -2, "__gc");
+    lua_createtable(L, 0, 5);
+    luaL_setfuncs(L, methods, 0);
+    lua_setfield(L, -2, "__index");
+    lua_pop(L, 1);
+    lua_pushcfunction(L, core_server);
+    lua_setfield(L, -2, "server");
+}

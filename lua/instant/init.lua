@@ -1,0 +1,131 @@
+--- Instant for Lua: a live, relational database for Lua programs, compatible with InstantDB.
+--
+--     local instant = require "instant"
+--     local db = instant.init { appId = "...", apiURI = "http://127.0.0.1:8888" }
+--     db:subscribeQuery({ todos = {} }, function(result) print(#result.data.todos) end)
+--     db:transact(db.tx.todos[instant.id()]:update { title = "Hello" })
+--     instant.run()
+
+local core = require "instant.core"
+local Future = require "instant.future"
+local scheduler = require "instant.scheduler"
+local task = require "instant.task"
+local tx = require "instant.tx"
+local db = require "instant.db"
+
+local DEFAULT_API = "https://api.instantdb.com"
+local DEFAULT_WEBSOCKET = "wss://api.instantdb.com/runtime/session"
+
+local instant = {
+  _VERSION = "0.1.0",
+  null = core.null,
+  id = core.id,
+  now = core.now,
+  lookup = tx.lookup,
+  tx = tx.builder,
+  i = require "instant.schema",
+  date = require "instant.date",
+  server = require "instant.server",
+  Future = Future,
+  future = Future.new,
+  all = Future.all,
+  task = task.start,
+  sleep = task.sleep,
+  after = task.after,
+  every = task.every,
+  timer = task.after,
+  step = core.step,
+  stop = core.stop,
+  logLevel = core.log_level,
+}
+
+-- What errors print.
+core.error_mt.__tostring = function(err)
+  return ("%s: %s"):format(err.type or "error", err.message or "")
+end
+core.error_mt.__name = "instant.error"
+
+--- Marks a list, so that an empty one is sent as `[]` and not as `{}`.
+function instant.array(list)
+  return setmetatable(list or {}, core.array_mt)
+end
+
+--- Runs until nothing is left to wait for.
+function instant.run()
+  core.run()
+end
+
+--- Called with the text of every failure that nobody handles; stderr by default.
+function instant.onError(fn)
+  scheduler.report = fn
+end
+
+-- Clients by what makes them the same: a second init gives the first one's.
+local clients = {}
+
+local function fail(text, ...)
+  error(("init: " .. text):format(...), 3)
+end
+
+local TYPES = {
+  appId = "string", apiURI = "string", websocketURI = "string", adminToken = "string",
+  refreshToken = "string", schema = "table", useDateObjects = "boolean",
+  disableValidation = "boolean", verbose = "boolean", caFile = "string", reconnect = "string",
+  firstPartyPath = "string", devtool = "any", queryCacheLimit = "number", __extraDedupeKey = "string",
+}
+
+local function check_config(config)
+  if type(config) ~= "table" then fail("expected a table, got %s", type(config)) end
+  for name, value in pairs(config) do
+    local expected = TYPES[name]
+    if not expected then fail("unknown option `%s`", tostring(name)) end
+    if expected ~= "any" and type(value) ~= expected then
+      fail("`%s` must be a %s, got %s", name, expected, type(value))
+    end
+  end
+end
+
+local function addresses(config)
+  local api = (config.apiURI or DEFAULT_API):gsub("/+$", "")
+  local path = api:match "^local:(.+)$"
+  if path then return nil, path, api end
+  if config.websocketURI then return config.websocketURI, nil, api end
+  if api == DEFAULT_API then return DEFAULT_WEBSOCKET, nil, api end
+  local scheme, rest = api:match "^http(s?)://(.+)$"
+  if not scheme then
+    fail("`apiURI` must be http://..., https://... or local:PATH, got `%s`", api)
+  end
+  return "ws" .. scheme .. "://" .. rest .. "/runtime/session", nil, api
+end
+
+--- A client of an app. Options: `appId`, `apiURI` ("http://host:port", or "local:PATH" for a
+--- backend in this process, where `appId` may be left out), `websocketURI`, `schema`,
+--- `useDateObjects`, `disableValidation`, `verbose`, `caFile`. Raises when they are wrong.
+function instant.init(config)
+  check_config(config)
+  local websocket, path, api = addresses(config)
+  if not path and not config.appId then fail "`appId` is missing" end
+  local key = table.concat({
+    config.appId or "", websocket or "", api, config.adminToken or "",
+    tostring(config.useDateObjects or false), config.__extraDedupeKey or "",
+  }, "\0")
+  if clients[key] then return clients[key] end
+  local client, err = db.new({
+    app_id = config.appId,
+    websocket_uri = websocket,
+    local_path = path,
+    schema = config.schema,
+    admin_token = config.adminToken,
+    refresh_token = config.refreshToken,
+    use_date_objects = config.useDateObjects,
+    disable_validation = config.disableValidation,
+    verbose = config.verbose,
+    ca_file = config.caFile,
+    reconnect = config.reconnect,
+  }, function() clients[key] = nil end)
+  if not client then error(err, 2) end
+  clients[key] = client
+  return client
+end
+
+return instant

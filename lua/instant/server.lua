@@ -1,0 +1,41 @@
+--- A backend in this process: `instant.server{data = "folder", port = 8888}`.
+
+local core = require "instant.core"
+local Future = require "instant.future"
+
+local Server = {}
+Server.__index = Server
+
+--- The port it listens on.
+function Server:port()
+  return self._core:port()
+end
+
+--- The apps, oldest first: `{{id=, title=, createdAt=}, ...}`.
+function Server:apps()
+  return self._core:apps()
+end
+
+--- Makes an app: `{id=, title=, adminToken=}`, or `nil, err`. The token is shown this once.
+function Server:createApp(title, schema)
+  return self._core:create_app(title, schema)
+end
+
+--- Counters since the start.
+function Server:stats()
+  return self._core:stats()
+end
+
+--- Closes every connection and the files; the future resolves when that is done.
+function Server:close()
+  local future = Future.new()
+  self._core:close(function() future:resolve(true) end)
+  return future
+end
+
+--- Opens the data folder (made when missing), then the port. `nil, err` when either fails.
+return function(options)
+  local server, err = core.server(options)
+  if not server then return nil, err end
+  return setmetatable({ _core = server }, Server)
+end
