@@ -25,14 +25,7 @@ static enum inst_status replace_steps(struct inst_reactor *r, struct inst_mutati
     m->arena = arena;
     m->steps = copy;
     r->attr_mutations -= m->has_attr_steps;
-    m->has_attr_steps = false;
-    for (uint32_t i = 0; i < copy.len && !m->has_attr_steps; i++) {
-        const struct inst_value *step = &copy.u.items[i];
-        m->has_attr_steps = step->tag == INST_ARRAY && step->len &&
-                            (inst_is_string(&step->u.items[0], "add-attr") ||
-                             inst_is_string(&step->u.items[0], "update-attr") ||
-                             inst_is_string(&step->u.items[0], "delete-attr"));
-    }
+    inst_mutations_classify(m);
     r->attr_mutations += m->has_attr_steps;
     return INST_OK;
 }
@@ -75,7 +68,7 @@ static enum inst_status swap(struct inst_reactor *r, struct inst_attrs *attrs,
         inst_results_attrs_changed(r, query);
     }
     inst_queries_touch_all(r);
-    inst_events_push(r, &r->attrs_event);
+    inst_reactor_attrs_changed(r);
     return status;
 }
 

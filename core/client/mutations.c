@@ -301,19 +301,23 @@ static struct inst_mutation *new_mutation(struct inst_reactor *r, inst_transact_
     return m;
 }
 
-/* steps are there: shown, sent or kept for later. */
-static enum inst_status enqueue(struct inst_reactor *r, struct inst_mutation *m,
-                                struct inst_err *err) {
+void inst_mutations_classify(struct inst_mutation *m) {
     m->has_attr_steps = has_step(&m->steps, "add-attr") || has_step(&m->steps, "update-attr") ||
                         has_step(&m->steps, "delete-attr");
     m->has_deletes = has_step(&m->steps, "delete-entity");
+}
+
+/* steps are there: shown, sent or kept for later. */
+static enum inst_status enqueue(struct inst_reactor *r, struct inst_mutation *m,
+                                struct inst_err *err) {
+    inst_mutations_classify(m);
     if (!inst_map_add(&r->mutations, m->event_id, INST_UUID_TEXT, m)) {
         return inst_err_nomem(err);
     }
     append(r, m);
     inst_queries_touch_all(r);
     if (m->has_attr_steps) {
-        inst_events_push(r, &r->attrs_event);
+        inst_reactor_attrs_changed(r);
     }
     if (can_send(r)) {
         inst_mutations_send_more(r);
@@ -438,9 +442,10 @@ void inst_mutations_confirm(struct inst_reactor *r, struct inst_mutation *m, int
         m->is_in_flight = false;
         r->in_flight--;
     }
-    if (!m->tx_id) {
-        r->confirmed++;
+    if (m->tx_id) {
+        return; /* said twice */
     }
+    r->confirmed++;
     m->tx_id = tx_id;
     m->confirmed_at = inst_reactor_now(r);
     confirmed_in(r, m);
@@ -461,7 +466,7 @@ void inst_mutations_fail(struct inst_reactor *r, struct inst_mutation *m,
     char event_id[INST_UUID_TEXT + 1];
     memcpy(event_id, m->event_id, sizeof(event_id));
     if (m->has_attr_steps) {
-        inst_events_push(r, &r->attrs_event);
+        inst_reactor_attrs_changed(r);
     }
     take_out(r, m);
     r->epoch++;
@@ -472,8 +477,10 @@ void inst_mutations_fail(struct inst_reactor *r, struct inst_mutation *m,
 void inst_mutations_fail_all(struct inst_reactor *r, const char *type, const char *message) {
     while (r->first) {
         struct inst_mutation *m = r->first;
-        if (m->tx_id || !m->waiter) {
-            take_out(r, m); /* nobody waits: it was told "enqueued" or "synced" */
+        /* Of one that was told "enqueued" the listeners hear; not so at the end, when nobody is
+         * left to do anything about it. */
+        if (m->tx_id || (!m->waiter && r->is_shutdown)) {
+            take_out(r, m);
             continue;
         }
         struct inst_problem problem;

@@ -420,7 +420,7 @@ void inst_queries_deliver_problem(struct inst_reactor *r, struct inst_query_prob
     inst_shown_unref(query->shown);
     query->shown = NULL;
     uint64_t last = r->next_sub;
-    for (struct inst_sub *sub = query->subs.first; sub; sub = sub->next) {
+    for (struct inst_sub *sub = query->subs.first; sub && !r->is_shutdown; sub = sub->next) {
         if (!sub->is_dead && sub->id <= last && (!event->only_sub || event->only_sub == sub->id)) {
             sub->fn.query(sub->ctx, NULL, &view);
         }
@@ -455,7 +455,8 @@ static void deliver_eval_problem(struct inst_reactor *r, struct inst_live_query 
 void inst_queries_deliver(struct inst_reactor *r, struct inst_live_query *query) {
     struct inst_shown *shown = NULL;
     struct inst_err err = {0};
-    if (query->is_gone || !query->has_result || r->status == INST_CONNECTION_ERRORED) {
+    if (query->is_gone || !query->has_result || r->is_shutdown ||
+        r->status == INST_CONNECTION_ERRORED) {
         goto out;
     }
     if (inst_results_show(r, query, &shown, &err) != INST_OK) {
@@ -473,7 +474,7 @@ void inst_queries_deliver(struct inst_reactor *r, struct inst_live_query *query)
     struct inst_query_result result = view_result(shown);
     uint64_t last = r->next_sub;
     uint64_t version = query->version;
-    for (struct inst_sub *sub = query->subs.first; sub; sub = sub->next) {
+    for (struct inst_sub *sub = query->subs.first; sub && !r->is_shutdown; sub = sub->next) {
         if (!sub->is_dead && sub->id <= last && sub->seen != version) {
             sub->seen = version;
             sub->fn.query(sub->ctx, &result, NULL);

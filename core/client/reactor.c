@@ -179,10 +179,11 @@ void inst_reactor_shutdown(struct inst_reactor *r) {
         inst_reactor_set_status(r, INST_CONNECTION_CLOSED, NULL);
     }
     inst_events_deliver(r);
-    if (!r->is_delivering) {
-        end_subs(r);
-        inst_queries_free(r);
-    }
+}
+
+void inst_reactor_forget_all(struct inst_reactor *r) {
+    end_subs(r);
+    inst_queries_free(r);
 }
 
 void inst_reactor_free(struct inst_reactor *r) {
@@ -190,8 +191,7 @@ void inst_reactor_free(struct inst_reactor *r) {
         return;
     }
     inst_events_drop(r);
-    end_subs(r);
-    inst_queries_free(r);
+    inst_reactor_forget_all(r);
     inst_mutations_free(r);
     inst_outbox_clear(r);
     free(r->drained);
@@ -224,6 +224,9 @@ bool inst_reactor_is_authenticated(const struct inst_reactor *r) {
 
 void inst_reactor_set_status(struct inst_reactor *r, enum inst_connection_status status,
                              struct inst_problem *problem) {
+    if (r->status == status && !problem) {
+        return;
+    }
     r->status = status;
     inst_problem_clear(&r->init_problem);
     if (problem) {
@@ -278,6 +281,7 @@ void inst_reactor_set_app_status(struct inst_reactor *r, const char *status) {
     }
     r->is_app_known = true;
     r->app_status = status;
+    r->app_status_changed = true;
     inst_events_push(r, &r->app_status_event);
 }
 
@@ -302,6 +306,11 @@ enum inst_status inst_reactor_subscribe_attrs(struct inst_reactor *r, inst_attrs
         inst_events_deliver(r);
     }
     return status;
+}
+
+void inst_reactor_attrs_changed(struct inst_reactor *r) {
+    r->attrs_changed = true;
+    inst_events_push(r, &r->attrs_event);
 }
 
 const char *inst_reactor_session_id(const struct inst_reactor *r) { return r->session_id; }
@@ -463,7 +472,7 @@ void inst_reactor_change_user(struct inst_reactor *r, char *token) {
         inst_reactor_set_status(r, INST_CONNECTION_CLOSED, NULL);
     }
     if (r->is_online) {
-        r->transport == INST_TRANSPORT_CONNECTING ? (void)0 : inst_reactor_connect(r);
+        inst_reactor_connect(r);
     } else if (r->transport == INST_TRANSPORT_OPEN) {
         r->wants_close = true;
         r->transport = INST_TRANSPORT_NONE;
