@@ -184,7 +184,7 @@ static enum inst_status check_required(const struct inst_value *etype, bool is_r
     return inst_err_set(err, "validation-failed", 400,
                         "You can't create a required system attribute. Make sure it's optional. "
                         "Check out the docs to learn more: "
-                        "https://www.instantdb.com/docs/users#adding-properties");
+                        "https://www.instantdb.com/docs/modeling-data#required-constraints");
 }
 
 static enum inst_status check_entity(const struct inst_schema_entity *entity,

@@ -69,6 +69,7 @@ static const struct vec_handler handlers[] = {
 };
 
 int main(int argc, char **argv) {
+    setvbuf(stdout, NULL, _IOLBF, 0); /* what was found stays found when a handler crashes */
     if (argc < 2) {
         fprintf(stderr, "usage: vectors_run DIR [NAME...]\n"
                         "  NAME  a file of DIR without .jsonl, e.g. dates\n");
