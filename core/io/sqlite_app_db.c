@@ -231,6 +231,37 @@ static enum inst_status save_attr(struct inst_app_db *base, const struct inst_at
     return status;
 }
 
+static enum inst_status read_attr_json(struct inst_app_db *base, const char *id, size_t id_len,
+                                       char **json, size_t *len, bool *deleted, uint32_t *row,
+                                       struct inst_err *err) {
+    struct sqlite_app_db *db = of_db(base);
+    sqlite3_stmt *stmt = NULL;
+    *json = NULL;
+    enum inst_status status = inst_sqlite_prepare(
+        db->db, db->path, "SELECT row, json, deleted FROM attrs WHERE id = ?1", &stmt, err);
+    if (status != INST_OK) {
+        return status;
+    }
+    sqlite3_bind_text64(stmt, 1, id, id_len, SQLITE_STATIC, SQLITE_UTF8);
+    int rc = sqlite3_step(stmt);
+    if (rc == SQLITE_ROW) {
+        const char *text = (const char *)sqlite3_column_text(stmt, 1);
+        *len = (size_t)sqlite3_column_bytes(stmt, 1);
+        *row = (uint32_t)sqlite3_column_int64(stmt, 0);
+        *deleted = sqlite3_column_int(stmt, 2) != 0;
+        *json = text ? malloc(*len + 1) : NULL;
+        if (*json) {
+            memcpy(*json, text, *len + 1);
+        } else {
+            status = inst_err_nomem(err);
+        }
+    } else if (rc != SQLITE_DONE) {
+        status = db_error(db, rc, err);
+    }
+    sqlite3_finalize(stmt);
+    return status;
+}
+
 /* Rows are remembered beside the attrs while the catalog is made, then set on it. */
 static enum inst_status read_attrs(struct sqlite_app_db *db, sqlite3_stmt *stmt,
                                    struct inst_arena *arena, struct inst_array_builder *attrs,
@@ -569,6 +600,7 @@ static const struct inst_app_db_ops app_db_ops = {
     .each_link_to = db_each_link_to,
     .each_of = db_each_of,
     .save_attr = save_attr,
+    .find_attr = read_attr_json,
     .reindex_attr = db_reindex_attr,
     .append_log = append_log,
     .find_event = find_event,

@@ -1,0 +1,126 @@
+/*
+ * engine.h - the engine's own structs. Only for server/ itself.
+ *
+ *     server ─┬─ app ─┬─ group: answers that wait for the commit, changes
+ *             │       ├─ catalog (with the group's writes), committed (without)
+ *             │       ├─ live ── computations ──┐
+ *             │       └─ sessions               ├─ subscription (session x computation)
+ *             └─ session (also before init) ────┘
+ *
+ * A message that must not run beside an open group (a query, `init`) makes its session wait: the
+ * message and all later ones of the session are kept until the turn has committed.
+ */
+#ifndef INST_SERVER_ENGINE_H
+#define INST_SERVER_ENGINE_H
+
+#include "base/arena.h"
+#include "base/collate.h"
+#include "server/catalog.h"
+#include "server/changes.h"
+#include "server/live.h"
+#include "server/reply.h"
+#include "server/server.h"
+#include "server/table.h"
+
+struct inst_waiting {
+    struct inst_waiting *next;
+    size_t len;
+    char bytes[];
+};
+
+struct inst_session {
+    struct inst_server *server;
+    void *connection;
+    char id[INST_UUID_TEXT + 1];
+    struct inst_app *app; /* NULL before init */
+    bool is_admin;
+    struct inst_table queries; /* hash of q -> struct inst_subscription */
+    struct inst_waiting *waiting, **waiting_end;
+    size_t waiting_bytes;
+    struct inst_session *next_waiting; /* in the server's list, while there is something to do */
+    bool is_listed_waiting;
+    struct inst_session *next, *previous;         /* of the server */
+    struct inst_session *app_next, *app_previous; /* of the app */
+};
+
+/* What a transact is told after the commit. */
+struct inst_answer {
+    struct inst_session *session; /* NULL: closed meanwhile */
+    int64_t tx_id;                /* transact-ok */
+    char *event_id;               /* JSON text of client-event-id; owned */
+    struct inst_shared *refusal;  /* instead: the error message */
+};
+
+struct inst_app {
+    struct inst_server *server;
+    struct inst_app_info info;
+    struct inst_app_db *db;
+    struct inst_catalog *catalog;
+    struct inst_catalog *committed;
+    struct inst_live *live;
+    struct inst_session *sessions;
+    int64_t last_tx; /* committed */
+    int64_t made_tx; /* with those of the open group */
+    bool is_group_open;
+    struct inst_answer *answers;
+    size_t answer_count, answer_cap;
+    struct inst_changes changes;
+    struct inst_app *next_open; /* in the server's list of open groups */
+    struct inst_app *next;
+    uint64_t used; /* the server's turn that last touched it */
+};
+
+struct inst_server {
+    const struct inst_env *env;
+    struct inst_server_host host;
+    struct inst_tracer tracer;
+    struct inst_collator *collator; /* NULL until needed */
+    uint64_t seed;
+    uint64_t turn;
+    struct inst_table apps_by_id;
+    struct inst_app *apps;
+    size_t app_count;
+    struct inst_app *open_groups;
+    struct inst_session *sessions;
+    struct inst_session *waiting, **waiting_end;
+    struct inst_arena scratch; /* of the message at hand */
+    bool is_busy;              /* a message is being handled */
+    struct inst_server_stats stats;
+};
+
+/* ---- server.c ---- */
+/* Sends the buffer's bytes to one session and frees the buffer. Out of memory: the connection is
+ * closed, for a reply that cannot be made must not be missed silently. */
+void inst_server_send(struct inst_session *session, struct inst_buf *buf);
+void inst_server_send_error(struct inst_session *session, const struct inst_err *err,
+                            const struct inst_value *event);
+struct inst_shared *inst_server_error_bytes(struct inst_session *session,
+                                            const struct inst_err *err,
+                                            const struct inst_value *event);
+
+/* ---- app.c ---- */
+/* The open app of this id, opening it when needed. */
+enum inst_status inst_app_get(struct inst_server *server, const char *id, struct inst_app **out,
+                              struct inst_err *err);
+/* The same for an app that was just made. */
+void inst_app_free(struct inst_app *app);
+void inst_app_close_idle(struct inst_server *server);
+/* One transaction in the app's group, which is opened when needed. *tx_id is that of the first
+ * transaction when the event was seen before; *is_repeated says so. */
+enum inst_status inst_app_transact(struct inst_app *app, const struct inst_value *steps,
+                                   const struct inst_uuid *event, const char *who, bool is_admin,
+                                   int64_t *tx_id, bool *is_repeated, struct inst_err *err);
+/* Puts an answer behind those that wait for the commit. false when out of memory. */
+bool inst_app_answer_later(struct inst_app *app, struct inst_answer answer);
+/* Sends the answers that wait; only while no group is open. */
+void inst_app_answer_now(struct inst_app *app);
+void inst_app_forget_session(struct inst_app *app, struct inst_session *session);
+/* Commits the open group, answers, refreshes. */
+void inst_app_commit(struct inst_app *app);
+
+/* ---- session.c ---- */
+/* Handles one message; false: it has to wait for the commit. */
+bool inst_session_handle(struct inst_session *session, const char *bytes, size_t len);
+void inst_session_leave_app(struct inst_session *session);
+
+#endif

@@ -1,0 +1,611 @@
+#include "server/live.h"
+
+#include "base/json.h"
+#include "base/text.h"
+#include "server/engine.h"
+#include "server/limits.h"
+#include "server/names.h"
+#include "server/recording_store.h"
+#include "server/result.h"
+
+#include <stdlib.h>
+
+struct inst_computation {
+    struct inst_live *live;
+    char *key; /* viewer, return-type, canonical q */
+    size_t key_len;
+    struct inst_table_key hash;         /* of the key */
+    struct inst_computation *next_same; /* another key with this hash */
+    struct inst_arena arena;            /* q */
+    struct inst_value q;
+    struct inst_query *query;
+    bool is_tree;
+    bool is_admin;
+    struct inst_read_set reads;
+    bool has_result;   /* `result` is what subscribers have */
+    bool is_outdated;  /* its last run failed, or it waits to run */
+    bool is_queued;    /* in live->queue */
+    bool is_retrying;  /* in live->retries: failed for no fault of the query */
+    char *result;      /* `,"result":...` without its key: see inst_live_write_result */
+    size_t result_len; /* of the result itself */
+    char *meta;        /* "null" or the tree's */
+    size_t meta_len;
+    struct inst_result_hash sum;
+    struct inst_subscription **subscriptions;
+    size_t count, cap;
+    struct inst_computation *next_queued;
+};
+
+struct inst_subscription {
+    struct inst_session *session;
+    struct inst_computation *computation;
+    size_t index; /* in the computation's list */
+    struct inst_table_key q_hash;
+    char *q; /* canonical; owned */
+    size_t q_len;
+    struct inst_subscription *next_same; /* of the session, same q_hash */
+};
+
+struct inst_live {
+    struct inst_app *app;
+    struct inst_read_index index;
+    struct inst_table by_key;
+    size_t count;
+    struct inst_computation *queue, **queue_end;
+    struct inst_computation **retries;
+    size_t retry_count, retry_cap;
+    struct inst_arena scratch;
+};
+
+/* ---- canonical text ---- */
+
+struct sorted_member {
+    const struct inst_member *member;
+};
+
+static int compare_members(const void *a, const void *b) {
+    const struct inst_member *x = ((const struct sorted_member *)a)->member;
+    const struct inst_member *y = ((const struct sorted_member *)b)->member;
+    size_t n = x->key_len < y->key_len ? x->key_len : y->key_len;
+    int c = memcmp(x->key, y->key, n);
+    return c != 0 ? c : x->key_len == y->key_len ? 0 : x->key_len < y->key_len ? -1 : 1;
+}
+
+/* JSON with sorted keys: equal for equal values, whatever their key order. */
+static void write_canonical(struct inst_buf *buf, const struct inst_value *v) {
+    if (v->tag == INST_ARRAY) {
+        inst_buf_add_char(buf, '[');
+        for (uint32_t i = 0; i < v->len; i++) {
+            if (i > 0)
+                inst_buf_add_char(buf, ',');
+            write_canonical(buf, &v->u.items[i]);
+        }
+        inst_buf_add_char(buf, ']');
+    } else if (v->tag == INST_OBJECT) {
+        struct sorted_member *sorted = malloc((v->len + 1) * sizeof *sorted);
+        if (sorted == NULL) {
+            buf->failed = true;
+            return;
+        }
+        for (uint32_t i = 0; i < v->len; i++)
+            sorted[i].member = &v->u.members[i];
+        qsort(sorted, v->len, sizeof *sorted, compare_members);
+        inst_buf_add_char(buf, '{');
+        for (uint32_t i = 0; i < v->len; i++) {
+            if (i > 0)
+                inst_buf_add_char(buf, ',');
+            inst_json_write_string(buf, sorted[i].member->key, sorted[i].member->key_len);
+            inst_buf_add_char(buf, ':');
+            write_canonical(buf, &sorted[i].member->value);
+        }
+        inst_buf_add_char(buf, '}');
+        free(sorted);
+    } else {
+        inst_json_write(buf, v);
+    }
+}
+
+static struct inst_table_key hash_of(const struct inst_live *live, const char *text, size_t len) {
+    uint64_t seed = live->index.seed;
+    return (struct inst_table_key){inst_text_hash(text, len, seed),
+                                   inst_text_hash(text, len, ~seed)};
+}
+
+/* ---- live ---- */
+
+enum inst_status inst_live_new(struct inst_app *app, struct inst_live **out, struct inst_err *err) {
+    struct inst_live *live = calloc(1, sizeof *live);
+    if (live == NULL)
+        return inst_err_nomem(err);
+    live->app = app;
+    live->queue_end = &live->queue;
+    inst_read_index_init(&live->index, app->server->seed);
+    inst_arena_init(&live->scratch);
+    *out = live;
+    return INST_OK;
+}
+
+void inst_live_free(struct inst_live *live) {
+    if (live == NULL)
+        return;
+    inst_table_free(&live->by_key);
+    inst_read_index_free(&live->index);
+    inst_arena_free(&live->scratch);
+    free(live->retries);
+    free(live);
+}
+
+size_t inst_live_count(const struct inst_live *live) { return live->count; }
+
+/* ---- computations ---- */
+
+static void set_retrying(struct inst_live *live, struct inst_computation *computation, bool on) {
+    if (computation->is_retrying == on)
+        return;
+    computation->is_retrying = on;
+    if (!on) {
+        for (size_t i = 0; i < live->retry_count; i++)
+            if (live->retries[i] == computation)
+                live->retries[i--] = live->retries[--live->retry_count];
+        return;
+    }
+    if (live->retry_count == live->retry_cap) {
+        size_t cap = live->retry_cap == 0 ? 8 : live->retry_cap * 2;
+        struct inst_computation **retries = realloc(live->retries, cap * sizeof *retries);
+        if (retries == NULL) { /* then its own reads must wake it */
+            computation->is_retrying = false;
+            return;
+        }
+        live->retries = retries;
+        live->retry_cap = cap;
+    }
+    live->retries[live->retry_count++] = computation;
+}
+
+static void leave_queue(struct inst_computation *computation) {
+    struct inst_live *live = computation->live;
+    struct inst_computation **link = &live->queue;
+    if (!computation->is_queued)
+        return;
+    while (*link != computation)
+        link = &(*link)->next_queued;
+    *link = computation->next_queued;
+    if (*link == NULL)
+        live->queue_end = link;
+}
+
+static void free_computation(struct inst_computation *computation) {
+    struct inst_live *live = computation->live;
+    leave_queue(computation);
+    struct inst_computation **link = NULL;
+    struct inst_computation *head = inst_table_get(&live->by_key, computation->hash);
+    if (head == computation && computation->next_same == NULL) {
+        inst_table_remove(&live->by_key, computation->hash);
+    } else if (head == computation) {
+        inst_table_put(&live->by_key, computation->hash, computation->next_same);
+    } else {
+        for (link = &head->next_same; *link != computation; link = &(*link)->next_same)
+            ;
+        *link = computation->next_same;
+    }
+    live->count--;
+    live->app->server->stats.computations--;
+    set_retrying(live, computation, false);
+    inst_read_set_clear(&live->index, &computation->reads);
+    inst_query_free(computation->query);
+    inst_arena_free(&computation->arena);
+    free(computation->key);
+    free(computation->result);
+    free(computation->meta);
+    free(computation->subscriptions);
+    free(computation);
+}
+
+static struct inst_computation *find_computation(const struct inst_live *live, const char *key,
+                                                 size_t len) {
+    struct inst_computation *computation = inst_table_get(&live->by_key, hash_of(live, key, len));
+    while (computation != NULL &&
+           (computation->key_len != len || memcmp(computation->key, key, len) != 0))
+        computation = computation->next_same;
+    return computation;
+}
+
+/* Takes the key. */
+static enum inst_status new_computation(struct inst_live *live, char *key_take, size_t key_len,
+                                        const struct inst_value *q, bool is_tree, bool is_admin,
+                                        struct inst_computation **out, struct inst_err *err) {
+    struct inst_computation *computation = calloc(1, sizeof *computation);
+    if (computation == NULL) {
+        free(key_take);
+        return inst_err_nomem(err);
+    }
+    *computation = (struct inst_computation){
+        .live = live,
+        .key = key_take,
+        .key_len = key_len,
+        .hash = hash_of(live, key_take, key_len),
+        .is_tree = is_tree,
+        .is_admin = is_admin,
+        .is_outdated = true,
+    };
+    inst_arena_init(&computation->arena);
+    inst_read_set_init(&computation->reads, computation);
+    computation->next_same = inst_table_get(&live->by_key, computation->hash);
+    if (!inst_value_dup(&computation->arena, q, &computation->q) ||
+        !inst_table_put(&live->by_key, computation->hash, computation)) {
+        inst_arena_free(&computation->arena);
+        free(computation->key);
+        free(computation);
+        return inst_err_nomem(err);
+    }
+    live->count++;
+    live->app->server->stats.computations++;
+    enum inst_status st =
+        inst_query_new(&computation->q, INST_QUERY_SERVER, &computation->query, err);
+    if (st != INST_OK)
+        free_computation(computation);
+    else
+        *out = computation;
+    return st;
+}
+
+/* ---- running ---- */
+
+struct outcome {
+    struct inst_buf result;
+    struct inst_buf meta;
+    struct inst_result_hash sum;
+};
+
+static enum inst_status collator_of(struct inst_server *server, struct inst_err *err) {
+    return server->collator != NULL ? INST_OK : inst_collator_new(&server->collator, err);
+}
+
+static enum inst_status evaluate(struct inst_computation *computation, struct inst_store *store,
+                                 struct outcome *out, struct inst_err *err) {
+    struct inst_live *live = computation->live;
+    struct inst_server *server = live->app->server;
+    enum inst_status st = collator_of(server, err);
+    if (st != INST_OK)
+        return st;
+    struct inst_collect_options options = {.is_admin = computation->is_admin,
+                                           .collator = server->collator};
+    struct inst_collected collected = {0};
+    if (!computation->is_tree) {
+        st = inst_query_collect(computation->query, store, &options, &live->scratch, &collected,
+                                err);
+        if (st != INST_OK)
+            return st;
+        inst_result_write_rows(&out->result, store, &collected, live->index.seed, &out->sum);
+        inst_buf_add_str(&out->meta, "null");
+    } else {
+        struct inst_value tree;
+        st = inst_query_tree(computation->query, store, &options, &live->scratch, &tree, &collected,
+                             err);
+        if (st != INST_OK)
+            return st;
+        inst_json_write(&out->result, &tree);
+        inst_result_write_meta(&out->meta, store, &collected);
+        if (!out->result.failed)
+            inst_result_hash_bytes(out->result.data, out->result.len, live->index.seed, &out->sum);
+        if (!out->meta.failed)
+            inst_result_hash_bytes(out->meta.data, out->meta.len, live->index.seed, &out->sum);
+    }
+    return out->result.failed || out->meta.failed ? inst_err_nomem(err) : INST_OK;
+}
+
+/* Runs it and keeps what it read; *changed: the result is not the one kept. */
+static enum inst_status run(struct inst_computation *computation, bool *changed,
+                            struct inst_err *err) {
+    struct inst_live *live = computation->live;
+    struct inst_recording_store store;
+    struct outcome outcome = {.sum = {0, 0}};
+    inst_buf_init(&outcome.result);
+    inst_buf_init(&outcome.meta);
+    live->app->server->stats.computations_run++;
+    inst_read_set_begin(&live->index, &computation->reads);
+    inst_names_add(&live->index, &computation->reads, &computation->q, live->app->catalog->attrs);
+    inst_recording_store_init(&store, &live->app->db->store, &live->index, &computation->reads);
+    enum inst_status st = evaluate(computation, &store.store, &outcome, err);
+    inst_recording_store_release(&store);
+    inst_read_set_end(&live->index, &computation->reads);
+    inst_arena_reset(&live->scratch);
+    computation->is_outdated = st != INST_OK;
+    *changed = st == INST_OK && (!computation->has_result || computation->sum.a != outcome.sum.a ||
+                                 computation->sum.b != outcome.sum.b);
+    if (*changed) {
+        free(computation->result);
+        free(computation->meta);
+        computation->result = inst_buf_take(&outcome.result, &computation->result_len);
+        computation->meta = inst_buf_take(&outcome.meta, &computation->meta_len);
+        computation->sum = outcome.sum;
+        computation->has_result = true;
+    }
+    inst_buf_free(&outcome.result);
+    inst_buf_free(&outcome.meta);
+    return st;
+}
+
+/* A query's own fault shows again only when what it read changes; any other may pass. */
+static bool is_own_fault(const struct inst_err *err) {
+    return err->type != NULL && (strcmp(err->type, "validation-failed") == 0 ||
+                                 strcmp(err->type, "limit-exceeded") == 0);
+}
+
+static void send_to_all(struct inst_computation *computation, struct inst_buf *buf) {
+    struct inst_server *server = computation->live->app->server;
+    struct inst_shared *message = buf->failed ? NULL : inst_shared_new(buf->data, buf->len);
+    for (size_t i = 0; i < computation->count; i++) {
+        void *connection = computation->subscriptions[i]->session->connection;
+        if (message == NULL)
+            server->host.close(server->host.ctx, connection);
+        else
+            server->host.send(server->host.ctx, connection, message);
+    }
+    if (message != NULL)
+        server->stats.refreshes_sent += computation->count;
+    inst_shared_unref(message);
+    inst_buf_free(buf);
+}
+
+static void send_refresh(struct inst_computation *computation) {
+    struct inst_app *app = computation->live->app;
+    struct inst_buf buf;
+    inst_buf_init(&buf);
+    inst_buf_reserve(&buf, computation->result_len + computation->meta_len + 512);
+    inst_reply_begin(&buf, "refresh-ok");
+    inst_buf_add_str(&buf, ",\"processed-tx-id\":");
+    inst_buf_add_int(&buf, app->last_tx);
+    inst_buf_add_str(&buf, ",\"computations\":[{\"instaql-query\":");
+    inst_json_write(&buf, &computation->q);
+    inst_buf_add_str(&buf, ",\"instaql-result\":");
+    inst_buf_add(&buf, computation->result, computation->result_len);
+    inst_buf_add_str(&buf, ",\"result-meta\":");
+    inst_buf_add(&buf, computation->meta, computation->meta_len);
+    inst_buf_add_str(&buf, ",\"result-changed?\":true}]");
+    inst_reply_end(&buf, &app->server->tracer);
+    send_to_all(computation, &buf);
+}
+
+/* Each subscriber is told as if its add-query had failed (session.md 6.2). */
+static void send_failure(struct inst_computation *computation, const struct inst_err *err) {
+    struct inst_member members[2] = {{"op", 2, inst_cstring("add-query")},
+                                     {"q", 1, computation->q}};
+    struct inst_value event = inst_object(members, 2);
+    for (size_t i = 0; i < computation->count; i++)
+        inst_server_send_error(computation->subscriptions[i]->session, err, &event);
+}
+
+static void rerun(struct inst_computation *computation) {
+    struct inst_err err = {0};
+    bool changed = false;
+    bool was_failed = computation->is_outdated && computation->has_result == false;
+    if (run(computation, &changed, &err) == INST_OK) {
+        set_retrying(computation->live, computation, false);
+        if (changed)
+            send_refresh(computation);
+    } else {
+        set_retrying(computation->live, computation, !is_own_fault(&err));
+        /* What was last sent no longer counts: the next result is sent whatever it is. */
+        computation->has_result = false;
+        if (!was_failed)
+            send_failure(computation, &err);
+    }
+    inst_err_clear(&err);
+}
+
+static void queue(void *ctx, void *owner) {
+    struct inst_live *live = ctx;
+    struct inst_computation *computation = owner;
+    if (computation->is_queued)
+        return;
+    computation->is_queued = true;
+    computation->next_queued = NULL;
+    *live->queue_end = computation;
+    live->queue_end = &computation->next_queued;
+}
+
+static void send_attrs(struct inst_live *live) {
+    struct inst_app *app = live->app;
+    struct inst_server *server = app->server;
+    const char *json;
+    size_t len;
+    struct inst_buf buf;
+    inst_buf_init(&buf);
+    inst_reply_begin(&buf, "refresh-ok");
+    inst_buf_add_str(&buf, ",\"processed-tx-id\":");
+    inst_buf_add_int(&buf, app->last_tx);
+    inst_buf_add_str(&buf, ",\"attrs\":");
+    if (inst_catalog_json(app->catalog, &json, &len, NULL) == INST_OK)
+        inst_buf_add(&buf, json, len);
+    else
+        buf.failed = true;
+    inst_buf_add_str(&buf, ",\"computations\":[]");
+    inst_reply_end(&buf, &server->tracer);
+    struct inst_shared *message = buf.failed ? NULL : inst_shared_new(buf.data, buf.len);
+    for (struct inst_session *s = app->sessions; s != NULL; s = s->app_next) {
+        if (message == NULL)
+            server->host.close(server->host.ctx, s->connection);
+        else
+            server->host.send(server->host.ctx, s->connection, message);
+        server->stats.refreshes_sent += message != NULL;
+    }
+    inst_shared_unref(message);
+    inst_buf_free(&buf);
+}
+
+void inst_live_refresh(struct inst_live *live, const struct inst_changes *changes) {
+    if (changes->is_catalog_new)
+        send_attrs(live);
+    inst_read_index_ask(&live->index, changes, queue, live);
+    for (size_t i = 0; i < live->retry_count; i++)
+        queue(live, live->retries[i]);
+    while (live->queue != NULL) {
+        struct inst_computation *computation = live->queue;
+        live->queue = computation->next_queued;
+        if (live->queue == NULL)
+            live->queue_end = &live->queue;
+        computation->is_queued = false;
+        rerun(computation);
+    }
+}
+
+/* ---- subscriptions ---- */
+
+static struct inst_subscription *find_subscription(struct inst_session *session, const char *q,
+                                                   size_t len) {
+    struct inst_subscription *subscription =
+        inst_table_get(&session->queries, hash_of(session->app->live, q, len));
+    while (subscription != NULL &&
+           (subscription->q_len != len || memcmp(subscription->q, q, len) != 0))
+        subscription = subscription->next_same;
+    return subscription;
+}
+
+static struct inst_subscription *find_by_value(struct inst_session *session,
+                                               const struct inst_value *q) {
+    struct inst_buf text;
+    inst_buf_init(&text);
+    write_canonical(&text, q);
+    struct inst_subscription *found =
+        text.failed ? NULL : find_subscription(session, text.data, text.len);
+    inst_buf_free(&text);
+    return found;
+}
+
+bool inst_live_has(struct inst_session *session, const struct inst_value *q) {
+    return find_by_value(session, q) != NULL;
+}
+
+static void unsubscribe(struct inst_subscription *subscription) {
+    struct inst_session *session = subscription->session;
+    struct inst_computation *computation = subscription->computation;
+    struct inst_subscription *head = inst_table_get(&session->queries, subscription->q_hash);
+    if (head == subscription && subscription->next_same == NULL) {
+        inst_table_remove(&session->queries, subscription->q_hash);
+    } else if (head == subscription) {
+        inst_table_put(&session->queries, subscription->q_hash, subscription->next_same);
+    } else {
+        struct inst_subscription **link = &head->next_same;
+        while (*link != subscription)
+            link = &(*link)->next_same;
+        *link = subscription->next_same;
+    }
+    struct inst_subscription *last = computation->subscriptions[--computation->count];
+    computation->subscriptions[subscription->index] = last;
+    last->index = subscription->index;
+    session->server->stats.subscriptions--;
+    free(subscription->q);
+    free(subscription);
+    if (computation->count == 0)
+        free_computation(computation);
+}
+
+/* Takes q. */
+static enum inst_status subscribe(struct inst_session *session,
+                                  struct inst_computation *computation, char *q_take, size_t q_len,
+                                  struct inst_subscription **out, struct inst_err *err) {
+    struct inst_subscription *subscription = calloc(1, sizeof *subscription);
+    bool has_room = computation->count < computation->cap;
+    if (!has_room) {
+        size_t cap = computation->cap == 0 ? 1 : computation->cap * 2;
+        struct inst_subscription **list = realloc(computation->subscriptions, cap * sizeof *list);
+        if (list != NULL) {
+            computation->subscriptions = list;
+            computation->cap = cap;
+            has_room = true;
+        }
+    }
+    struct inst_table_key hash = hash_of(computation->live, q_take, q_len);
+    if (subscription != NULL && has_room) {
+        *subscription = (struct inst_subscription){.session = session,
+                                                   .computation = computation,
+                                                   .index = computation->count,
+                                                   .q_hash = hash,
+                                                   .q = q_take,
+                                                   .q_len = q_len};
+        subscription->next_same = inst_table_get(&session->queries, hash);
+        if (inst_table_put(&session->queries, hash, subscription)) {
+            computation->subscriptions[computation->count++] = subscription;
+            session->server->stats.subscriptions++;
+            *out = subscription;
+            return INST_OK;
+        }
+    }
+    free(subscription);
+    free(q_take);
+    if (computation->count == 0)
+        free_computation(computation);
+    return inst_err_nomem(err);
+}
+
+enum inst_status inst_live_add(struct inst_session *session, const struct inst_value *q,
+                               bool is_tree, struct inst_subscription **out, struct inst_err *err) {
+    struct inst_live *live = session->app->live;
+    struct inst_computation *computation = NULL;
+    struct inst_buf text;
+    size_t key_len, q_len;
+    enum inst_status st = INST_OK;
+    inst_buf_init(&text);
+    inst_buf_addf(&text, "%c%c", session->is_admin ? 'a' : 'u', is_tree ? 't' : 'j');
+    write_canonical(&text, q);
+    char *key = inst_buf_take(&text, &key_len);
+    char *q_text = key != NULL ? malloc(key_len) : NULL;
+    if (q_text == NULL) {
+        free(key);
+        return inst_err_nomem(err);
+    }
+    q_len = key_len - 2;
+    memcpy(q_text, key + 2, q_len);
+    computation = find_computation(live, key, key_len);
+    if (computation == NULL)
+        st = new_computation(live, key, key_len, q, is_tree, session->is_admin, &computation, err);
+    else
+        free(key);
+    if (st != INST_OK) {
+        free(q_text);
+        return st;
+    }
+    if ((st = subscribe(session, computation, q_text, q_len, out, err)) != INST_OK)
+        return st;
+    if (!computation->is_outdated)
+        return INST_OK;
+    bool changed;
+    if ((st = run(computation, &changed, err)) != INST_OK) {
+        unsubscribe(*out);
+        return st;
+    }
+    if (computation->count > 1 && changed) { /* others waited for it to succeed again */
+        set_retrying(live, computation, false);
+        send_refresh(computation);
+    }
+    return INST_OK;
+}
+
+void inst_live_write_result(const struct inst_subscription *subscription, struct inst_buf *buf) {
+    const struct inst_computation *computation = subscription->computation;
+    inst_buf_reserve(buf, computation->result_len + computation->meta_len + 256);
+    inst_buf_add_str(buf, ",\"result\":");
+    inst_buf_add(buf, computation->result, computation->result_len);
+    inst_buf_add_str(buf, ",\"result-meta\":");
+    inst_buf_add(buf, computation->meta, computation->meta_len);
+    inst_buf_add_str(buf, ",\"processed-tx-id\":");
+    inst_buf_add_int(buf, computation->live->app->last_tx);
+}
+
+void inst_live_remove(struct inst_session *session, const struct inst_value *q) {
+    struct inst_subscription *subscription = find_by_value(session, q);
+    if (subscription != NULL)
+        unsubscribe(subscription);
+}
+
+void inst_live_remove_all(struct inst_session *session) {
+    for (size_t i = 0; session->queries.count > 0 && i < session->queries.cap;) {
+        struct inst_subscription *subscription = session->queries.slots[i].value;
+        if (subscription != NULL)
+            unsubscribe(subscription); /* another may shift into this slot: look again */
+        else
+            i++;
+    }
+    inst_table_free(&session->queries);
+}

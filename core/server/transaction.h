@@ -1,0 +1,43 @@
+/*
+ * transaction.h - tx-steps checked and applied, all or nothing (transactions.md 3, 7-10, 12).
+ *
+ *     steps ─ lower-case uuids ─ shape ─ deletes expanded ─ system columns ─ modes
+ *           ─ groups in order of first appearance ─ required ─ inferred types ─ log record
+ *
+ * Runs inside the open group of the app's data file, in a savepoint: when it fails everything it
+ * wrote, its changes and its catalog are as before. Nothing is durable before the group's commit.
+ *
+ * The log record's `changes` is one JSON object:
+ *     {"triples":[["+",e,attr,value,created-at] | ["-",e,attr,value,created-at], ...],
+ *      "attrs":[["+",attr] | ["~",attr] | ["-",attr-id], ...]}
+ * in the order written; an overwritten value is a "-" then a "+". Ids are uuid texts.
+ */
+#ifndef INST_SERVER_TRANSACTION_H
+#define INST_SERVER_TRANSACTION_H
+
+#include "base/arena.h"
+#include "base/env.h"
+#include "server/app_db.h"
+#include "server/catalog.h"
+#include "server/changes.h"
+
+struct inst_transaction {
+    /* in */
+    const struct inst_env *env;
+    struct inst_app_db *db;   /* a group is open */
+    struct inst_arena *arena; /* scratch, for as long as the transaction runs */
+    bool is_admin;
+    int64_t tx_id;                 /* what the log record says */
+    const struct inst_uuid *event; /* client-event-id when it is a uuid, or NULL */
+    const char *who;               /* JSON text */
+    /* in and out */
+    struct inst_catalog *catalog; /* the caller's reference; replaced when attrs changed */
+    struct inst_changes *changes; /* of the group; this transaction's are added */
+    /* out */
+    bool is_group_lost; /* the savepoint could not be undone: the group must be rolled back */
+};
+
+enum inst_status inst_transaction_run(struct inst_transaction *transaction,
+                                      const struct inst_value *steps, struct inst_err *err);
+
+#endif

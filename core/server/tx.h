@@ -1,0 +1,154 @@
+/*
+ * tx.h - one transaction while it is applied. Only for transaction.c and tx_*.c.
+ *
+ *     tx_shape     steps as they came -> struct inst_tx_step, or the original's refusal
+ *     tx_delete    delete-entity steps expanded over etypes and cascades, then carried out
+ *     tx_rules     system columns, modes, what needs an admin
+ *     tx_lookup    entities and lookups
+ *     tx_write     one triple put or retracted: constraints, change record, log
+ *     tx_triples   the groups add-triple, deep-merge-triple, retract-triple
+ *     tx_attrs     the groups of attr steps, inferred types
+ *     tx_required  required attrs
+ */
+#ifndef INST_SERVER_TX_H
+#define INST_SERVER_TX_H
+
+#include "base/buf.h"
+#include "server/table.h"
+#include "server/transaction.h"
+
+enum inst_tx_op {
+    INST_TX_ADD_TRIPLE,
+    INST_TX_DEEP_MERGE,
+    INST_TX_RETRACT,
+    INST_TX_DELETE_ENTITY,
+    INST_TX_RULE_PARAMS,
+    INST_TX_ADD_ATTR,
+    INST_TX_UPDATE_ATTR,
+    INST_TX_DELETE_ATTR,
+    INST_TX_RESTORE_ATTR,
+    INST_TX_OPS,
+};
+
+enum inst_tx_mode { INST_TX_UPSERT, INST_TX_CREATE, INST_TX_UPDATE };
+
+/* What later checks know of an attr: as it will be after this transaction's attr steps. */
+struct inst_tx_attr {
+    const struct inst_value *etype; /* NULL: the attr is unknown */
+    const struct inst_value *label;
+    const struct inst_value *reverse_etype; /* NULL: none */
+    bool is_system;
+};
+
+struct inst_tx_step {
+    enum inst_tx_op op;
+    enum inst_tx_mode mode;
+    const struct inst_value *raw;   /* the step as it came */
+    const struct inst_value *e;     /* uuid text or lookup pair; NULL for attr steps */
+    const struct inst_value *a;     /* attr id text; of delete- and restore-attr too */
+    const struct inst_value *v;     /* value, patch, or the attr */
+    const struct inst_value *etype; /* delete-entity; NULL: none given */
+};
+
+/* An entity under one etype, for deletes and required attrs. */
+struct inst_tx_member {
+    uint32_t e;
+    struct inst_value etype;
+};
+struct inst_tx_members {
+    struct inst_tx_member *items;
+    size_t count, cap;
+    struct inst_table set; /* (e, hash of etype) */
+};
+
+struct inst_tx {
+    struct inst_transaction *transaction;
+    const struct inst_env *env;
+    struct inst_app_db *db;
+    struct inst_store *store;
+    struct inst_arena *arena;
+    struct inst_catalog *catalog; /* current, a reference */
+    struct inst_changes *changes;
+    bool is_admin;
+    int64_t now;
+    uint64_t seed;
+    struct inst_value steps; /* lower-cased */
+    struct inst_tx_step *list;
+    size_t count;
+    struct inst_table attr_steps;   /* hash of attr id -> the add- or update-attr's value */
+    struct inst_table handles;      /* uuid -> handle */
+    struct inst_table lookups;      /* hash of a lookup -> handle */
+    struct inst_table made;         /* (e, attr row) written by a lookup that made its entity */
+    struct inst_table kinds;        /* attr row -> kinds newly seen */
+    struct inst_tx_members touched; /* for required */
+    struct inst_tx_members deletes; /* what delete-entity steps come to */
+    struct inst_buf log_triples;
+    struct inst_buf log_attrs;
+};
+
+/* ---- transaction.c ---- */
+bool inst_tx_members_add(struct inst_tx *tx, struct inst_tx_members *members, uint32_t e,
+                         const struct inst_value *etype, bool *is_new);
+/* {"data-type": "tx-step", "input": the step} with a message. */
+enum inst_status inst_tx_refuse_step(const struct inst_tx_step *step, struct inst_err *err,
+                                     const char *message);
+
+/* ---- tx_shape.c ---- */
+/* Fills steps, list and attr_steps. */
+enum inst_status inst_tx_shape(struct inst_tx *tx, const struct inst_value *steps,
+                               struct inst_err *err);
+struct inst_tx_attr inst_tx_attr_of(const struct inst_tx *tx, const struct inst_value *attr_id);
+bool inst_tx_is_lookup(const struct inst_value *v);       /* in the place of an entity */
+bool inst_tx_is_value_lookup(const struct inst_value *v); /* [attr uuid, value] */
+
+/* ---- tx_rules.c ---- */
+enum inst_status inst_tx_check_rules(struct inst_tx *tx, struct inst_err *err);
+enum inst_status inst_tx_check_modes(struct inst_tx *tx, struct inst_err *err);
+
+/* ---- tx_lookup.c ---- */
+const struct inst_attr *inst_tx_attr_by_id(const struct inst_tx *tx, const struct inst_value *id);
+/* "We could not find an attribute with id = '...'" */
+enum inst_status inst_tx_refuse_attr(const struct inst_value *id, struct inst_err *err);
+/* The handle of a uuid; *e 0 when it has none and make is false. */
+enum inst_status inst_tx_entity(struct inst_tx *tx, const struct inst_uuid *id, bool make,
+                                uint32_t *e, struct inst_err *err);
+/* The entity that has this value of a unique attr; *e 0: none. */
+enum inst_status inst_tx_find(struct inst_tx *tx, const struct inst_attr *attr,
+                              const struct inst_value *v, uint32_t *e, struct inst_err *err);
+/* The entity of a step (uuid or lookup). make: an unknown one is made, by lookup with its triple.
+ * Else *e is 0 when there is none. */
+enum inst_status inst_tx_resolve(struct inst_tx *tx, const struct inst_value *e_value, bool make,
+                                 uint32_t *e, struct inst_err *err);
+/* The entity that a value names: a uuid or a lookup; *e 0: not found. */
+enum inst_status inst_tx_resolve_value(struct inst_tx *tx, const struct inst_value *v, bool make,
+                                       uint32_t *e, struct inst_err *err);
+
+/* ---- tx_write.c ---- */
+/* The first triple of (e, attr), copied into the arena; *found says whether there is one. */
+enum inst_status inst_tx_read(struct inst_tx *tx, uint32_t e, const struct inst_attr *attr,
+                              struct inst_triple *out, bool *found, struct inst_err *err);
+/* Writes one triple; nothing when it is there already. v is checked against the attr. For links v
+ * may be NULL. *changed (may be NULL) says whether something was written. */
+enum inst_status inst_tx_put(struct inst_tx *tx, uint32_t e, const struct inst_attr *attr,
+                             const struct inst_value *v, uint32_t ref, bool *changed,
+                             struct inst_err *err);
+enum inst_status inst_tx_retract(struct inst_tx *tx, const struct inst_attr *attr,
+                                 const struct inst_triple *triple, struct inst_err *err);
+/* Nulls for the indexed blobs of etype that e has no triple of (transactions.md 8.1). */
+enum inst_status inst_tx_fill_nulls(struct inst_tx *tx, uint32_t e, const struct inst_value *etype,
+                                    struct inst_err *err);
+
+/* ---- tx_triples.c, tx_delete.c, tx_attrs.c, tx_required.c ---- */
+enum inst_status inst_tx_add_triples(struct inst_tx *tx, struct inst_err *err);
+enum inst_status inst_tx_deep_merges(struct inst_tx *tx, struct inst_err *err);
+enum inst_status inst_tx_retracts(struct inst_tx *tx, struct inst_err *err);
+/* Before anything is written. */
+enum inst_status inst_tx_expand_deletes(struct inst_tx *tx, struct inst_err *err);
+enum inst_status inst_tx_deletes(struct inst_tx *tx, struct inst_err *err);
+enum inst_status inst_tx_attr_group(struct inst_tx *tx, enum inst_tx_op op, struct inst_err *err);
+enum inst_status inst_tx_save_kinds(struct inst_tx *tx, struct inst_err *err);
+enum inst_status inst_tx_check_required(struct inst_tx *tx, struct inst_err *err);
+/* After update-attr with required?: does every entity have it? */
+enum inst_status inst_tx_check_updated_required(struct inst_tx *tx, struct inst_err *err);
+
+#endif
