@@ -402,16 +402,17 @@ void mem_triple_set_time(struct inst_mem_store *store, uint32_t n, int64_t t) {
     }
 }
 
+bool mem_reserve_drops(struct inst_mem_store *store, uint32_t drops) {
+    return mem_journal_reserve(store, 8 + 2 * (size_t)drops) &&
+           (!drops || inst_id_table_reserve(&store->core->stale, drops));
+}
+
 bool mem_reserve(struct inst_mem_store *store, uint32_t e, uint32_t slot, uint32_t cell,
                  uint32_t drops) {
     struct mem_core *core = store->core;
     struct mem_slot *of = &core->slots[slot];
     if (!inst_slab_reserve(&core->cells, 1) || !inst_slab_reserve(&core->triples, 1) ||
-        !mem_journal_reserve(store, 8 + 2 * (size_t)drops)) {
-        return false;
-    }
-    if (!inst_slab_reserve(&core->backs, 1) ||
-        (drops && !inst_id_table_reserve(&core->stale, drops))) {
+        !inst_slab_reserve(&core->backs, 1) || !mem_reserve_drops(store, drops)) {
         return false;
     }
     if (of->has_hash && !inst_id_table_reserve(&of->values, 1)) {

@@ -244,7 +244,9 @@ void mem_triple_drop(struct inst_mem_store *store, uint32_t triple);
 void mem_triple_undo_drop(struct inst_mem_store *store, uint32_t triple);
 void mem_triple_set_time(struct inst_mem_store *store, uint32_t triple, int64_t t);
 
-/* Room for one new cell with one triple and its back, and for dropping `drops` triples. */
+/* Room for dropping `drops` triples from their cells and backs. Moves no record. */
+bool mem_reserve_drops(struct inst_mem_store *store, uint32_t drops);
+/* Room for one new cell with one triple and its back too. Pointers to records are void after it. */
 bool mem_reserve(struct inst_mem_store *store, uint32_t e, uint32_t slot, uint32_t cell,
                  uint32_t drops);
 

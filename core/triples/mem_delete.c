@@ -158,7 +158,7 @@ static bool drop_cell(struct deletion *del, const struct task *task) {
     for (uint32_t n = cell->first; n; n = mem_triple_at(core, n)->next) {
         count++;
     }
-    if (!mem_reserve(del->store, cell->e, mem_cell_slot(cell), task->id, count)) {
+    if (!mem_reserve_drops(del->store, count)) {
         return false;
     }
     while (cell->first) {
@@ -191,7 +191,7 @@ static bool drop_back(struct deletion *del, const struct task *task) {
     uint32_t e = cell->e, slot = mem_cell_slot(cell);
     const struct inst_attr *attr = core->slots[slot].attr;
     if (is_every(&task->etype) || !attr || same_etype(&attr->reverse.etype, &task->etype)) {
-        if (!mem_reserve(del->store, e, slot, triple->cell, 1)) {
+        if (!mem_reserve_drops(del->store, 1)) {
             return false;
         }
         if (!(triple->bits & TRIPLE_DEAD)) {

@@ -261,6 +261,9 @@ enum inst_status inst_mem_store_replace(struct inst_mem_store *store, uint32_t e
                                         int64_t t, struct inst_err *err) {
     struct mem_core *core = store->core;
     struct inst_value kept;
+    if (attr->is_ref) {
+        return inst_err_set(err, "validation-failed", 400, "A link has no value to replace");
+    }
     uint32_t slot = mem_slot_make(store, attr);
     if (!slot) {
         return inst_err_nomem(err);
@@ -294,7 +297,7 @@ enum inst_status inst_mem_store_retract(struct inst_mem_store *store, uint32_t e
         uint32_t target = mem_entity_find(store, v->u.str, v->len);
         back = target ? mem_back_stale(core, e, slot, target) : 0;
     }
-    if (!mem_reserve(store, e, slot, cell, 1)) {
+    if (!mem_reserve_drops(store, 1)) {
         return inst_err_nomem(err);
     }
     if (triple) {

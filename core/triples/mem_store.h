@@ -49,7 +49,7 @@ uint32_t inst_mem_store_intern(struct inst_mem_store *store, const char *id, siz
 enum inst_status inst_mem_store_put(struct inst_mem_store *store, uint32_t e,
                                     const struct inst_attr *attr, const struct inst_value *v,
                                     int64_t new_t, struct inst_err *err);
-/* Replaces the whole cell by one value with this t, leaving vae alone (deep merge). */
+/* Replaces the whole cell of a blob attr by one value with this t (deep merge). A link fails. */
 enum inst_status inst_mem_store_replace(struct inst_mem_store *store, uint32_t e,
                                         const struct inst_attr *attr, const struct inst_value *v,
                                         int64_t t, struct inst_err *err);
