@@ -24,6 +24,7 @@ struct inst_loop {
     struct inst_turn_hook *hooks;
     size_t holds;
     bool is_stopped;
+    bool is_ending;
     bool in_turn; /* the end of a turn is being worked off */
 };
 
@@ -113,7 +114,7 @@ static void call_hooks(struct inst_loop *loop) {
 static void idle_cb(uv_idle_t *idle) { (void)idle; }
 
 static void end_turn(struct inst_loop *loop) {
-    if (loop->in_turn)
+    if (loop->in_turn || loop->is_ending)
         return;
     loop->in_turn = true;
     int rounds = 0;
@@ -182,6 +183,8 @@ void inst_loop_remove_hook(struct inst_loop *loop, struct inst_turn_hook *hook) 
 }
 
 /* ---- running ---- */
+
+bool inst_loop_is_ending(const struct inst_loop *loop) { return loop->is_ending; }
 
 void inst_loop_hold(struct inst_loop *loop) { loop->holds++; }
 
@@ -332,20 +335,31 @@ enum inst_status inst_loop_new(struct inst_loop **out, struct inst_err *err) {
     return INST_OK;
 }
 
+/* Runs what closing handles still need; bounded, in case somebody left one open. */
+static void run_down(struct inst_loop *loop) {
+    for (int i = 0; i < 1000 && uv_run(&loop->uv, UV_RUN_NOWAIT); i++)
+        ;
+}
+
 void inst_loop_free(struct inst_loop *loop) {
     if (!loop)
         return;
     assert(!loop->hooks);
-    if (loop->lws) {
-        lws_context_destroy(loop->lws);
-        /* It closes its handles over some turns and then zeroes loop->lws (pcontext). */
-        for (int i = 0; i < 1000 && loop->lws; i++)
-            uv_run(&loop->uv, UV_RUN_NOWAIT);
-    }
+    loop->is_ending = true;
     uv_close((uv_handle_t *)&loop->prepare, NULL);
     uv_close((uv_handle_t *)&loop->check, NULL);
     uv_close((uv_handle_t *)&loop->idle, NULL);
-    uv_run(&loop->uv, UV_RUN_DEFAULT);
-    uv_loop_close(&loop->uv);
-    free(loop);
+    if (loop->lws) {
+        /* On a loop that is not its own libwebsockets first closes its handles, over some turns;
+         * the second call frees it, and zeroes loop->lws (pcontext). */
+        lws_context_destroy(loop->lws);
+        run_down(loop);
+        drain_deferred(loop);
+        lws_context_destroy(loop->lws);
+    }
+    run_down(loop);
+    if (uv_loop_close(&loop->uv) == 0)
+        free(loop);
+    /* Else a name is still being resolved on another thread, which will look at the loop: the
+     * process is about to end, and the memory with it. */
 }

@@ -48,6 +48,9 @@ struct uv_loop_s *inst_loop_uv(struct inst_loop *loop);
 /* The libwebsockets context, made at the first call; NULL when that fails. */
 struct lws_context *inst_loop_lws(struct inst_loop *loop, struct inst_err *err);
 
+/* Inside inst_loop_free: libwebsockets' objects are going by themselves. */
+bool inst_loop_is_ending(const struct inst_loop *loop);
+
 /* Counts what the program still waits for. */
 void inst_loop_hold(struct inst_loop *loop);
 void inst_loop_release(struct inst_loop *loop);

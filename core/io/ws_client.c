@@ -8,6 +8,8 @@
 #include <strings.h>
 #include <uv.h>
 
+#define FLUSH_SECONDS 2
+
 struct out {
     struct out *next;
     size_t len;
@@ -23,6 +25,9 @@ struct inst_ws_client {
     char *ca_file;
     int port;
     bool is_tls;
+    bool is_freed;             /* by its owner; some connections are still saying goodbye */
+    size_t conns;              /* that exist */
+    struct inst_deferred bury; /* frees it, outside of libwebsockets' callbacks */
 };
 
 enum state { RESOLVING, CONNECTING, OPEN, ENDED };
@@ -30,6 +35,7 @@ enum state { RESOLVING, CONNECTING, OPEN, ENDED };
 struct conn {
     struct inst_transport base;
     struct inst_ws_client *client;
+    struct inst_loop *loop;
     struct lws *wsi; /* of the present attempt */
     enum state state;
     unsigned attempt;       /* addresses tried so far */
@@ -49,6 +55,7 @@ struct conn {
     size_t in_cap;
     int64_t heard_ms;
     bool wants_ping;
+    bool is_flushing; /* closed by its owner with messages queued; holds the loop */
 };
 
 /* ---- addresses ---- */
@@ -107,12 +114,25 @@ static enum inst_status parse_uri(struct inst_ws_client *client, const char *uri
     return INST_OK;
 }
 
+static void bury(void *ctx) {
+    struct inst_ws_client *client = ctx;
+    inst_loop_undefer(client->loop, &client->bury);
+    if (client->vhost && !inst_loop_is_ending(client->loop)) /* else it is gone with its context */
+        lws_vhost_destroy(client->vhost);
+    free(client->host);
+    free(client->header);
+    free(client->path);
+    free(client->ca_file);
+    free(client);
+}
+
 enum inst_status inst_ws_client_new(struct inst_loop *loop, const char *uri, const char *ca_file,
                                     struct inst_ws_client **out, struct inst_err *err) {
     struct inst_ws_client *client = calloc(1, sizeof *client);
     if (!client)
         return inst_err_nomem(err);
     client->loop = loop;
+    client->bury = (struct inst_deferred){.fn = bury, .ctx = client};
     enum inst_status status = parse_uri(client, uri, err);
     if (status == INST_OK && ca_file && !(client->ca_file = strdup(ca_file)))
         status = inst_err_nomem(err);
@@ -127,13 +147,9 @@ enum inst_status inst_ws_client_new(struct inst_loop *loop, const char *uri, con
 void inst_ws_client_free(struct inst_ws_client *client) {
     if (!client)
         return;
-    if (client->vhost)
-        lws_vhost_destroy(client->vhost);
-    free(client->host);
-    free(client->header);
-    free(client->path);
-    free(client->ca_file);
-    free(client);
+    client->is_freed = true;
+    if (client->conns == 0)
+        bury(client);
 }
 
 /* ---- the end of a connection ---- */
@@ -152,9 +168,14 @@ static void clear_queue(struct conn *conn) {
 static void free_orphan(struct conn *conn) {
     if (!conn->is_orphan || conn->is_resolving || conn->wsi)
         return;
+    struct inst_ws_client *client = conn->client;
+    if (conn->is_flushing)
+        inst_loop_release(conn->loop);
     clear_queue(conn);
     free(conn->in);
     free(conn);
+    if (--client->conns == 0 && client->is_freed)
+        inst_loop_defer(client->loop, &client->bury);
 }
 
 static void report_end(void *ctx) {
@@ -169,17 +190,17 @@ static void end(struct conn *conn, const char *why) {
     snprintf(conn->why, sizeof conn->why, "%s", why);
     inst_timer_stop(conn->timer);
     if (!conn->is_orphan)
-        inst_loop_defer(conn->client->loop, &conn->end);
+        inst_loop_defer(conn->loop, &conn->end);
 }
 
 static void kill_wsi(struct conn *conn) {
     if (conn->wsi)
-        lws_set_timeout(conn->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
+        lws_set_timeout(conn->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC);
 }
 
 static void on_timer(void *ctx) {
     struct conn *conn = ctx;
-    int64_t now = inst_loop_monotonic_ms(conn->client->loop);
+    int64_t now = inst_loop_monotonic_ms(conn->loop);
     if (conn->state != OPEN) {
         end(conn, "The connection could not be opened in time.");
         kill_wsi(conn);
@@ -194,7 +215,7 @@ static void on_timer(void *ctx) {
 
 static void ws_close(struct inst_transport *transport) {
     struct conn *conn = (struct conn *)transport;
-    inst_loop_undefer(conn->client->loop, &conn->end);
+    inst_loop_undefer(conn->loop, &conn->end);
     inst_timer_free(conn->timer);
     conn->timer = NULL;
     conn->is_orphan = true;
@@ -203,11 +224,22 @@ static void ws_close(struct inst_transport *transport) {
     conn->found = NULL;
     if (conn->is_resolving)
         uv_cancel((uv_req_t *)&conn->resolve);
-    if (conn->wsi && conn->state == OPEN && conn->first == NULL)
-        lws_callback_on_writable(conn->wsi); /* says goodbye there */
-    else
-        kill_wsi(conn);
+    bool was_open = conn->state == OPEN;
     conn->state = ENDED;
+    if (conn->wsi && was_open && conn->first) {
+        /* What was sent before still goes out, if that is soon. */
+        conn->is_flushing = true;
+        inst_loop_hold(conn->loop);
+        lws_set_timeout(conn->wsi, PENDING_TIMEOUT_USER_OK, FLUSH_SECONDS);
+        return;
+    }
+    if (conn->wsi) {
+        struct lws *wsi = conn->wsi;
+        if (was_open)
+            lws_close_reason(wsi, LWS_CLOSE_STATUS_NORMAL, NULL, 0);
+        lws_set_timeout(wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC);
+        return; /* its last callback frees the rest */
+    }
     free_orphan(conn);
 }
 
@@ -341,6 +373,7 @@ enum inst_status inst_ws_client_connect(struct inst_ws_client *client,
     conn->base.ops = &ops;
     conn->base.events = *events;
     conn->client = client;
+    conn->loop = client->loop;
     conn->end.fn = report_end;
     conn->end.ctx = conn;
     conn->resolve.data = conn;
@@ -357,6 +390,7 @@ enum inst_status inst_ws_client_connect(struct inst_ws_client *client,
         end(conn, uv_strerror(failed));
     else
         conn->is_resolving = true;
+    client->conns++;
     *out = &conn->base;
     return INST_OK;
 }
@@ -367,7 +401,7 @@ static int on_opened(struct conn *conn) {
     if (conn->state != CONNECTING)
         return -1;
     conn->state = OPEN;
-    conn->heard_ms = inst_loop_monotonic_ms(conn->client->loop);
+    conn->heard_ms = inst_loop_monotonic_ms(conn->loop);
     inst_timer_start(conn->timer, INST_WS_CLIENT_PING_MS / 2, INST_WS_CLIENT_PING_MS / 2);
     conn->base.events.opened(conn->base.events.ctx);
     return 0;
@@ -376,10 +410,8 @@ static int on_opened(struct conn *conn) {
 static int on_writable(struct conn *conn) {
     if (lws_get_close_length(conn->wsi))
         return 0;
-    if (conn->state != OPEN) {
-        lws_close_reason(conn->wsi, LWS_CLOSE_STATUS_NORMAL, NULL, 0);
+    if (conn->state != OPEN && !conn->is_flushing)
         return -1;
-    }
     if (conn->wants_ping) {
         unsigned char frame[LWS_PRE + 1];
         conn->wants_ping = false;
@@ -399,6 +431,8 @@ static int on_writable(struct conn *conn) {
     }
     if (conn->first)
         lws_callback_on_writable(conn->wsi);
+    else if (conn->is_flushing)
+        return -1;
     else
         conn->base.events.drained(conn->base.events.ctx);
     return 0;
@@ -413,7 +447,7 @@ static int too_big(struct conn *conn) {
 static int on_receive(struct conn *conn, const char *bytes, size_t len) {
     const size_t max = INST_WS_CLIENT_MAX_MESSAGE;
     size_t announced = lws_remaining_packet_payload(conn->wsi);
-    conn->heard_ms = inst_loop_monotonic_ms(conn->client->loop);
+    conn->heard_ms = inst_loop_monotonic_ms(conn->loop);
     if (conn->state != OPEN)
         return 0;
     if (len > max || announced > max || conn->in_len + len + announced > max)
@@ -471,7 +505,7 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
     case LWS_CALLBACK_CLIENT_RECEIVE:
         return on_receive(conn, in, len);
     case LWS_CALLBACK_CLIENT_RECEIVE_PONG:
-        conn->heard_ms = inst_loop_monotonic_ms(conn->client->loop);
+        conn->heard_ms = inst_loop_monotonic_ms(conn->loop);
         return 0;
     case LWS_CALLBACK_CLIENT_WRITEABLE:
         return on_writable(conn);

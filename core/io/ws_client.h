@@ -25,7 +25,7 @@ struct inst_ws_client; /* an address, and what its connections share */
  * err: "param-malformed" for an address that is none. */
 enum inst_status inst_ws_client_new(struct inst_loop *loop, const char *uri, const char *ca_file,
                                     struct inst_ws_client **out, struct inst_err *err);
-/* Its transports must have been closed. NULL is fine. */
+/* Its transports must have been closed; they may still be saying goodbye. NULL is fine. */
 void inst_ws_client_free(struct inst_ws_client *client);
 
 enum inst_status inst_ws_client_connect(struct inst_ws_client *client,

@@ -39,6 +39,7 @@ struct conn {
     uint64_t acked;                   /* bytes the peer's kernel had taken at the last look */
     enum lws_close_status close_code; /* not 0: close with it as soon as possible */
     bool wants_ping;
+    bool is_ending; /* libwebsockets was told to close it */
 };
 
 struct inst_ws_server {
@@ -51,8 +52,8 @@ struct inst_ws_server {
     size_t conn_count;
     size_t max_message;
     size_t max_queued;
-    struct inst_deferred overflow; /* closes what ran over while the engine was sending */
-    inst_loop_fn *drained;         /* not NULL: closing, called when nobody is connected */
+    struct inst_deferred failing; /* closes what failed while somebody else was on the stack */
+    inst_loop_fn *drained;        /* not NULL: closing, called when nobody is connected */
     void *drained_ctx;
     int64_t drain_until_ms;
 };
@@ -72,7 +73,7 @@ static void fail(struct conn *conn, enum lws_close_status code) {
         return;
     conn->close_code = code;
     clear_queue(conn);
-    lws_callback_on_writable(conn->wsi);
+    inst_loop_defer(conn->server->loop, &conn->server->failing);
 }
 
 static bool grow_queue(struct conn *conn) {
@@ -97,8 +98,6 @@ static void conn_send(struct inst_connection *connection, struct inst_shared *me
                                        conn->count >= INST_WS_MAX_QUEUED_MESSAGES);
     if (is_over || (conn->count == conn->cap && !grow_queue(conn))) {
         fail(conn, LWS_CLOSE_STATUS_POLICY_VIOLATION);
-        /* It is not writable, so no callback will come: dropped at the end of the turn. */
-        inst_loop_defer(conn->server->loop, &conn->server->overflow);
         return;
     }
     conn->queue[(conn->first + conn->count++) & (conn->cap - 1)] = inst_shared_ref(message);
@@ -112,13 +111,19 @@ static void conn_close(struct inst_connection *connection) {
 
 static const struct inst_connection_ops conn_ops = {.send = conn_send, .close = conn_close};
 
-static void close_overflown(void *ctx) {
+/* Only from outside of libwebsockets' callbacks a close frame is sent with a code of ours:
+ * returning -1 from the writeable callback drops the socket. It waits 5 s for the peer, then drops
+ * it. */
+static void close_failed(void *ctx) {
     struct inst_ws_server *server = ctx;
     struct conn *next;
     for (struct conn *conn = server->conns; conn; conn = next) {
         next = conn->next;
-        if (conn->close_code == LWS_CLOSE_STATUS_POLICY_VIOLATION)
-            lws_set_timeout(conn->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC);
+        if (!conn->close_code || conn->is_ending)
+            continue;
+        conn->is_ending = true;
+        lws_close_reason(conn->wsi, conn->close_code, NULL, 0);
+        lws_set_timeout(conn->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC);
     }
 }
 
@@ -130,12 +135,8 @@ static int write_ping(struct conn *conn) {
 
 static int on_writable(struct conn *conn) {
     /* Behind a close frame of libwebsockets' own nothing may follow (websocket.md 15). */
-    if (lws_get_close_length(conn->wsi))
+    if (lws_get_close_length(conn->wsi) || conn->close_code)
         return 0;
-    if (conn->close_code) {
-        lws_close_reason(conn->wsi, conn->close_code, NULL, 0);
-        return -1;
-    }
     if (conn->wants_ping && write_ping(conn) < 0)
         return -1;
     while (conn->count > 0 && !lws_send_pipe_choked(conn->wsi)) {
@@ -253,9 +254,10 @@ static void on_closed(struct conn *conn) {
 
 /* A close payload of one byte cannot hold a code (websocket.md 7.2.2). */
 static int on_peer_closes(struct conn *conn, size_t len) {
-    if (len == 1)
-        lws_close_reason(conn->wsi, LWS_CLOSE_STATUS_PROTOCOL_ERR, NULL, 0);
-    return 0;
+    if (len != 1)
+        return 0;
+    lws_close_reason(conn->wsi, LWS_CLOSE_STATUS_PROTOCOL_ERR, NULL, 0);
+    return -1;
 }
 
 static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
@@ -399,8 +401,8 @@ enum inst_status inst_ws_server_new(struct inst_loop *loop, struct inst_backend 
     server->backend = backend;
     server->max_message = config->max_message ? config->max_message : INST_WS_MAX_MESSAGE;
     server->max_queued = config->max_queued ? config->max_queued : INST_WS_MAX_QUEUED;
-    server->overflow.fn = close_overflown;
-    server->overflow.ctx = server;
+    server->failing.fn = close_failed;
+    server->failing.ctx = server;
     struct inst_http_server_config http = {
         .host = config->host,
         .port = config->port,
@@ -443,7 +445,7 @@ void inst_ws_server_free(struct inst_ws_server *server) {
         on_closed(conn);
         lws_set_timeout(wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC);
     }
-    inst_loop_undefer(server->loop, &server->overflow);
+    inst_loop_undefer(server->loop, &server->failing);
     inst_timer_free(server->sweep);
     if (server->vhost)
         lws_vhost_destroy(server->vhost);

@@ -150,8 +150,10 @@ void inst_app_free(struct inst_app *app) {
     drop_answers(app);
     free(app->answers);
     inst_live_free(app->live);
-    if (app->db != NULL)
+    if (app->db != NULL) {
+        app->db->store.attrs = NULL; /* the catalog's; the file would let go of it once more */
         app->db->db_ops->close(app->db);
+    }
     inst_catalog_unref(app->catalog);
     inst_catalog_unref(app->committed);
     inst_changes_free(&app->changes);

@@ -1,0 +1,115 @@
+-- instant-lua serve [--data DIR] [--port N] [--host ADDRESS]
+--
+-- Serves the apps of a data folder to every InstantDB client. Makes the folder, and a first app, when
+-- there is none.
+
+local instant = require "instant"
+
+local USAGE = [[
+usage: instant-lua serve [--data DIR] [--port N] [--host ADDRESS]
+
+  --data DIR      where the apps' data lives (./instant-data)
+  --port N        port to listen on (8888)
+  --host ADDRESS  address to listen on (127.0.0.1)
+]]
+
+local function fail(...)
+  io.stderr:write("instant-lua serve: ", string.format(...), "\n")
+  return 1
+end
+
+local function parse(args)
+  local options = { data = "instant-data", port = "8888", host = "127.0.0.1" }
+  local i = 1
+  while i <= #args do
+    local name, value = args[i]:match "^%-%-(%w+)=?(.*)$"
+    if name == "help" then return { help = true } end
+    if not name or not options[name] then
+      return nil, ("unknown option %s (see --help)"):format(args[i])
+    end
+    if not args[i]:find("=", 1, true) then
+      i = i + 1
+      value = args[i]
+    end
+    if not value or value == "" then return nil, ("--%s needs a value"):format(name) end
+    options[name] = value
+    i = i + 1
+  end
+  local port = tonumber(options.port)
+  if not port or math.type(port) ~= "integer" or port < 0 or port > 65535 then
+    return nil, ("--port must be a number from 0 to 65535, got %s"):format(options.port)
+  end
+  options.port = port
+  return options
+end
+
+local function is_loopback(host)
+  return host == "localhost" or host == "::1" or host:match "^127%." ~= nil
+end
+
+local SNIPPETS = [[
+
+JavaScript (npm install @instantdb/core):
+
+  import { init } from '@instantdb/core';
+  const db = init({
+    appId: '$id',
+    apiURI: '$http',
+    websocketURI: '$ws/runtime/session',
+  });
+
+Lua (instant-lua script.lua):
+
+  local instant = require "instant"
+  local db = instant.init { appId = "$id", apiURI = "$http" }
+]]
+
+local function show_apps(apps)
+  for _, app in ipairs(apps) do
+    print(("app id: %s  %s"):format(app.id, app.title))
+  end
+end
+
+local function show_first_app(app, values)
+  print("app id:      " .. app.id)
+  print("admin token: " .. app.adminToken .. "  (kept as a hash, shown only now)")
+  print((SNIPPETS:gsub("%$(%w+)", values)))
+end
+
+local function main(...)
+  local options, problem = parse { ... }
+  if not options then return fail("%s", problem) end
+  if options.help then
+    io.write(USAGE)
+    return 0
+  end
+  local server, err = instant.server(options)
+  if not server then return fail("%s", err.message) end
+
+  local apps
+  apps, err = server:apps()
+  if not apps then return fail("%s", err.message) end
+  local host = options.host:find(":", 1, true) and "[" .. options.host .. "]" or options.host
+  local address = ("%s:%d"):format(host, server:port())
+  local first
+  if #apps == 0 then
+    first, err = server:createApp("first app")
+    if not first then return fail("%s", err.message) end
+  end
+  print(("Instant serves %s on http://%s"):format(options.data, address))
+  if first then
+    show_first_app(first, { id = first.id, http = "http://" .. address, ws = "ws://" .. address })
+  else
+    show_apps(apps)
+  end
+  if is_loopback(options.host) then
+    print("Open to this machine only (loopback): anyone who reaches the port may read and write")
+    print("an app until it has permission rules. Use --host to listen elsewhere.")
+  else
+    print("WARNING: open to the network, and anyone who reaches the port may read and write an app")
+    print("until it has permission rules.")
+  end
+  io.stdout:flush()
+end
+
+return main(...)
