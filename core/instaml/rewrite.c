@@ -156,12 +156,14 @@ static enum inst_status map_attr(struct inst_attr_mapping *mapping, const struct
     if (!found || inst_value_same(&found->id, id)) {
         return INST_OK;
     }
-    struct inst_value to;
-    if (!inst_value_dup(mapping->arena, &found->id, &to)) {
+    /* Both outlive the steps and the catalog: later mutations meet them too. */
+    struct inst_value from, to;
+    if (!inst_value_dup(mapping->arena, id, &from) ||
+        !inst_value_dup(mapping->arena, &found->id, &to)) {
         return inst_err_nomem(err);
     }
     *is_mapped = true;
-    return inst_attr_mapping_add(mapping, *id, to, is_swapped, err);
+    return inst_attr_mapping_add(mapping, from, to, is_swapped, err);
 }
 
 static bool is_attr_step(const struct inst_value *action) {
