@@ -121,7 +121,8 @@ static enum inst_status add_all(struct inst_mem_store *store, const struct mem_c
                 enum inst_status status =
                     to ? keep_again(store, to, e, &triple->v, &v, err) : inst_err_nomem(err);
                 if (status == INST_OK) {
-                    status = mem_add_loaded(store, e, to, &v, triple->t, err);
+                    status = mem_add_loaded(store, e, to, mem_cell_find(store->core, e, to), &v,
+                                            triple->t, err);
                 }
                 if (status != INST_OK) {
                     return status;
@@ -169,16 +170,14 @@ enum inst_status inst_mem_store_set_attrs(struct inst_mem_store *store, struct i
     }
     former->attrs = store->base.attrs;
     former->slot_of = store->slot_of;
-    store->base.attrs = inst_attrs_ref(attrs);
-    store->slot_of = slot_of;
+    mem_use_attrs(store, inst_attrs_ref(attrs), slot_of);
     if (is_rebuilding) {
         status = rebuild(store, former, err);
     }
     if (status != INST_OK) {
         inst_attrs_unref(store->base.attrs);
         free(store->slot_of);
-        store->base.attrs = former->attrs;
-        store->slot_of = former->slot_of;
+        mem_use_attrs(store, former->attrs, former->slot_of);
         free(former);
         free(was);
         return status;

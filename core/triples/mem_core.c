@@ -119,12 +119,6 @@ uint32_t mem_slot_find_id(const struct inst_mem_store *store, const char *id, si
     return 0;
 }
 
-uint32_t mem_slot_find(const struct inst_mem_store *store, const struct inst_attr *attr) {
-    return inst_attrs_at(store->base.attrs, attr->position) == attr
-               ? store->slot_of[attr->position]
-               : mem_slot_find_id(store, attr->id.u.str, attr->id.len);
-}
-
 static bool is_interning(const struct inst_attr *attr) {
     return attr->is_ref || attr->is_primary || inst_is_string(&attr->forward.label, "id");
 }
@@ -180,6 +174,13 @@ void mem_slot_undo_new(struct inst_mem_store *store, uint32_t n) {
     store->core->slots_len--;
 }
 
+void mem_use_attrs(struct inst_mem_store *store, struct inst_attrs *attrs, uint32_t *slot_of) {
+    store->base.attrs = attrs;
+    store->attrs = inst_attrs_at(attrs, 0);
+    store->attrs_len = inst_attrs_count(attrs);
+    store->slot_of = slot_of;
+}
+
 void mem_slots_bind(struct inst_mem_store *store) {
     for (uint32_t i = 1; i < store->core->slots_len; i++) {
         struct mem_slot *slot = &store->core->slots[i];
@@ -194,7 +195,7 @@ void mem_slots_bind(struct inst_mem_store *store) {
 
 /* ---- cells ---- */
 
-uint32_t mem_cell_find(const struct mem_core *core, uint32_t e, uint32_t slot) {
+uint32_t mem_cell_search(const struct mem_core *core, uint32_t e, uint32_t slot) {
     const struct mem_entity *entity = mem_entity_at(core, e);
     if (entity->cells > INST_MEM_WIDE_ENTITY) {
         uint32_t hash = inst_id_hash(e, slot), at = hash, n;
@@ -210,6 +211,7 @@ uint32_t mem_cell_find(const struct mem_core *core, uint32_t e, uint32_t slot) {
     while (n) {
         const struct mem_cell *cell = mem_cell_at(core, n);
         if (mem_cell_slot(cell) == slot) {
+            core->slots[slot].offset = n - entity->first_cell;
             break;
         }
         n = cell->next_e;
@@ -344,7 +346,9 @@ static void link_triple(struct inst_mem_store *store, uint32_t n) {
     slot->triples++;
     slot->own += mem_handle(&triple->v) == cell->e;
     core->count++;
-    mem_values_add(store, n);
+    if (slot->has_hash || (cell->slot_bits & CELL_WIDE)) {
+        mem_values_enter(store, n);
+    }
 }
 
 static void unlink_triple(struct inst_mem_store *store, uint32_t n) {
@@ -352,7 +356,9 @@ static void unlink_triple(struct inst_mem_store *store, uint32_t n) {
     struct mem_triple *triple = mem_triple_at(core, n);
     struct mem_cell *cell = mem_cell_at(core, triple->cell);
     struct mem_slot *slot = &core->slots[mem_cell_slot(cell)];
-    mem_values_remove(store, n);
+    if (slot->has_hash || (cell->slot_bits & CELL_WIDE)) {
+        mem_values_leave(store, n);
+    }
     *(triple->prev ? &mem_triple_at(core, triple->prev)->next : &cell->first) = triple->next;
     *(triple->next ? &mem_triple_at(core, triple->next)->prev : &cell->last) = triple->prev;
     slot->triples--;
@@ -371,7 +377,9 @@ uint32_t mem_triple_new(struct inst_mem_store *store, uint32_t cell, const struc
     };
     link_triple(store, n);
     mem_journal(store, MEM_TRIPLE_NEW, n, 0);
-    mem_values_widen(store, cell);
+    if (mem_triple_at(store->core, n)->prev) {
+        mem_values_widen(store, cell);
+    }
     return n;
 }
 

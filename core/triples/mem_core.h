@@ -82,6 +82,8 @@ struct mem_slot {
     const struct inst_attr *attr; /* NULL: the catalog no longer has it */
     uint32_t first, last;         /* cells */
     uint32_t triples;
+    uint32_t offset;    /* where in its entity a cell was last found: a guess */
+    uint32_t follower;  /* the slot that last came behind this one while loading: a guess */
     uint32_t own;       /* triples whose value is their entity, as in an id attr */
     bool is_link;       /* a ref attr, or was one when last known */
     bool is_interning;  /* string values are entities: refs and ids */
@@ -149,6 +151,8 @@ struct inst_mem_store {
     struct inst_mem_options options;
     uint64_t seed;
     struct mem_core *core;
+    const struct inst_attr *attrs; /* the catalog's, by position */
+    size_t attrs_len;
     uint32_t *slot_of;            /* by position in the catalog; 0: no triple yet */
     struct inst_id_table by_text; /* entities */
     struct inst_arena arena;      /* texts and values */
@@ -221,15 +225,35 @@ uint32_t mem_entity_find(const struct inst_mem_store *store, const char *text, s
 void mem_entity_truncate(struct inst_mem_store *store, uint32_t count);
 
 /* The attr's slot: 0 when no triple of it was ever there. */
-uint32_t mem_slot_find(const struct inst_mem_store *store, const struct inst_attr *attr);
 uint32_t mem_slot_find_id(const struct inst_mem_store *store, const char *id, size_t len);
+static inline uint32_t mem_slot_find(const struct inst_mem_store *store,
+                                     const struct inst_attr *attr) {
+    uint32_t at = attr->position;
+    return at < store->attrs_len && store->attrs + at == attr
+               ? store->slot_of[at]
+               : mem_slot_find_id(store, attr->id.u.str, attr->id.len);
+}
 /* Made when new; 0 when out of memory. */
 uint32_t mem_slot_make(struct inst_mem_store *store, const struct inst_attr *attr);
 void mem_slot_undo_new(struct inst_mem_store *store, uint32_t slot);
+/* Makes attrs the catalog; both are the store's now. */
+void mem_use_attrs(struct inst_mem_store *store, struct inst_attrs *attrs, uint32_t *slot_of);
 /* The slots' attrs and their flags, by the present catalog. */
 void mem_slots_bind(struct inst_mem_store *store);
 
-uint32_t mem_cell_find(const struct mem_core *core, uint32_t e, uint32_t slot);
+uint32_t mem_cell_search(const struct mem_core *core, uint32_t e, uint32_t slot);
+/* The cell (e, slot); 0: none. Entities of a kind mostly have their cells in the same order and one
+ * behind the other, so the place where the last one was found is tried first. */
+static inline uint32_t mem_cell_find(const struct mem_core *core, uint32_t e, uint32_t slot) {
+    uint32_t n = mem_entity_at(core, e)->first_cell + core->slots[slot].offset;
+    if (n < core->cells.count) {
+        const struct mem_cell *cell = mem_cell_at(core, n);
+        if (cell->e == e && (cell->slot_bits & ~(uint32_t)CELL_WIDE) == slot) {
+            return n;
+        }
+    }
+    return mem_cell_search(core, e, slot);
+}
 /* Each of these two pairs: the change (journalled), and what undoes it. */
 uint32_t mem_cell_new(struct inst_mem_store *store, uint32_t e, uint32_t slot);
 void mem_cell_undo_new(struct inst_mem_store *store, const struct mem_entry *entry);
@@ -260,9 +284,9 @@ uint32_t mem_value_hash(const struct inst_mem_store *store, const struct inst_va
 uint32_t mem_cell_value(const struct inst_mem_store *store, uint32_t cell,
                         const struct inst_value *v);
 /* Keep the tables in step with a triple that entered or left its cell. */
-void mem_values_add(struct inst_mem_store *store, uint32_t triple);
-void mem_values_remove(struct inst_mem_store *store, uint32_t triple);
-/* After a triple was added to the cell. */
+void mem_values_enter(struct inst_mem_store *store, uint32_t triple);
+void mem_values_leave(struct inst_mem_store *store, uint32_t triple);
+/* After a triple was added to a cell that had others. */
 void mem_values_widen(struct inst_mem_store *store, uint32_t cell);
 void mem_cell_undo_widen(struct inst_mem_store *store, uint32_t cell);
 /* Builds the slot's hash if there is none; false when out of memory. */
@@ -289,7 +313,11 @@ void mem_back_undo(struct inst_mem_store *store, const struct mem_entry *entry);
 
 /* ---- mem_journal.c ---- */
 
-bool mem_journal_reserve(struct inst_mem_store *store, size_t more);
+bool mem_journal_grow(struct inst_mem_store *store, size_t more);
+static inline bool mem_journal_reserve(struct inst_mem_store *store, size_t more) {
+    return !store->is_journalling || store->entries_cap - store->entries_len >= more ||
+           mem_journal_grow(store, more);
+}
 /* Room must have been reserved. Nothing while not journalling. */
 static inline void mem_journal(struct inst_mem_store *store, enum mem_op op, uint32_t id,
                                uint64_t was) {
@@ -306,9 +334,10 @@ void mem_journal_free(struct inst_mem_store *store);
 enum inst_status mem_value_keep(struct inst_mem_store *store, uint32_t slot, uint32_t e,
                                 bool is_coerced, const struct inst_value *v, struct inst_value *out,
                                 struct inst_err *err);
-/* Adds without replacing, as loading does. v is kept already. */
+/* Adds to the cell (0: to be made) without replacing, as loading does. v is kept already. */
 enum inst_status mem_add_loaded(struct inst_mem_store *store, uint32_t e, uint32_t slot,
-                                const struct inst_value *v, int64_t t, struct inst_err *err);
+                                uint32_t cell, const struct inst_value *v, int64_t t,
+                                struct inst_err *err);
 
 /* ---- mem_scan.c ---- */
 

@@ -22,11 +22,8 @@ static bool grow(void **list, size_t size, size_t len, size_t *cap, size_t more)
     return true;
 }
 
-bool mem_journal_reserve(struct inst_mem_store *store, size_t more) {
+bool mem_journal_grow(struct inst_mem_store *store, size_t more) {
     void *list = store->entries;
-    if (!store->is_journalling) {
-        return true;
-    }
     bool has_room =
         grow(&list, sizeof(*store->entries), store->entries_len, &store->entries_cap, more);
     store->entries = list;
@@ -99,8 +96,7 @@ static void undo_catalog(struct inst_mem_store *store, struct mem_former *former
     }
     inst_attrs_unref(store->base.attrs);
     free(store->slot_of);
-    store->base.attrs = former->attrs;
-    store->slot_of = former->slot_of;
+    mem_use_attrs(store, former->attrs, former->slot_of);
     free(former);
     mem_slots_bind(store);
 }

@@ -14,14 +14,14 @@ enum inst_status inst_mem_store_new(struct inst_attrs *attrs, struct inst_mem_op
         return inst_err_nomem(err);
     }
     store->base.ops = &mem_store_ops;
-    store->base.attrs = inst_attrs_ref(attrs);
     store->options = options;
     /* Ids come from other users of an app, who must not be able to choose ones that collide. The
      * address differs from run to run, and nothing that can be observed depends on it. */
     store->seed = (uint64_t)(uintptr_t)store * 0x9E3779B97F4A7C15u;
     inst_arena_init(&store->arena);
     store->core = mem_core_new();
-    store->slot_of = calloc(inst_attrs_count(attrs) + 1, sizeof(*store->slot_of));
+    mem_use_attrs(store, inst_attrs_ref(attrs),
+                  calloc(inst_attrs_count(attrs) + 1, sizeof(*store->slot_of)));
     if (!store->core || !store->slot_of) {
         inst_mem_store_free(store);
         return inst_err_nomem(err);
@@ -105,9 +105,9 @@ enum inst_status mem_value_keep(struct inst_mem_store *store, uint32_t slot_numb
 /* ---- loading ---- */
 
 enum inst_status mem_add_loaded(struct inst_mem_store *store, uint32_t e, uint32_t slot,
-                                const struct inst_value *v, int64_t t, struct inst_err *err) {
+                                uint32_t cell, const struct inst_value *v, int64_t t,
+                                struct inst_err *err) {
     struct mem_core *core = store->core;
-    uint32_t cell = mem_cell_find(core, e, slot);
     uint32_t triple = cell ? mem_cell_value(store, cell, v) : 0;
     if (triple) {
         mem_triple_set_time(store, triple, t);
@@ -135,6 +135,7 @@ struct loader {
     struct inst_mem_store *store;
     uint32_t e;
     uint32_t slot;
+    bool is_fresh; /* e had no triples before those that came last */
 };
 
 static bool same_text(const struct inst_value *v, const char *text, size_t len) {
@@ -142,30 +143,46 @@ static bool same_text(const struct inst_value *v, const char *text, size_t len) 
 }
 
 static uint32_t load_entity(struct loader *loader, const struct inst_value *id) {
+    struct inst_mem_store *store = loader->store;
     if (loader->e) {
-        const struct mem_entity *entity = mem_entity_at(loader->store->core, loader->e);
+        const struct mem_entity *entity = mem_entity_at(store->core, loader->e);
         if (same_text(id, entity->text, entity->len)) {
             return loader->e;
         }
     }
-    return loader->e = inst_mem_store_intern(loader->store, id->u.str, id->len);
+    loader->e = inst_mem_store_intern(store, id->u.str, id->len);
+    loader->is_fresh = loader->e && mem_entity_at(store->core, loader->e)->cells == 0;
+    return loader->e;
 }
 
 /* 0 for an unknown attr, which *is_known tells from out of memory. */
 static uint32_t load_slot(struct loader *loader, const struct inst_value *id, bool *is_known) {
     const struct mem_core *core = loader->store->core;
-    const uint32_t guesses[] = {loader->slot + 1, loader->slot, 1};
+    uint32_t guess = loader->slot ? core->slots[loader->slot].follower : 0;
     *is_known = true;
-    for (size_t i = 0; i < sizeof(guesses) / sizeof(*guesses); i++) {
-        uint32_t guess = guesses[i];
-        if (guess && guess < core->slots_len &&
-            same_text(id, core->slots[guess].id.u.str, core->slots[guess].id.len)) {
-            return loader->slot = guess;
-        }
+    if (guess && guess < core->slots_len &&
+        same_text(id, core->slots[guess].id.u.str, core->slots[guess].id.len)) {
+        return loader->slot = guess;
     }
     const struct inst_attr *attr = inst_attrs_by_id(loader->store->base.attrs, id->u.str, id->len);
+    uint32_t slot = attr ? mem_slot_make(loader->store, attr) : 0;
     *is_known = attr != NULL;
-    return attr ? loader->slot = mem_slot_make(loader->store, attr) : 0;
+    if (loader->slot && slot) {
+        core->slots[loader->slot].follower = slot;
+    }
+    loader->slot = slot ? slot : loader->slot;
+    return slot;
+}
+
+/* While an entity that was new gets its triples, its cell of an attr can only be the attr's last.
+ */
+static uint32_t load_cell(const struct loader *loader, uint32_t slot) {
+    const struct mem_core *core = loader->store->core;
+    uint32_t last = core->slots[slot].last;
+    if (!loader->is_fresh) {
+        return mem_cell_find(core, loader->e, slot);
+    }
+    return last && mem_cell_at(core, last)->e == loader->e ? last : 0;
 }
 
 static enum inst_status load_one(struct loader *loader, const struct inst_value *triple,
@@ -186,8 +203,11 @@ static enum inst_status load_one(struct loader *loader, const struct inst_value 
     }
     struct inst_value v;
     enum inst_status status = mem_value_keep(loader->store, slot, e, true, &items[2], &v, err);
-    return status == INST_OK ? mem_add_loaded(loader->store, e, slot, &v, read_time(triple), err)
-                             : status;
+    if (status != INST_OK) {
+        return status;
+    }
+    return mem_add_loaded(loader->store, e, slot, load_cell(loader, slot), &v, read_time(triple),
+                          err);
 }
 
 enum inst_status inst_mem_store_load(struct inst_mem_store *store, const struct inst_value *triples,

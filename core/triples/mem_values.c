@@ -249,7 +249,7 @@ bool mem_hash_find(struct inst_mem_store *store, uint32_t slot_number, const str
 
 /* ---- keeping both in step ---- */
 
-void mem_values_add(struct inst_mem_store *store, uint32_t n) {
+void mem_values_enter(struct inst_mem_store *store, uint32_t n) {
     struct mem_core *core = store->core;
     const struct mem_triple *triple = mem_triple_at(core, n);
     const struct mem_cell *cell = mem_cell_at(core, triple->cell);
@@ -267,7 +267,7 @@ void mem_values_add(struct inst_mem_store *store, uint32_t n) {
     }
 }
 
-void mem_values_remove(struct inst_mem_store *store, uint32_t n) {
+void mem_values_leave(struct inst_mem_store *store, uint32_t n) {
     struct mem_core *core = store->core;
     const struct mem_triple *triple = mem_triple_at(core, n);
     const struct mem_cell *cell = mem_cell_at(core, triple->cell);
@@ -282,8 +282,7 @@ void mem_values_remove(struct inst_mem_store *store, uint32_t n) {
 
 void mem_values_widen(struct inst_mem_store *store, uint32_t n) {
     const struct mem_cell *cell = mem_cell_at(store->core, n);
-    if (cell->first != cell->last && !(cell->slot_bits & CELL_WIDE) &&
-        has_many(store->core, cell)) {
+    if (!(cell->slot_bits & CELL_WIDE) && has_many(store->core, cell)) {
         widen(store, n);
     }
 }
