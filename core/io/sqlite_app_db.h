@@ -18,7 +18,7 @@
  * double is a whole one), TEXT a string (lone surrogates as three bytes, may hold NUL), BLOB the
  * JSON text of a boolean, array or object. Links and id triples keep no v: it is the ref, and e.
  * k is the value as stored, except null, which is -Infinity (below all numbers), and dates. So the
- * order of `ave` is: null, numbers and dates, strings by bytes, booleans, arrays and objects.
+ * order of `ave` is: null, numbers and dates, strings by bytes, the rest by JSON text.
  *
  * An attr's index kind changes only through reindex_attr; until then scans by range are not
  * offered (`can_range`), all other scans stay right. Entities are never removed from `ents`.

@@ -132,8 +132,6 @@ enum inst_status inst_sqlite_app_db_check(struct inst_app_db *base, struct inst_
     static const struct {
         const char *sql, *what;
     } none[] = {
-        {"SELECT 1 WHERE (SELECT count(*) FROM triples)<>(SELECT count(*) FROM ave)",
-         "an index has rows of no triple"},
         {"SELECT 1 FROM triples WHERE e NOT IN (SELECT e FROM ents)",
          "a triple of an entity that is not there"},
         {"SELECT 1 FROM triples WHERE ref<>0 AND ref NOT IN (SELECT e FROM ents)",
@@ -148,11 +146,18 @@ enum inst_status inst_sqlite_app_db_check(struct inst_app_db *base, struct inst_
     struct sqlite_app_db *db = of_db(base);
     struct findings findings = {0};
     enum inst_status status = check_pages(db, &findings, err);
-    if (status == INST_OK && findings.count == 0) {
+    bool is_readable = findings.count == 0;
+    for (size_t i = 0; is_readable && status == INST_OK && i < sizeof none / sizeof *none; i++) {
+        status = check_none(db, none[i].sql, none[i].what, &findings, err);
+    }
+    if (is_readable && status == INST_OK) {
         status = check_triples(db, &findings, err);
-        for (size_t i = 0; status == INST_OK && i < sizeof none / sizeof *none; i++) {
-            status = check_none(db, none[i].sql, none[i].what, &findings, err);
-        }
+    }
+    if (is_readable && status == INST_OK) {
+        status = check_none(db,
+                            "SELECT 1 WHERE (SELECT count(*) FROM triples)<>"
+                            "(SELECT count(*) FROM ave)",
+                            "an index has rows of no triple", &findings, err);
     }
     if (status == INST_OK && findings.count > 0) {
         char hint[64];

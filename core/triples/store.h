@@ -55,9 +55,9 @@ struct inst_scan {
     bool has_v; /* blob value fixed to v (by inst_value_same); NUMBER, STRING, TRUE, FALSE, NULL */
     struct inst_value v;
     /* Only for stores with `can_range` on this attr; others are never asked. Ordered by value
-     * (nulls, then numbers and dates as instants, strings by bytes, false, true, arrays and
-     * objects), then entity; the id attr by created-at, then entity. A bound is a place in that
-     * order: a range with only `high` begins with the nulls. */
+     * (nulls, then numbers and dates as instants, strings by bytes, booleans, arrays and objects
+     * by their JSON text), then entity; the id attr by created-at, then entity. A bound is a place
+     * in that order: a range with only `high` begins with the nulls. */
     struct inst_bound low, high;
     enum inst_scan_order order;
     /* Start strictly behind this place in the order (paging); after_e 0: from the start. For the id

@@ -42,6 +42,7 @@ struct handle {
     struct disk_file *file;
     uint64_t life; /* of the machine that opened it */
     int lock;
+    bool syncs_folder;   /* a new journal or log: its first sync is also one of the folder */
     struct handle *next; /* of the same file */
 };
 
@@ -93,7 +94,9 @@ static bool write_at(struct bytes *bytes, size_t at, const void *data, size_t le
     if (at + len > bytes->len && !resize(bytes, at + len)) {
         return false;
     }
-    memcpy(bytes->data + at, data, len);
+    if (len > 0) {
+        memcpy(bytes->data + at, data, len);
+    }
     return true;
 }
 
@@ -193,6 +196,18 @@ static struct disk_file *add_file(struct crash_vfs *vfs, const char *path) {
     return file;
 }
 
+/* What a sync of the folder does: names that are there stay, names that were deleted are gone. */
+static void sync_folder(struct crash_vfs *vfs) {
+    for (struct disk_file *file = vfs->files, *next; file; file = next) {
+        next = file->next;
+        if (file->is_deleted) {
+            drop_file(vfs, file);
+        } else {
+            file->is_durable = true;
+        }
+    }
+}
+
 size_t crash_vfs_used(const struct crash_vfs *vfs) {
     size_t used = 0;
     for (struct disk_file *file = vfs->files; file; file = file->next) {
@@ -231,7 +246,7 @@ void crash_vfs_crash(struct crash_vfs *vfs) {
         file->is_deleted = false;
         file->is_durable = true;
         resize(&file->now, 0);
-        write_at(&file->now, 0, file->disk.data ? file->disk.data : (void *)"", file->disk.len);
+        write_at(&file->now, 0, file->disk.data, file->disk.len);
     }
 }
 
@@ -327,7 +342,11 @@ static int file_sync(sqlite3_file *base, int flags) {
         return SQLITE_IOERR_FSYNC;
     }
     settle(vfs, handle->file, true);
-    handle->file->is_durable = true;
+    if (handle->syncs_folder) {
+        handle->syncs_folder = false;
+        sync_folder(vfs);
+    }
+    handle->file->is_durable = !handle->file->is_deleted || handle->file->is_durable;
     return SQLITE_OK;
 }
 
@@ -420,6 +439,7 @@ static int vfs_open(sqlite3_vfs *base, const char *path, sqlite3_file *out, int 
     if (!file && path && !(flags & SQLITE_OPEN_CREATE)) {
         return SQLITE_CANTOPEN;
     }
+    bool is_new = !file;
     file = file ? file : add_file(vfs, path);
     if (!file) {
         return SQLITE_IOERR_NOMEM;
@@ -429,6 +449,7 @@ static int vfs_open(sqlite3_vfs *base, const char *path, sqlite3_file *out, int 
     handle->vfs = vfs;
     handle->file = file;
     handle->life = vfs->life;
+    handle->syncs_folder = is_new && (flags & (SQLITE_OPEN_MAIN_JOURNAL | SQLITE_OPEN_WAL));
     handle->next = file->handles;
     file->handles = handle;
     if (out_flags) {
@@ -446,8 +467,11 @@ static int vfs_delete(sqlite3_vfs *base, const char *path, int is_dir_synced) {
     if (!file) {
         return SQLITE_IOERR_DELETE_NOENT;
     }
-    if (is_dir_synced || !file->is_durable) {
+    if (!file->is_durable) {
         drop_file(vfs, file);
+    } else if (is_dir_synced) {
+        file->is_deleted = true;
+        sync_folder(vfs);
     } else {
         file->is_deleted = true;
     }

@@ -9,10 +9,11 @@
  *     running ── crash, or the N-th sync ──> down (everything fails) ── restart ──> running
  *
  * It is a SQLite VFS of its own name, with locks but without shared memory, so WAL works only under
- * locking_mode=EXCLUSIVE. A file that was never synced may be missing after a crash; so may a
- * deletion that did not ask for the folder to be synced. Bytes that were not written stay whole
- * (power-safe overwrite, as SQLite assumes of real disks). The same seed and the same calls give
- * the same losses. One thread.
+ * locking_mode=EXCLUSIVE. A file that was never synced may be missing after a crash; a
+ * deletion may be undone until the folder is synced: by a deletion that asks for it, or, as SQLite
+ * does on real disks, by the first sync of a new journal or log. Bytes that were not written stay
+ * whole (power-safe overwrite, as SQLite assumes of real disks). The same seed and the same calls
+ * give the same losses. One thread.
  */
 #ifndef INST_TESTS_CRASH_VFS_H
 #define INST_TESTS_CRASH_VFS_H
