@@ -429,10 +429,282 @@ static void wide_entities_and_cells_behave_like_the_model(void **state) {
     }
 }
 
+/* ---- one promise each ---- */
+
+static const char todo_attrs[] =
+    "[{\"id\":\"id\",\"value-type\":\"blob\",\"cardinality\":\"one\","
+    "\"forward-identity\":[\"1\",\"todos\",\"id\"]},"
+    "{\"id\":\"title\",\"value-type\":\"blob\",\"cardinality\":\"one\","
+    "\"forward-identity\":[\"2\",\"todos\",\"title\"]},"
+    "{\"id\":\"due\",\"value-type\":\"blob\",\"cardinality\":\"one\","
+    "\"checked-data-type\":\"date\",\"forward-identity\":[\"3\",\"todos\",\"due\"]},"
+    "{\"id\":\"next\",\"value-type\":\"ref\",\"cardinality\":\"one\","
+    "\"on-delete-reverse\":\"cascade\",\"forward-identity\":[\"4\",\"todos\",\"next\"],"
+    "\"reverse-identity\":[\"5\",\"todos\",\"before\"]}]";
+
+struct fixture {
+    struct inst_arena arena;
+    struct inst_mem_store *store;
+    struct inst_store *base;
+};
+
+static void open_store(struct fixture *f, bool use_date_objects) {
+    struct inst_attrs *attrs;
+    struct inst_mem_options options = {.use_date_objects = use_date_objects};
+    inst_arena_init(&f->arena);
+    struct inst_value list = parse(&f->arena, todo_attrs);
+    assert_int_equal(inst_attrs_new(&list, &attrs, NULL), INST_OK);
+    assert_int_equal(inst_mem_store_new(attrs, options, &f->store, NULL), INST_OK);
+    inst_attrs_unref(attrs);
+    f->base = inst_mem_store_as_store(f->store);
+}
+
+static void close_store(struct fixture *f) {
+    inst_mem_store_free(f->store);
+    inst_arena_free(&f->arena);
+}
+
+static const struct inst_attr *attr_of(struct fixture *f, const char *id) {
+    return inst_attrs_by_id(f->base->attrs, id, strlen(id));
+}
+
+static enum inst_status load_json(struct fixture *f, const char *json, struct inst_err *err) {
+    struct inst_value triples = parse(&f->arena, json);
+    return inst_mem_store_load(f->store, &triples, err);
+}
+
+static void put_text(struct fixture *f, const char *e, const char *attr, const char *v) {
+    struct inst_value value = inst_cstring(v);
+    uint32_t handle = inst_mem_store_intern(f->store, e, strlen(e));
+    assert_int_equal(inst_mem_store_put(f->store, handle, attr_of(f, attr), &value, 7, NULL),
+                     INST_OK);
+}
+
+static struct inst_value first_value(struct fixture *f, const char *e, const char *attr) {
+    struct inst_triple triple = {0};
+    uint32_t handle = f->base->ops->entity(f->base, e, strlen(e));
+    inst_mem_store_first(f->store, handle, attr_of(f, attr), &triple);
+    return triple.v;
+}
+
+static void skips_unknown_attrs_and_refuses_what_is_no_triple(void **state) {
+    (void)state;
+    struct fixture f;
+    struct inst_err err = {0};
+    open_store(&f, false);
+    assert_int_equal(load_json(&f, "[[\"e\",\"nobody\",1],[\"e\",\"id\",\"e\",5]]", &err), INST_OK);
+    assert_int_equal(inst_mem_store_count(f.store), 1);
+    assert_false(inst_mem_store_has_attr(f.store, "nobody", 6));
+    static const char *const bad[] = {"[[]]",           "[1]",           "[[\"e\",\"id\"]]",
+                                      "[[1,\"id\",2]]", "[[\"e\",1,2]]", "[{\"0\":\"e\"}]"};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+        assert_int_equal(load_json(&f, bad[i], &err), INST_FAILED);
+        assert_string_equal(err.type, "validation-failed");
+        inst_err_clear(&err);
+    }
+    assert_int_equal(inst_mem_store_count(f.store), 1);
+    close_store(&f);
+}
+
+static void times_that_are_no_numbers_are_unknown(void **state) {
+    (void)state;
+    struct fixture f;
+    struct inst_triple triple;
+    open_store(&f, false);
+    load_json(&f,
+              "[[\"a\",\"title\",1,\"x\"],[\"b\",\"title\",1,1e300],[\"c\",\"title\",1],"
+              "[\"d\",\"title\",1,1700000000000]]",
+              NULL);
+    static const char *const names[] = {"a", "b", "c", "d"};
+    for (size_t i = 0; i < 4; i++) {
+        uint32_t e = f.base->ops->entity(f.base, names[i], 1);
+        assert_true(inst_mem_store_first(f.store, e, attr_of(&f, "title"), &triple));
+        assert_true(triple.t == (i == 3 ? 1700000000000 : INST_NO_TIME));
+    }
+    close_store(&f);
+}
+
+static void dates_are_coerced_on_load_and_on_write_only_when_asked(void **state) {
+    (void)state;
+    struct fixture f;
+    struct inst_err err = {0};
+    open_store(&f, true);
+    assert_int_equal(load_json(&f, "[[\"e\",\"due\",\"2025-01-02\"],[\"n\",\"due\",null]]", &err),
+                     INST_OK);
+    assert_int_equal(first_value(&f, "e", "due").tag, INST_DATE);
+    assert_int_equal(first_value(&f, "n", "due").tag, INST_NULL);
+    put_text(&f, "e", "due", "2025-01-03");
+    assert_true(first_value(&f, "e", "due").u.num == 1735862400000.0);
+    struct inst_value bad = inst_cstring("soon");
+    uint32_t e = f.base->ops->entity(f.base, "e", 1);
+    assert_int_equal(inst_mem_store_put(f.store, e, attr_of(&f, "due"), &bad, 1, &err),
+                     INST_FAILED);
+    assert_string_equal(err.message, "Unable to parse `soon` as a date.");
+    inst_err_clear(&err);
+    assert_true(first_value(&f, "e", "due").u.num == 1735862400000.0);
+    close_store(&f);
+    open_store(&f, false);
+    put_text(&f, "e", "due", "2025-01-03");
+    assert_int_equal(first_value(&f, "e", "due").tag, INST_STRING);
+    close_store(&f);
+}
+
+static void links_and_ids_carry_their_entity(void **state) {
+    (void)state;
+    struct fixture f;
+    struct inst_triple triple;
+    open_store(&f, false);
+    load_json(&f,
+              "[[\"e\",\"id\",\"e\"],[\"e\",\"next\",\"later\"],[\"e\",\"title\",\"later\"],"
+              "[\"e\",\"title\",5]]",
+              NULL);
+    uint32_t e = f.base->ops->entity(f.base, "e", 1);
+    uint32_t later = f.base->ops->entity(f.base, "later", 5);
+    assert_true(e && later && e != later);
+    inst_mem_store_first(f.store, e, attr_of(&f, "id"), &triple);
+    assert_int_equal(triple.ref, e);
+    inst_mem_store_first(f.store, e, attr_of(&f, "next"), &triple);
+    assert_int_equal(triple.ref, later);
+    assert_true(triple.v.flags & INST_VALUE_INTERNED);
+    uint32_t handle;
+    memcpy(&handle, triple.v.u.str - sizeof(handle), sizeof(handle));
+    assert_int_equal(handle, later);
+    inst_mem_store_first(f.store, e, attr_of(&f, "title"), &triple);
+    assert_int_equal(triple.ref, 0);
+    assert_int_equal(f.base->ops->entity(f.base, "nobody", 6), 0);
+    assert_int_equal(f.base->ops->entity_id(f.base, 99).tag, INST_UNDEFINED);
+    assert_int_equal(f.base->ops->entity_id(f.base, 0).tag, INST_UNDEFINED);
+    close_store(&f);
+}
+
+static void a_long_chain_of_cascades_needs_no_stack(void **state) {
+    (void)state;
+    enum { LENGTH = 200000 };
+    struct fixture f;
+    char from[16], to[16];
+    open_store(&f, false);
+    for (int i = 0; i < LENGTH; i++) {
+        snprintf(from, sizeof(from), "e%d", i);
+        snprintf(to, sizeof(to), "e%d", (i + 1) % LENGTH);
+        put_text(&f, from, "next", to);
+    }
+    uint64_t mark = inst_mem_store_mark(f.store);
+    struct inst_value etype = inst_cstring("todos");
+    uint32_t e = f.base->ops->entity(f.base, "e5", 2);
+    assert_int_equal(inst_mem_store_delete_entity(f.store, e, &etype, NULL), INST_OK);
+    assert_int_equal(inst_mem_store_count(f.store), 0);
+    inst_mem_store_rollback(f.store, mark, NULL);
+    assert_int_equal(inst_mem_store_count(f.store), LENGTH);
+    close_store(&f);
+}
+
+static void rolling_back_gives_the_memory_back(void **state) {
+    (void)state;
+    struct fixture f;
+    char text[32];
+    open_store(&f, false);
+    put_text(&f, "e", "title", "before");
+    uint64_t mark = inst_mem_store_mark(f.store);
+    size_t before = inst_mem_store_overhead(f.store), most = 0;
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < 50000; i++) {
+            snprintf(text, sizeof(text), "made up in round %d", i);
+            put_text(&f, text, "title", text);
+        }
+        size_t now = inst_mem_store_overhead(f.store);
+        most = now > most ? now : most;
+        assert_int_equal(inst_mem_store_rollback(f.store, mark, NULL), INST_OK);
+        assert_int_equal(f.base->ops->entity(f.base, text, strlen(text)), 0);
+    }
+    /* What stays is the table of entities, which does not shrink, and a spare chunk or two. */
+    assert_true(inst_mem_store_overhead(f.store) < before + most / 4);
+    struct inst_value v = first_value(&f, "e", "title");
+    assert_true(inst_is_string(&v, "before"));
+    close_store(&f);
+}
+
+static void marks_nest_stay_and_are_counted(void **state) {
+    (void)state;
+    struct fixture f;
+    struct inst_err err = {0};
+    open_store(&f, false);
+    assert_int_equal(inst_mem_store_rollback(f.store, 1, &err), INST_FAILED);
+    inst_err_clear(&err);
+    uint64_t outer = inst_mem_store_mark(f.store);
+    assert_int_equal(inst_mem_store_mark(f.store), outer);
+    inst_mem_store_release(f.store, outer);
+    put_text(&f, "e", "title", "one");
+    uint64_t inner = inst_mem_store_mark(f.store);
+    assert_true(inner != outer);
+    put_text(&f, "e", "title", "two");
+    inst_mem_store_rollback(f.store, inner, NULL);
+    put_text(&f, "e", "title", "three");
+    inst_mem_store_rollback(f.store, inner, NULL);
+    struct inst_value v = first_value(&f, "e", "title");
+    assert_true(inst_is_string(&v, "one"));
+    inst_mem_store_rollback(f.store, outer, NULL);
+    assert_int_equal(inst_mem_store_count(f.store), 0);
+    assert_int_equal(inst_mem_store_rollback(f.store, inner, &err), INST_FAILED);
+    inst_err_clear(&err);
+    put_text(&f, "e", "title", "kept");
+    inst_mem_store_release(f.store, outer);
+    assert_int_equal(inst_mem_store_rollback(f.store, outer, &err), INST_FAILED);
+    inst_err_clear(&err);
+    assert_int_equal(inst_mem_store_count(f.store), 1);
+    close_store(&f);
+}
+
+static void a_link_cannot_be_replaced(void **state) {
+    (void)state;
+    struct fixture f;
+    struct inst_err err = {0};
+    open_store(&f, false);
+    struct inst_value v = inst_cstring("x");
+    uint32_t e = inst_mem_store_intern(f.store, "e", 1);
+    assert_int_equal(inst_mem_store_replace(f.store, e, attr_of(&f, "next"), &v, 1, &err),
+                     INST_FAILED);
+    inst_err_clear(&err);
+    close_store(&f);
+}
+
+/* Entities of eight triples with uuids for ids. */
+static void a_triple_costs_at_most_120_bytes_beyond_its_value(void **state) {
+    (void)state;
+    enum { ENTITIES = 12500 };
+    struct world w;
+    char id[40], text[64];
+    world_open(&w, 1, 8, 1);
+    for (int i = 0; i < ENTITIES; i++) {
+        snprintf(id, sizeof(id), "%08x-0000-4000-8000-%012x", pick(&w, UINT32_MAX), i);
+        uint32_t e = inst_mem_store_intern(w.store, id, strlen(id));
+        for (size_t a = 0; a < 8; a++) {
+            snprintf(text, sizeof(text), "value %d of %zu", i, a);
+            struct inst_value v = a == 0 ? inst_cstring(id) : inst_cstring(text);
+            const struct inst_attr *attr = inst_attrs_at(w.base->attrs, a);
+            if (attr->is_ref) {
+                v = inst_cstring(id);
+            }
+            assert_int_equal(inst_mem_store_put(w.store, e, attr, &v, i, NULL), INST_OK);
+        }
+    }
+    assert_int_equal(inst_mem_store_count(w.store), 8 * ENTITIES);
+    assert_true(inst_mem_store_overhead(w.store) <= 120u * 8 * ENTITIES);
+    world_close(&w);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(behaves_like_the_model),
         cmocka_unit_test(wide_entities_and_cells_behave_like_the_model),
+        cmocka_unit_test(skips_unknown_attrs_and_refuses_what_is_no_triple),
+        cmocka_unit_test(times_that_are_no_numbers_are_unknown),
+        cmocka_unit_test(dates_are_coerced_on_load_and_on_write_only_when_asked),
+        cmocka_unit_test(links_and_ids_carry_their_entity),
+        cmocka_unit_test(a_long_chain_of_cascades_needs_no_stack),
+        cmocka_unit_test(rolling_back_gives_the_memory_back),
+        cmocka_unit_test(marks_nest_stay_and_are_counted),
+        cmocka_unit_test(a_link_cannot_be_replaced),
+        cmocka_unit_test(a_triple_costs_at_most_120_bytes_beyond_its_value),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
