@@ -114,6 +114,7 @@ static void release(struct inst_tx *tx) {
     inst_table_free(&tx->lookups);
     inst_table_free(&tx->made);
     inst_table_free(&tx->kinds);
+    inst_table_free(&tx->fresh.set);
     inst_table_free(&tx->touched.set);
     inst_table_free(&tx->deletes.set);
     inst_buf_free(&tx->log_triples);

@@ -36,7 +36,7 @@ enum inst_tx_mode { INST_TX_UPSERT, INST_TX_CREATE, INST_TX_UPDATE };
 struct inst_tx_attr {
     const struct inst_value *etype; /* NULL: the attr is unknown */
     const struct inst_value *label;
-    const struct inst_value *reverse_etype; /* NULL: none */
+    const struct inst_value *reverse_etype; /* of a link; NULL: none */
     bool is_system;
 };
 
@@ -80,6 +80,7 @@ struct inst_tx {
     struct inst_table lookups;      /* hash of a lookup -> handle */
     struct inst_table made;         /* (e, attr row) written by a lookup that made its entity */
     struct inst_table kinds;        /* attr row -> kinds newly seen */
+    struct inst_tx_members fresh;   /* whose id triple a lookup wrote: nulls to be filled */
     struct inst_tx_members touched; /* for required */
     struct inst_tx_members deletes; /* what delete-entity steps come to */
     struct inst_buf log_triples;

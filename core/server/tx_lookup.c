@@ -128,6 +128,9 @@ static enum inst_status make_by_lookup(struct inst_tx *tx, const struct inst_att
     }
     if ((st = inst_tx_put(tx, *e, attr, v, ref, NULL, err)) != INST_OK)
         return st;
+    if (inst_attr_is_id(attr) &&
+        !inst_tx_members_add(tx, &tx->fresh, *e, &attr->forward.etype, NULL))
+        return inst_err_nomem(err);
     struct inst_table_key key = {*e, attr->row};
     return inst_table_put(&tx->made, key, tx) ? INST_OK : inst_err_nomem(err);
 }

@@ -40,21 +40,31 @@ static enum inst_status check_system_triple(struct inst_tx *tx, const struct ins
     return INST_OK;
 }
 
+static enum inst_status check_system_delete(struct inst_tx *tx, const struct inst_value *etype,
+                                            const struct inst_value *e, struct inst_err *err) {
+    if (!is_system_etype(etype) || tx->is_admin || inst_is_string(etype, "$files"))
+        return INST_OK;
+    struct inst_value step[3] = {inst_cstring("delete-entity"), *e, *etype};
+    struct inst_value input = inst_array(step, 3);
+    return inst_refuse_validation(
+        err, "tx-step", &input, NULL,
+        "%.*s is a system entity. You aren't allowed to delete this directly.", (int)etype->len,
+        etype->u.str);
+}
+
+/* As asked for (a lookup that finds nothing deletes nothing), and what comes along. */
 static enum inst_status check_system_deletes(struct inst_tx *tx, struct inst_err *err) {
-    for (size_t i = 0; i < tx->deletes.count; i++) {
-        const struct inst_value *etype = &tx->deletes.items[i].etype;
-        if (!is_system_etype(etype) || tx->is_admin || inst_is_string(etype, "$files"))
-            continue;
-        struct inst_value step[3] = {inst_cstring("delete-entity"),
-                                     tx->store->ops->entity_id(tx->store, tx->deletes.items[i].e),
-                                     *etype};
-        struct inst_value input = inst_array(step, 3);
-        return inst_refuse_validation(
-            err, "tx-step", &input, NULL,
-            "%.*s is a system entity. You aren't allowed to delete this directly.", (int)etype->len,
-            etype->u.str);
+    enum inst_status st = INST_OK;
+    for (size_t i = 0; st == INST_OK && i < tx->count; i++) {
+        const struct inst_tx_step *step = &tx->list[i];
+        if (step->op == INST_TX_DELETE_ENTITY && !inst_tx_is_lookup(step->e))
+            st = check_system_delete(tx, step->etype, step->e, err);
     }
-    return INST_OK;
+    for (size_t i = 0; st == INST_OK && i < tx->deletes.count; i++) {
+        struct inst_value e = tx->store->ops->entity_id(tx->store, tx->deletes.items[i].e);
+        st = check_system_delete(tx, &tx->deletes.items[i].etype, &e, err);
+    }
+    return st;
 }
 
 /* ---- what a session without admin token may not do ---- */

@@ -90,6 +90,7 @@ static const struct inst_value *identity_part(const struct inst_value *attr, con
 
 struct inst_tx_attr inst_tx_attr_of(const struct inst_tx *tx, const struct inst_value *attr_id) {
     struct inst_tx_attr out = {0};
+    bool is_ref = false;
     if (attr_id == NULL || attr_id->tag != INST_STRING)
         return out;
     const struct inst_attr *attr =
@@ -97,12 +98,16 @@ struct inst_tx_attr inst_tx_attr_of(const struct inst_tx *tx, const struct inst_
     if (attr != NULL) {
         out.etype = &attr->forward.etype;
         out.label = &attr->forward.label;
+        is_ref = attr->is_ref;
         out.reverse_etype = attr->reverse.etype.tag == INST_STRING ? &attr->reverse.etype : NULL;
         out.is_system = attr->is_system;
     }
     const struct inst_value *step = inst_table_get(&tx->attr_steps, id_key(tx, attr_id));
-    if (step == NULL)
+    if (step == NULL) {
+        if (!is_ref)
+            out.reverse_etype = NULL;
         return out;
+    }
     if (step->tag != INST_OBJECT) /* delete-attr */
         return (struct inst_tx_attr){0};
     if (identity_part(step, "forward-identity", 2) != NULL) {
@@ -111,6 +116,11 @@ struct inst_tx_attr inst_tx_attr_of(const struct inst_tx *tx, const struct inst_
     }
     if (identity_part(step, "reverse-identity", 1) != NULL)
         out.reverse_etype = identity_part(step, "reverse-identity", 1);
+    const struct inst_value *type = inst_getz(step, "value-type");
+    if (type != NULL && type->tag == INST_STRING)
+        is_ref = inst_is_string(type, "ref");
+    if (!is_ref)
+        out.reverse_etype = NULL;
     return out;
 }
 

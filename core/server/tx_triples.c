@@ -123,6 +123,14 @@ static size_t count_of(const struct inst_tx *tx, enum inst_tx_op op) {
     return count;
 }
 
+/* The same for entities that a lookup of their id made. */
+static enum inst_status fill_fresh(struct inst_tx *tx, struct inst_err *err) {
+    enum inst_status st = INST_OK;
+    for (size_t i = 0; st == INST_OK && i < tx->fresh.count; i++)
+        st = inst_tx_fill_nulls(tx, tx->fresh.items[i].e, &tx->fresh.items[i].etype, err);
+    return st;
+}
+
 /* Entities whose id triple is written get nulls for the indexed blobs that they lack. */
 static enum inst_status fill_all_nulls(struct inst_tx *tx, const struct entry *entries,
                                        size_t count, struct inst_err *err) {
@@ -134,7 +142,7 @@ static enum inst_status fill_all_nulls(struct inst_tx *tx, const struct entry *e
         if (st != INST_OK)
             return st;
     }
-    return INST_OK;
+    return fill_fresh(tx, err);
 }
 
 enum inst_status inst_tx_add_triples(struct inst_tx *tx, struct inst_err *err) {
@@ -216,7 +224,7 @@ enum inst_status inst_tx_deep_merges(struct inst_tx *tx, struct inst_err *err) {
         if (tx->list[i].op == INST_TX_DEEP_MERGE &&
             (st = deep_merge(tx, &tx->list[i], err)) != INST_OK)
             return st;
-    return INST_OK;
+    return fill_fresh(tx, err);
 }
 
 /* ---- retract ---- */
