@@ -35,14 +35,14 @@ enum inst_query_mode { INST_QUERY_CLIENT = 0, INST_QUERY_SERVER };
 
 struct inst_query; /* opaque; owned by whoever made it */
 
-/* Copies the query. In server mode everything that can be judged without a catalog is judged here:
- * fails with "validation-failed". In client mode only limits can fail. */
+/* Copies the query. Only limits can fail. */
 enum inst_status inst_query_new(const struct inst_value *query, enum inst_query_mode mode,
                                 struct inst_query **out, struct inst_err *err);
 void inst_query_free(struct inst_query *query); /* NULL is fine */
 
 /* Compiles against a catalog; nothing when that is the one it was compiled against. Running a query
- * does this by itself; the server calls it to judge a query before anything runs. */
+ * does this by itself; the server calls it to judge a query before anything runs: that is where it
+ * fails with "validation-failed" (but for who may count, which is judged when it runs). */
 enum inst_status inst_query_prepare(struct inst_query *query, struct inst_attrs *attrs,
                                     struct inst_err *err);
 
@@ -51,21 +51,23 @@ enum inst_status inst_query_prepare(struct inst_query *query, struct inst_attrs 
 struct inst_eval_options {
     const struct inst_value *page_info; /* {etype: {"start-cursor", ...}} wire form, or NULL */
     const struct inst_value *aggregate; /* {etype: {"count": n}}, or NULL */
-    /* {etype: {label: true}}: links that give one object and not an array (instaql.md 3.7). NULL: no
-     * schema, or cardinality inference is off. */
+    /* {etype: {label: true}}: links that give one object and not an array (instaql.md 3.7). NULL:
+     * no schema, or cardinality inference is off. */
     const struct inst_value *singular_links;
-    struct inst_collator *collator; /* borrowed; NULL: opened for the call when it is needed, slow */
+    struct inst_collator
+        *collator; /* borrowed; NULL: opened for the call when it is needed, slow */
 };
 
-/* {"data": ..., "pageInfo"?, "aggregate"?} as instaql.md 3.2. Arrays and objects of the result live
- * in arena; strings, keys and JSON values in it are borrowed from the store, its catalog and the
- * options: valid until the store's next write. Parts of a result may be shared between its objects.
- * opts may be NULL. */
+/* Only over a memory store. {"data": ..., "pageInfo"?, "aggregate"?} as instaql.md 3.2. Arrays and
+ * objects of the result live in arena; strings, keys and JSON values in it are borrowed from the
+ * store, its catalog, the query and the options: valid until the store's next write, while the
+ * query lives and keeps its catalog. Parts of a result may be shared between its objects. opts may
+ * be NULL. */
 enum inst_status inst_query_eval(struct inst_query *query, struct inst_store *store,
                                  const struct inst_eval_options *opts, struct inst_arena *arena,
                                  struct inst_value *out, struct inst_err *err);
 
-/* The same for a query that is run once. */
+/* The same for a query that is run once; nothing in out is borrowed from a query. */
 enum inst_status inst_instaql_eval(struct inst_store *store, const struct inst_value *query,
                                    const struct inst_eval_options *opts, struct inst_arena *arena,
                                    struct inst_value *out, struct inst_err *err);
@@ -75,7 +77,7 @@ enum inst_status inst_instaql_eval(struct inst_store *store, const struct inst_v
 struct inst_collect_options {
     bool is_admin; /* aggregates are allowed */
     /* May the viewer see this triple? 1, 0, or -1 with err set (which fails the query). NULL:
-     * everything. Asked at most once per (entity, attr) of a run, not in any order. A match with a
+     * everything. Asked at most once per triple of a run, in no particular order. A match with a
      * triple that is not visible does not count (permissions.md 7.1); paging comes first. */
     int (*is_visible)(void *ctx, const struct inst_attr *attr, const struct inst_triple *triple,
                       struct inst_err *err);
@@ -123,8 +125,8 @@ enum inst_status inst_query_collect(struct inst_query *query, struct inst_store 
                                     struct inst_arena *arena, struct inst_collected *out,
                                     struct inst_err *err);
 
-/* The same as objects (instaql.md 4.7): {etype: [object, ...]}. meta (may be NULL) gets pages and
- * counts, no triples. */
+/* The same as objects (instaql.md 4.7): {etype: [object, ...]}. Keys are borrowed from the query
+ * and its catalog. meta (may be NULL) gets pages and counts, no triples. */
 enum inst_status inst_query_tree(struct inst_query *query, struct inst_store *store,
                                  const struct inst_collect_options *opts, struct inst_arena *arena,
                                  struct inst_value *out, struct inst_collected *meta,

@@ -14,6 +14,8 @@
 #define INST_INSTAQL_MAX_PATTERNS 65536
 /* Steps that one path through a where can have (its `or`s choosing one branch each). */
 #define INST_INSTAQL_MAX_CHAIN 4096
+/* Variables of one form. */
+#define INST_INSTAQL_MAX_SLOTS 4096
 /* Triples that one evaluation may look at. */
 #define INST_INSTAQL_MAX_WORK 200000000u
 /* Matches of one form for one parent. */

@@ -1,0 +1,607 @@
+/*
+ * The server: every triple of a query's tree, or the tree as objects (instaql.md 4).
+ */
+#include "instaql/collect.h"
+
+#include "instaql/plan.h"
+#include "instaql/server_validation.h"
+
+static enum inst_status nomem(struct inst_collector *c) { return inst_err_nomem(c->run.err); }
+
+/*
+ * Notes.
+ */
+
+static uint32_t hash_triple(const struct inst_attr *attr, const struct inst_triple *t) {
+    uint64_t h = ((uint64_t)t->e << 32 | t->ref) * 0x9E3779B97F4A7C15u;
+    return (uint32_t)((h >> 32) ^ (attr->position * 2654435761u));
+}
+
+static bool is_same(const struct inst_note *note, const struct inst_attr *attr,
+                    const struct inst_triple *t) {
+    const struct inst_collected_triple *have = &note->collected;
+    if (have->triple.e != t->e || have->triple.ref != t->ref || have->attr != attr) {
+        return false;
+    }
+    /* Only odd data has more than one value that is no link. */
+    return t->ref || !attr->is_many || inst_value_equal(&have->triple.v, &t->v);
+}
+
+static bool grow_notes(struct inst_collector *c) {
+    uint32_t cap = c->note_cap ? c->note_cap * 2 : 64;
+    struct inst_note *notes = inst_arena_alloc(c->run.scratch, cap * sizeof(*notes));
+    uint32_t *table = inst_arena_zalloc(c->run.scratch, cap * 2 * sizeof(*table));
+    if (!notes || !table) {
+        return false;
+    }
+    if (c->note_count) {
+        memcpy(notes, c->notes, c->note_count * sizeof(*notes));
+    }
+    for (uint32_t i = 0; i < c->note_count; i++) {
+        uint32_t at =
+            hash_triple(notes[i].collected.attr, &notes[i].collected.triple) & (cap * 2 - 1);
+        while (table[at]) {
+            at = (at + 1) & (cap * 2 - 1);
+        }
+        table[at] = i + 1;
+    }
+    c->notes = notes;
+    c->note_cap = cap;
+    c->table = table;
+    c->table_mask = cap * 2 - 1;
+    return true;
+}
+
+/* The triple with a value that outlives the scan. An id is text, a link's target an entity. */
+static bool keep(struct inst_collector *c, struct inst_arena *arena, const struct inst_attr *attr,
+                 const struct inst_triple *t, struct inst_triple *out) {
+    struct inst_value v = t->v;
+    *out = *t;
+    if (attr->is_ref && t->ref) {
+        out->v = (struct inst_value){.tag = INST_ENTITY, .u.entity = t->ref};
+        return true;
+    }
+    if (v.tag == INST_ENTITY) {
+        v = c->run.store->ops->entity_id(c->run.store, t->ref ? t->ref : (uint32_t)v.u.entity);
+    }
+    return inst_value_dup(arena, &v, &out->v);
+}
+
+/* The number of the triple's note, made when it is new; -1: failed. */
+static int64_t note(struct inst_collector *c, const struct inst_attr *attr,
+                    const struct inst_triple *t) {
+    if (c->note_count == c->note_cap && !grow_notes(c)) {
+        nomem(c);
+        return -1;
+    }
+    uint32_t at = hash_triple(attr, t) & c->table_mask;
+    for (; c->table[at]; at = (at + 1) & c->table_mask) {
+        if (is_same(&c->notes[c->table[at] - 1], attr, t)) {
+            return c->table[at] - 1;
+        }
+    }
+    struct inst_note *made = &c->notes[c->note_count];
+    made->collected.attr = attr;
+    made->is_sent = false;
+    if (!keep(c, c->arena, attr, t, &made->collected.triple)) {
+        nomem(c);
+        return -1;
+    }
+    int visible = 1;
+    if (c->opts->is_visible) {
+        visible = c->opts->is_visible(c->opts->ctx, attr, &made->collected.triple, c->run.err);
+        if (visible < 0) {
+            return -1;
+        }
+    }
+    made->is_visible = visible;
+    c->table[at] = ++c->note_count;
+    return c->note_count - 1;
+}
+
+/*
+ * Matches.
+ */
+
+enum inst_status inst_collect_collator(struct inst_collector *c) {
+    if (c->collator) {
+        return INST_OK;
+    }
+    enum inst_status status = inst_collator_new(&c->own_collator, c->run.err);
+    c->collator = c->own_collator;
+    return status;
+}
+
+enum inst_status inst_collect_ready(struct inst_collector *c, const struct inst_form *form,
+                                    uint32_t parent) {
+    struct inst_collect_form *state = &c->forms[form->number];
+    if (state->is_ready) {
+        return INST_OK;
+    }
+    state->is_ready = true;
+    enum inst_status status = inst_matcher_init(&state->all, &c->run, &form->spec);
+    if (status == INST_OK) {
+        inst_matcher_start(&state->all, parent, 0);
+        status = inst_plan_make(&state->all);
+    }
+    return status;
+}
+
+struct inst_matcher *inst_collect_bound(struct inst_collector *c, const struct inst_form *form,
+                                        uint32_t parent, uint32_t e) {
+    struct inst_collect_form *state = &c->forms[form->number];
+    struct inst_matcher *m = &state->bound;
+    bool is_new = !state->is_bound_ready;
+    if (is_new && inst_matcher_init(m, &c->run, &form->spec) != INST_OK) {
+        return NULL;
+    }
+    state->is_bound_ready = true;
+    inst_matcher_start(m, parent, e);
+    return is_new && inst_plan_make(m) != INST_OK ? NULL : m;
+}
+
+/* One match: 1 when all its triples (and extra, unless NULL) may be seen; they are sent then. */
+static int take_match(struct inst_collector *c, const struct inst_matcher *m,
+                      const struct inst_attr *extra_attr, const struct inst_triple *extra) {
+    uint32_t count = 0;
+    bool is_visible = true;
+    if (m->depth + 1 > c->row_cap) {
+        c->row_cap = m->spec->chain + 2;
+        c->row = inst_arena_alloc(c->run.scratch, c->row_cap * sizeof(*c->row));
+        if (!c->row) {
+            c->row_cap = 0;
+            nomem(c);
+            return -1;
+        }
+    }
+    for (uint32_t i = 0; i <= m->depth; i++) {
+        const struct inst_frame *f = &m->frames[i];
+        bool is_extra = i == m->depth;
+        if (is_extra ? !extra : !f->step->attr) {
+            continue;
+        }
+        int64_t number =
+            note(c, is_extra ? extra_attr : f->step->attr, is_extra ? extra : &f->triple);
+        if (number < 0) {
+            return -1;
+        }
+        is_visible = is_visible && c->notes[number].is_visible;
+        c->row[count++] = (uint32_t)number;
+    }
+    for (uint32_t i = 0; is_visible && i < count; i++) {
+        c->notes[c->row[i]].is_sent = true;
+    }
+    return is_visible;
+}
+
+static bool add_entity(struct inst_collector *c, struct inst_collect_form *state, uint32_t e) {
+    struct inst_entities *list = &state->entities;
+    bool failed = false;
+    if (!inst_entity_set_add(&state->seen, c->run.scratch, e, &failed)) {
+        return true;
+    }
+    if (list->count == list->cap) {
+        size_t cap = list->cap ? list->cap * 2 : 32;
+        uint32_t *items = inst_arena_alloc(c->run.scratch, cap * sizeof(*items));
+        if (!items) {
+            return false;
+        }
+        if (list->count) {
+            memcpy(items, list->items, list->count * sizeof(*items));
+        }
+        list->items = items;
+        list->cap = cap;
+    }
+    list->items[list->count++] = e;
+    return !failed;
+}
+
+/* All matches of m: sent if they may be seen, and their entities listed. */
+static enum inst_status take_matches(struct inst_collector *c, const struct inst_form *form,
+                                     struct inst_matcher *m, const struct inst_attr *extra_attr,
+                                     const struct inst_triple *extra, uint64_t *count) {
+    struct inst_collect_form *state = &c->forms[form->number];
+    int got;
+    int taken = 1;
+    while ((got = inst_matcher_next(m)) == 1) {
+        uint32_t e = inst_binding_entity(&c->run, &m->slots[form->spec.root]);
+        if (++*count > INST_INSTAQL_MAX_ROWS) {
+            inst_matcher_stop(m);
+            return inst_err_set(c->run.err, "limit-exceeded", 400,
+                                "The query has too many matches: the limit is %u.",
+                                INST_INSTAQL_MAX_ROWS);
+        }
+        taken = form->has_count ? 0 : take_match(c, m, extra_attr, extra);
+        if (taken == 1 && !add_entity(c, state, e)) {
+            nomem(c);
+            taken = -1;
+        }
+        if (taken < 0) {
+            break;
+        }
+    }
+    if (got < 0 || taken < 0) {
+        inst_matcher_stop(m);
+        return INST_FAILED;
+    }
+    return INST_OK;
+}
+
+/*
+ * Entities.
+ */
+
+/* What is being made of one entity. */
+struct entity {
+    uint32_t e;
+    bool has_visible;
+    struct inst_value time; /* created-at of the id triple; NULL when unknown */
+    struct inst_object_builder object;
+};
+
+static void add_member(struct inst_collector *c, struct entity *entity,
+                       const struct inst_attr *attr, const struct inst_triple *t) {
+    const struct inst_value *label = &attr->forward.label;
+    struct inst_value v = t->v;
+    if (v.tag == INST_ENTITY) {
+        v = c->run.store->ops->entity_id(c->run.store, t->ref);
+        if (!inst_value_dup(c->arena, &v, &v)) {
+            entity->object.failed = true;
+        }
+    }
+    inst_object_add(&entity->object, label->u.str, label->len, v);
+}
+
+/* `url` is no stored triple but made from location-id. */
+static enum inst_status add_url(struct inst_collector *c, struct entity *entity,
+                                const struct inst_triple *location) {
+    const struct inst_attr *attr = inst_attrs_forward(c->query->attrs, "$files", 6, "url", 3);
+    struct inst_triple t = {.e = entity->e, .t = location->t};
+    if (!attr || !c->opts->file_url) {
+        return INST_OK;
+    }
+    enum inst_status status =
+        c->opts->file_url(c->opts->ctx, entity->e, &location->v, c->arena, &t.v, c->run.err);
+    if (status != INST_OK) {
+        return status;
+    }
+    int64_t number = note(c, attr, &t);
+    if (number < 0) {
+        return INST_FAILED;
+    }
+    if (c->notes[number].is_visible) {
+        c->notes[number].is_sent = true;
+        if (c->makes_tree) {
+            add_member(c, entity, attr, &c->notes[number].collected.triple);
+        }
+    }
+    return INST_OK;
+}
+
+static enum inst_status take_field(struct inst_collector *c, const struct inst_form *form,
+                                   const struct inst_attr *attr, struct entity *entity,
+                                   const struct inst_triple *t) {
+    const struct inst_value *label = &attr->forward.label;
+    bool is_location = form->is_files && inst_is_string(label, "location-id");
+    int64_t number = note(c, attr, t);
+    if (number < 0) {
+        return INST_FAILED;
+    }
+    if (!c->notes[number].is_visible) {
+        return INST_OK;
+    }
+    const struct inst_triple kept = c->notes[number].collected.triple;
+    entity->has_visible = true;
+    if (inst_is_string(label, "id") && kept.t != INST_NO_TIME) {
+        entity->time = inst_number((double)kept.t);
+    }
+    if (!(is_location && form->drops_location)) {
+        c->notes[number].is_sent = true;
+        if (c->makes_tree) {
+            add_member(c, entity, attr, &kept);
+        }
+    }
+    return is_location && form->wants_url ? add_url(c, entity, &kept) : INST_OK;
+}
+
+static enum inst_status take_fields(struct inst_collector *c, const struct inst_form *form,
+                                    struct entity *entity) {
+    struct inst_store *store = c->run.store;
+    enum inst_status status = INST_OK;
+    for (uint32_t i = 0; i < form->field_count && status == INST_OK; i++) {
+        struct inst_scan scan = {.attr = form->fields[i], .e = entity->e};
+        struct inst_cursor cursor;
+        struct inst_triple triple;
+        int got;
+        status = store->ops->scan(store, &scan, &cursor, c->run.err);
+        if (status != INST_OK) {
+            break;
+        }
+        while (status == INST_OK && (got = store->ops->next(&cursor, &triple, c->run.err)) != 0) {
+            c->run.work++;
+            status = got < 0 ? INST_FAILED : take_field(c, form, form->fields[i], entity, &triple);
+        }
+        store->ops->close(&cursor);
+    }
+    return status;
+}
+
+static enum inst_status collect_form(struct inst_collector *c, const struct inst_form *form,
+                                     uint32_t parent, struct inst_value *objects);
+
+static bool is_singular(const struct inst_form *form) {
+    return form->link && (form->is_forward ? !form->link->is_many : form->link->is_unique);
+}
+
+static enum inst_status take_children(struct inst_collector *c, const struct inst_form *form,
+                                      struct entity *entity) {
+    for (uint32_t i = 0; i < form->child_count; i++) {
+        const struct inst_form *child = &form->children[i];
+        struct inst_value objects = inst_array(NULL, 0);
+        enum inst_status status = collect_form(c, child, entity->e, &objects);
+        if (status != INST_OK) {
+            return status;
+        }
+        if (c->opts->infer_singular && is_singular(child)) {
+            objects = objects.len ? objects.u.items[0] : inst_null();
+        }
+        if (c->makes_tree) {
+            inst_object_add(&entity->object, child->key.u.str, child->key.len, objects);
+        }
+    }
+    return INST_OK;
+}
+
+/* Fields and children of a matched entity, once a form. */
+static enum inst_status collect_entity(struct inst_collector *c, const struct inst_form *form,
+                                       uint32_t e, struct inst_value *entry) {
+    struct inst_collect_form *state = &c->forms[form->number];
+    const struct inst_value *done = inst_memo_find(&state->done, e);
+    struct entity entity = {.e = e, .time = inst_null()};
+    if (done) {
+        *entry = *done;
+        return INST_OK;
+    }
+    inst_object_begin(&entity.object, c->arena);
+    enum inst_status status = take_fields(c, form, &entity);
+    if (status == INST_OK && entity.has_visible) {
+        status = take_children(c, form, &entity);
+    }
+    if (status != INST_OK) {
+        return status;
+    }
+    *entry = inst_undefined();
+    if (entity.has_visible && c->makes_tree) {
+        struct inst_value *pair = inst_arena_alloc(c->arena, 2 * sizeof(*pair));
+        if (!pair || !inst_object_end(&entity.object, &pair[0])) {
+            return nomem(c);
+        }
+        pair[1] = entity.time;
+        *entry = inst_array(pair, 2);
+    }
+    return inst_memo_add(&state->done, c->run.scratch, e, entry) ? INST_OK : nomem(c);
+}
+
+static enum inst_status collect_entities(struct inst_collector *c, const struct inst_form *form,
+                                         struct inst_value *objects) {
+    struct inst_collect_form *state = &c->forms[form->number];
+    const size_t count = state->entities.count;
+    size_t kept = 0;
+    struct inst_value *entries = NULL;
+    if (c->makes_tree) {
+        entries = inst_arena_alloc(c->arena, count * sizeof(*entries));
+        if (!entries) {
+            return nomem(c);
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct inst_value entry;
+        enum inst_status status = collect_entity(c, form, state->entities.items[i], &entry);
+        if (status != INST_OK) {
+            return status;
+        }
+        if (c->makes_tree && entry.tag == INST_ARRAY) {
+            entries[kept++] = entry;
+        }
+    }
+    if (!c->makes_tree) {
+        return INST_OK;
+    }
+    enum inst_status status = inst_tree_sort(c, form, entries, kept);
+    for (size_t i = 0; i < kept; i++) {
+        entries[i] = entries[i].u.items[0];
+    }
+    *objects = inst_array(entries, kept);
+    return status;
+}
+
+/*
+ * Forms.
+ */
+
+static enum inst_status keep_cursor(struct inst_collector *c, const struct inst_attr *attr,
+                                    const struct inst_triple *t,
+                                    struct inst_collected_triple *out) {
+    out->attr = attr;
+    return keep(c, c->arena, attr, t, &out->triple) ? INST_OK : nomem(c);
+}
+
+/* The page, its rows' matches, and cursors from what of it may be seen. */
+static enum inst_status take_page(struct inst_collector *c, const struct inst_form *form,
+                                  uint64_t *count) {
+    struct inst_page page;
+    enum inst_status status = inst_page_find(c, form, &page);
+    if (status != INST_OK) {
+        return status;
+    }
+    struct inst_collected_page *out = &c->out->pages[c->out->page_count++];
+    *out = (struct inst_collected_page){
+        .etype = form->etype,
+        .is_empty = true,
+        .has_next = page.has_next,
+        .has_previous = page.has_previous,
+    };
+    for (size_t i = 0; i < page.count && status == INST_OK; i++) {
+        const struct inst_page_row *row = &page.rows[i];
+        struct inst_matcher *m = inst_collect_bound(c, form, 0, row->e);
+        if (!m) {
+            return nomem(c);
+        }
+        status = take_matches(c, form, m, form->paging->attr, &row->triple, count);
+        int64_t number = status == INST_OK ? note(c, form->paging->attr, &row->triple) : -1;
+        if (number < 0) {
+            return INST_FAILED;
+        }
+        if (c->notes[number].is_visible) {
+            status = keep_cursor(c, form->paging->attr, &row->triple, &out->end);
+            out->start = out->is_empty ? out->end : out->start;
+            out->is_empty = false;
+        }
+    }
+    return status;
+}
+
+/* Recursion is limited by the depth of forms. */
+static enum inst_status collect_form(struct inst_collector *c, const struct inst_form *form,
+                                     uint32_t parent, struct inst_value *objects) {
+    struct inst_collect_form *state = &c->forms[form->number];
+    uint64_t count = 0;
+    if (form->link_state != INST_SPEC_OK || form->state != INST_SPEC_OK) {
+        return INST_OK; /* unknown names give nothing */
+    }
+    enum inst_status status = inst_collect_ready(c, form, parent);
+    state->entities.count = 0;
+    inst_entity_set_clear(&state->seen);
+    if (status == INST_OK && form->paging) {
+        status = take_page(c, form, &count);
+    } else if (status == INST_OK) {
+        inst_matcher_start(&state->all, parent, 0);
+        status = take_matches(c, form, &state->all, NULL, NULL, &count);
+    }
+    if (status == INST_OK && form->level == 0 && form->has_count) {
+        c->out->counts[c->out->count_count++] =
+            (struct inst_collected_count){.etype = form->etype, .count = count};
+    }
+    return status == INST_OK ? collect_entities(c, form, objects) : status;
+}
+
+/*
+ * The whole.
+ */
+
+static enum inst_status check_count(const struct inst_query *query, const struct inst_form *form,
+                                    bool is_admin, struct inst_err *err) {
+    struct inst_value path[] = {form->key, inst_cstring("$"), inst_cstring("aggregate")};
+    if (!form->has_count) {
+        return INST_OK;
+    }
+    if (!is_admin) {
+        return inst_refuse(query, "expected", "admin?", path, 3,
+                           "Aggregates are currently only available for admin queries.", err);
+    }
+    if (form->child_count) {
+        return inst_refuse(query, "expected", "valid-query?", path, 3,
+                           "You can not combine aggregates with child queries at this time.", err);
+    }
+    return INST_OK;
+}
+
+static enum inst_status send_notes(struct inst_collector *c) {
+    struct inst_collected *out = c->out;
+    out->triples = inst_arena_alloc(c->arena, c->note_count * sizeof(*out->triples));
+    if (!out->triples) {
+        return nomem(c);
+    }
+    for (uint32_t i = 0; i < c->note_count; i++) {
+        if (c->notes[i].is_sent) {
+            out->triples[out->triple_count++] = c->notes[i].collected;
+        }
+    }
+    return INST_OK;
+}
+
+static enum inst_status run(struct inst_collector *c, struct inst_value *tree) {
+    struct inst_query *query = c->query;
+    struct inst_object_builder b;
+    size_t forms = query->form_count ? query->form_count : 1;
+    c->forms = inst_arena_zalloc(c->run.scratch, (query->all_count + 1) * sizeof(*c->forms));
+    c->out->pages = inst_arena_alloc(c->arena, forms * sizeof(*c->out->pages));
+    c->out->counts = inst_arena_alloc(c->arena, forms * sizeof(*c->out->counts));
+    if (!c->forms || !c->out->pages || !c->out->counts) {
+        return nomem(c);
+    }
+    inst_object_begin(&b, c->arena);
+    for (uint32_t i = 0; i < query->form_count; i++) {
+        const struct inst_form *form = &query->forms[i];
+        struct inst_value objects = inst_array(NULL, 0);
+        enum inst_status status = collect_form(c, form, 0, &objects);
+        if (status != INST_OK) {
+            return status;
+        }
+        if (c->makes_tree) {
+            inst_object_add(&b, form->key.u.str, form->key.len, objects);
+        }
+    }
+    if (c->makes_tree) {
+        return inst_object_end(&b, tree) ? INST_OK : nomem(c);
+    }
+    return send_notes(c);
+}
+
+static enum inst_status collect(struct inst_query *query, struct inst_store *store,
+                                const struct inst_collect_options *opts, struct inst_arena *arena,
+                                struct inst_value *tree, struct inst_collected *out,
+                                struct inst_err *err) {
+    static const struct inst_collect_options none = {0};
+    struct inst_err own = {0};
+    struct inst_collector c = {.query = query,
+                               .opts = opts ? opts : &none,
+                               .arena = arena,
+                               .makes_tree = tree != NULL,
+                               .out = out};
+    *out = (struct inst_collected){0};
+    enum inst_status status = inst_query_prepare(query, store->attrs, &own);
+    for (uint32_t i = 0; status == INST_OK && i < query->form_count; i++) {
+        status = check_count(query, &query->forms[i], c.opts->is_admin, &own);
+    }
+    c.run = (struct inst_run){.store = store, .scratch = &query->scratch, .err = &own};
+    c.run.is_server = true;
+    c.run.operators.store = store;
+    c.collator = c.opts->collator;
+    if (status == INST_OK) {
+        status = run(&c, tree);
+    }
+    inst_buf_free(&c.run.operators.scratch[0]);
+    inst_buf_free(&c.run.operators.scratch[1]);
+    inst_collator_free(c.own_collator);
+    inst_arena_reset(&query->scratch);
+    return inst_run_finish(status, &own, err);
+}
+
+enum inst_status inst_query_collect(struct inst_query *query, struct inst_store *store,
+                                    const struct inst_collect_options *opts,
+                                    struct inst_arena *arena, struct inst_collected *out,
+                                    struct inst_err *err) {
+    return collect(query, store, opts, arena, NULL, out, err);
+}
+
+enum inst_status inst_query_tree(struct inst_query *query, struct inst_store *store,
+                                 const struct inst_collect_options *opts, struct inst_arena *arena,
+                                 struct inst_value *out, struct inst_collected *meta,
+                                 struct inst_err *err) {
+    struct inst_collected own;
+    return collect(query, store, opts, arena, out, meta ? meta : &own, err);
+}
+
+enum inst_status inst_instaql_collect(struct inst_store *store, const struct inst_value *value,
+                                      const struct inst_collect_options *opts,
+                                      struct inst_arena *arena, struct inst_collected *out,
+                                      struct inst_err *err) {
+    struct inst_query *query;
+    enum inst_status status = inst_query_new_in(value, INST_QUERY_SERVER, arena, &query, err);
+    if (status == INST_OK) {
+        status = inst_query_collect(query, store, opts, arena, out, err);
+        inst_query_free(query);
+    }
+    return status;
+}
