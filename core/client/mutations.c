@@ -71,6 +71,10 @@ struct inst_mutation *inst_mutations_find(struct inst_reactor *r, const struct i
 
 size_t inst_reactor_pending_count(const struct inst_reactor *r) { return r->pending; }
 
+size_t inst_reactor_unconfirmed_count(const struct inst_reactor *r) {
+    return r->pending - r->confirmed;
+}
+
 /* ---- who waits ---- */
 
 static struct inst_tx_waiter *new_waiter(inst_transact_fn *fn, void *ctx, const char *event_id) {

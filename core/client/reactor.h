@@ -193,6 +193,8 @@ enum inst_status inst_reactor_subscribe_mutation_errors(struct inst_reactor *rea
                                                         uint64_t *id, struct inst_err *err);
 /* Mutations not yet confirmed and seen by all queries. */
 size_t inst_reactor_pending_count(const struct inst_reactor *reactor);
+/* Of these, the ones that the server has not confirmed: what would be lost with this process. */
+size_t inst_reactor_unconfirmed_count(const struct inst_reactor *reactor);
 
 /* ---- the connection, the app, its attrs ---- */
 

@@ -96,6 +96,9 @@ uint32_t inst_mem_store_intern(struct inst_mem_store *store, const char *id, siz
 
 void mem_entity_truncate(struct inst_mem_store *store, uint32_t count) {
     struct inst_slab *entities = &store->core->entities;
+    if (entities->count <= count) {
+        return; /* a core that was rebuilt without any entity has not even the first place */
+    }
     for (uint32_t e = entities->count; e > count && e > 1; e--) {
         const struct mem_entity *entity = mem_entity_at(store->core, e - 1);
         inst_id_table_remove(&store->by_text, text_hash(store, entity->text, entity->len), e - 1);
