@@ -40,7 +40,7 @@ static void add_path(struct inst_buf *buf, const struct path *path) {
     }
 }
 
-/* Starts the message of a refusal; inst_refuse ends it. */
+/* Starts the message of a refusal; inst_validation_refuse ends it. */
 static void at_path(struct inst_buf *message, const struct path *path) {
     inst_buf_init(message);
     inst_buf_add_str(message, "At path '");
@@ -55,7 +55,7 @@ static enum inst_status check_depth(const struct path *path, struct inst_err *er
     }
     inst_buf_init(&message);
     inst_buf_addf(&message, "Query must not be nested deeper than %d", INST_JSON_MAX_DEPTH);
-    return inst_refuse(&message, err);
+    return inst_validation_refuse(&message, err);
 }
 
 /* ---- values of a where ---- */
@@ -81,7 +81,7 @@ static enum inst_status check_operand(const struct subject *of, const struct ins
                   "Expected %s, but received: %s",
                   INST_TEXT(op), INST_TEXT(of->label), INST_TEXT(of->etype),
                   inst_schema_type_name(type), inst_value_typeof(operand));
-    return inst_refuse(&message, err);
+    return inst_validation_refuse(&message, err);
 }
 
 static enum inst_status check_in(const struct subject *of, const struct inst_value *op,
@@ -96,7 +96,7 @@ static enum inst_status check_in(const struct subject *of, const struct inst_val
                       "received: %s",
                       INST_TEXT(op), INST_TEXT(of->label), INST_TEXT(of->etype),
                       inst_value_typeof(operand));
-        return inst_refuse(&message, err);
+        return inst_validation_refuse(&message, err);
     }
     for (uint32_t i = 0; status == INST_OK && i < operand->len; i++) {
         status = check_operand(of, op, of->type, &operand->u.items[i], path, err);
@@ -115,7 +115,7 @@ static enum inst_status check_ilike(const struct subject *of, const struct inst_
                   "Operator '%.*s' can only be used with indexed attributes, but '%.*s' in entity "
                   "'%.*s' is not indexed",
                   INST_TEXT(op), INST_TEXT(of->label), INST_TEXT(of->etype));
-    return inst_refuse(&message, err);
+    return inst_validation_refuse(&message, err);
 }
 
 static bool is_any_of(const struct inst_value *text, const char *const *names) {
@@ -154,7 +154,7 @@ static enum inst_status check_operator(const struct subject *of, const struct in
     at_path(&message, path);
     inst_buf_addf(&message, "Unknown operator '%.*s' for attribute '%.*s' in entity '%.*s'",
                   INST_TEXT(op), INST_TEXT(of->label), INST_TEXT(of->etype));
-    return inst_refuse(&message, err);
+    return inst_validation_refuse(&message, err);
 }
 
 static enum inst_status check_value(const struct subject *of, const struct inst_value *value,
@@ -183,7 +183,7 @@ static enum inst_status check_value(const struct subject *of, const struct inst_
                   "%s",
                   INST_TEXT(of->label), INST_TEXT(of->etype), inst_schema_type_name(of->type),
                   inst_value_typeof(value));
-    return inst_refuse(&message, err);
+    return inst_validation_refuse(&message, err);
 }
 
 /* Ids and links take what an indexed string attr takes. */
@@ -211,7 +211,7 @@ static enum inst_status check_uuid(const char *what, const struct inst_value *la
     }
     inst_buf_addf(&message, " in entity '%.*s'. Expected a UUID, but received: ", INST_TEXT(etype));
     inst_buf_add(&message, value->u.str, value->len);
-    return inst_refuse(&message, err);
+    return inst_validation_refuse(&message, err);
 }
 
 /* ---- dotted paths ---- */
@@ -237,7 +237,7 @@ static enum inst_status no_such_entity_on_way(const struct way *way, bool is_tar
                       "'%.*s'.",
                       INST_TEXT(&way->etype), INST_TEXT(way->path));
     }
-    return inst_refuse(&message, err);
+    return inst_validation_refuse(&message, err);
 }
 
 static enum inst_status no_such_link_on_way(const struct way *way, const struct inst_value *link,
@@ -250,7 +250,7 @@ static enum inst_status no_such_link_on_way(const struct way *way, const struct 
                   "Available links: ",
                   INST_TEXT(link), INST_TEXT(&way->etype), INST_TEXT(way->path));
     inst_add_link_labels(&message, entity);
-    return inst_refuse(&message, err);
+    return inst_validation_refuse(&message, err);
 }
 
 static enum inst_status no_such_attr_on_way(const struct way *way,
@@ -267,7 +267,7 @@ static enum inst_status no_such_attr_on_way(const struct way *way,
         inst_buf_add_str(&message, ", ");
     }
     inst_buf_add_str(&message, "id");
-    return inst_refuse(&message, err);
+    return inst_validation_refuse(&message, err);
 }
 
 /* Follows the links of way->path; sets way->etype and way->last. */
@@ -364,7 +364,7 @@ static enum inst_status no_such_label(const struct inst_value *key,
     inst_add_attr_labels(&message, entity);
     inst_buf_add_str(&message, ". Available links: ");
     inst_add_link_labels(&message, entity);
-    return inst_refuse(&message, err);
+    return inst_validation_refuse(&message, err);
 }
 
 static enum inst_status check_label(const struct inst_value *key, const struct inst_value *value,
@@ -434,7 +434,7 @@ static enum inst_status check_option_names(const struct inst_value *options,
                       "Invalid query parameter '%.*s' in $ object. Valid parameters are: " OPTIONS
                       ". Found: %.*s",
                       INST_TEXT(&e.key), INST_TEXT(&e.key));
-        return inst_refuse(&message, err);
+        return inst_validation_refuse(&message, err);
     }
     return INST_OK;
 }
@@ -461,7 +461,7 @@ static enum inst_status check_options(const struct inst_value *options,
                           "'%s' can only be used on top-level namespaces. It cannot be used in "
                           "nested queries.",
                           top_only[i]);
-            return inst_refuse(&message, err);
+            return inst_validation_refuse(&message, err);
         }
     }
     where = inst_getz(options, "where");
@@ -474,7 +474,7 @@ static enum inst_status check_options(const struct inst_value *options,
     at_path(&message, &at);
     inst_buf_addf(&message, "'where' clause must be an object in entity '%.*s', but received: %s",
                   INST_TEXT(etype), inst_value_typeof(where));
-    return inst_refuse(&message, err);
+    return inst_validation_refuse(&message, err);
 }
 
 /* ---- forms ---- */
@@ -487,7 +487,7 @@ static enum inst_status no_such_entity(const struct inst_value *etype,
     inst_buf_addf(&message,
                   "Entity '%.*s' does not exist in schema. Available entities: ", INST_TEXT(etype));
     inst_add_etypes(&message, schema);
-    return inst_refuse(&message, err);
+    return inst_validation_refuse(&message, err);
 }
 
 static enum inst_status check_form(const struct inst_value *form, const struct inst_value *etype,
@@ -505,7 +505,7 @@ static enum inst_status check_child(const struct inst_value *label, const struct
         inst_buf_addf(&message, "Link '%.*s' does not exist on entity '%.*s'. Available links: ",
                       INST_TEXT(label), INST_TEXT(&entity->etype));
         inst_add_link_labels(&message, entity);
-        return inst_refuse(&message, err);
+        return inst_validation_refuse(&message, err);
     }
     if (!inst_is_object_like(form)) {
         return INST_OK;
@@ -525,7 +525,7 @@ static enum inst_status check_dollar(const struct inst_value *options,
     inst_buf_addf(&message,
                   "Query parameter '$' must be an object in entity '%.*s', but received: %s",
                   INST_TEXT(etype), inst_value_typeof(options));
-    return inst_refuse(&message, err);
+    return inst_validation_refuse(&message, err);
 }
 
 static enum inst_status check_form(const struct inst_value *form, const struct inst_value *etype,
@@ -542,7 +542,7 @@ static enum inst_status check_form(const struct inst_value *form, const struct i
         at_path(&message, path);
         inst_buf_addf(&message, "Query part for entity '%.*s' must be an object, but received: %s",
                       INST_TEXT(etype), inst_value_typeof(form));
-        return inst_refuse(&message, err);
+        return inst_validation_refuse(&message, err);
     }
     for (uint32_t i = 0; status == INST_OK && i < inst_entry_count(form); i++) {
         struct inst_entry e;
@@ -568,7 +568,7 @@ static enum inst_status check_top(const struct inst_value *etype, const struct i
     if (form->tag == INST_ARRAY) {
         at_path(&message, &path);
         inst_buf_add_str(&message, "Query keys must be strings, but found key of type: string");
-        return inst_refuse(&message, err);
+        return inst_validation_refuse(&message, err);
     }
     if (inst_is_string(etype, "$$ruleParams")) {
         return INST_OK;
@@ -587,7 +587,7 @@ enum inst_status inst_query_validate(const struct inst_value *query,
         inst_buf_init(&message);
         inst_buf_addf(&message, "Query must be an object, but received: %s%s",
                       inst_value_typeof(query), query->tag == INST_NULL ? " (null)" : "");
-        return inst_refuse(&message, err);
+        return inst_validation_refuse(&message, err);
     }
     for (uint32_t i = 0; status == INST_OK && i < inst_entry_count(query); i++) {
         struct inst_entry e;

@@ -24,7 +24,7 @@ static enum inst_status not_an(const char *what, const char *expected, const str
 static enum inst_status refuse_value(struct inst_buf *message, const struct inst_value *value,
                                      struct inst_err *err) {
     inst_js_text(message, value);
-    return inst_refuse(message, err);
+    return inst_validation_refuse(message, err);
 }
 
 static enum inst_status not_object_args(const char *kind, const struct inst_value *etype,
@@ -47,7 +47,7 @@ static enum inst_status find_entity(const struct inst_value *etype,
     inst_buf_addf(&message,
                   "Entity '%.*s' does not exist in schema. Available entities: ", INST_TEXT(etype));
     inst_add_etypes(&message, schema);
-    return inst_refuse(&message, err);
+    return inst_validation_refuse(&message, err);
 }
 
 /* ---- create, update, merge ---- */
@@ -125,7 +125,7 @@ static enum inst_status check_links(const struct inst_value *etype, const struct
                           "Link '%.*s' does not exist on entity '%.*s'. Available links: ",
                           INST_TEXT(&e.key), INST_TEXT(etype));
             inst_add_link_labels(&message, entity);
-            return inst_refuse(&message, err);
+            return inst_validation_refuse(&message, err);
         }
         status = check_target(&e.key, etype, e.value, err);
     }

@@ -67,7 +67,7 @@ void inst_add_link_labels(struct inst_buf *buf, const struct inst_schema_entity 
     inst_buf_add_str(buf, entity->link_count == 0 ? "none" : "");
 }
 
-enum inst_status inst_refuse(struct inst_buf *message, struct inst_err *err) {
+enum inst_status inst_validation_refuse(struct inst_buf *message, struct inst_err *err) {
     enum inst_status status;
     if (message->failed) {
         status = inst_err_nomem(err);

@@ -34,6 +34,6 @@ void inst_add_attr_labels(struct inst_buf *buf, const struct inst_schema_entity 
 void inst_add_link_labels(struct inst_buf *buf, const struct inst_schema_entity *entity);
 
 /* The buffer's text as a "validation-failed" error; frees the buffer. */
-enum inst_status inst_refuse(struct inst_buf *message, struct inst_err *err);
+enum inst_status inst_validation_refuse(struct inst_buf *message, struct inst_err *err);
 
 #endif
