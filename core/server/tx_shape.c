@@ -152,7 +152,7 @@ static enum inst_status refuse_shape(const struct inst_tx *tx, struct inst_err *
 /* As refuse_shape with `in` of up to three parts; part2 is JSON text or NULL. */
 static enum inst_status refuse_at(const struct inst_tx *tx, struct inst_err *err,
                                   const char *expected, size_t step, int part1, const char *part2) {
-    char in[96];
+    char in[160];
     if (part1 < 0)
         snprintf(in, sizeof in, "[%zu]", step);
     else if (part2 == NULL)
