@@ -425,7 +425,7 @@ static void test_reindexing(void **state) {
     struct inst_store *store = &f->db->store;
     struct inst_scan scan = {.attr = attr_of(f->db, A_BODY)};
     const char *by_entity = scan_text(f, &scan);
-    char plain[256];
+    char plain[8192];
     snprintf(plain, sizeof plain, "%s", by_entity);
     reindex_body(f, "");
     scan.attr = attr_of(f->db, A_BODY);
@@ -602,7 +602,7 @@ static void test_reopening_keeps_everything(void **state) {
     struct fixture *f = *state;
     put_mixed(f);
     struct inst_scan scan = {.attr = attr_of(f->db, A_TITLE), .order = INST_ORDER_ASC};
-    char before[512];
+    char before[8192];
     snprintf(before, sizeof before, "%s", scan_text(f, &scan));
     begin(f);
     put(f, entity_of(f, 99), A_TITLE, inst_cstring("never committed"), 0, 1, NULL);
