@@ -1,0 +1,217 @@
+/*
+ * Memory runs out for a while, at every place of a session in turn: nothing crashes or leaks, what
+ * was promised is settled once at most, and when there is memory again the reactor finds back to
+ * the server's state by itself.
+ */
+#include "client_fixture.h"
+#include "oom.h"
+
+#define TODOS "{'todos':{}}"
+#define PEOPLE "{'people':{'todos':{}}}"
+
+/* One call of the session. */
+struct scene {
+    struct fixture *f;
+    struct inst_value todos, people, chunk, schema_steps;
+    char *messages[16];
+    size_t message_count;
+    int settled;
+    int data_count;
+    char *data; /* JSON of the last data of TODOS */
+};
+
+static void on_todos(void *ctx, const struct inst_query_result *result,
+                     const struct inst_reactor_error *error) {
+    struct scene *s = ctx;
+    s->data_count++;
+    free(s->data);
+    s->data = NULL;
+    if (error) {
+        return;
+    }
+    struct inst_buf buf;
+    inst_buf_init(&buf);
+    inst_json_write(&buf, result->data);
+    s->data = inst_buf_take(&buf, NULL);
+}
+
+static void on_settled(void *ctx, const struct inst_query_result *result,
+                       const struct inst_reactor_error *error) {
+    (void)result;
+    (void)error;
+    ((struct scene *)ctx)->settled++;
+}
+
+static void on_tx_settled(void *ctx, const struct inst_transact_result *result,
+                          const struct inst_reactor_error *error) {
+    (void)result;
+    (void)error;
+    ((struct scene *)ctx)->settled++;
+}
+
+static void on_any_status(void *ctx, enum inst_connection_status status,
+                          const struct inst_reactor_error *error) {
+    (void)ctx;
+    (void)status;
+    (void)error;
+}
+
+static void prepare(struct scene *s) {
+    static const char *const messages[] = {
+        INIT_OK,
+        QUERY_OK(TODOS, TODO("a", "one", "1"), "1"),
+        QUERY_OK(PEOPLE, "['$p','$pid','$p',1]", "1"),
+        REFRESH(TODOS, TODO("a", "two", "1") "," TODO("b", "more", "2"), "2"),
+        "{'op':'refresh-ok','processed-tx-id':3,'computations':[],'attrs':" ATTRS "}",
+        "{'op':'error','type':'x','message':'m','hint':{'a':1},'trace-id':'t',"
+        "'original-event':{'op':'add-query','q':" PEOPLE "}}",
+        "[{'op':'add-query-exists','q':" TODOS "},{'op':'app-status-changed','status':'active'}]",
+    };
+    s->message_count = sizeof(messages) / sizeof(messages[0]);
+    for (size_t i = 0; i < s->message_count; i++) {
+        s->messages[i] = text_of(messages[i]);
+    }
+    s->todos = value_of(s->f, TODOS);
+    s->people = value_of(s->f, PEOPLE);
+    struct inst_object_builder b;
+    inst_object_begin(&b, &s->f->arena);
+    inst_object_addz(&b, "__ops",
+                     value_of(s->f, "[['update','todos','$a',{'title':'mine','extra':[1]}],"
+                                    "['link','people','$p',{'todos':'$a'}]]"));
+    assert_true(inst_object_end(&b, &s->chunk));
+}
+
+static void drain(struct scene *s) {
+    struct inst_output out;
+    while (inst_reactor_next_output(s->f->r, &out)) {
+        if (out.kind == INST_OUTPUT_CONNECT) {
+            inst_reactor_opened(s->f->r);
+        }
+    }
+}
+
+/* How many promises were given. */
+static int play(struct scene *s) {
+    struct inst_reactor *r = s->f->r;
+    uint64_t id;
+    int promises = 0;
+    inst_reactor_subscribe_connection_status(r, on_any_status, s, &id, NULL);
+    inst_reactor_subscribe_query(r, &s->todos, NULL, on_todos, s, &id, NULL);
+    drain(s);
+    for (size_t i = 0; i < s->message_count; i++) {
+        inst_reactor_message(r, s->messages[i], strlen(s->messages[i]));
+        if (i == 0) {
+            promises +=
+                inst_reactor_query_once(r, &s->people, &s->chunk, on_settled, s, NULL) == INST_OK;
+        }
+        if (i == 1 || i == 4) {
+            promises += inst_reactor_transact(r, &s->chunk, on_tx_settled, s, NULL) == INST_OK;
+        }
+        drain(s);
+    }
+    s->f->now += 7000;
+    inst_reactor_tick(r);
+    inst_reactor_set_online(r, false);
+    inst_reactor_set_online(r, true);
+    drain(s);
+    inst_reactor_set_refresh_token(r, "token", NULL);
+    drain(s);
+    return promises;
+}
+
+/* There is memory again, and a server that answers everything. */
+static void recover(struct scene *s) {
+    struct fixture *f = s->f;
+    inst_reactor_closed(f->r);
+    pass(f, 20000);
+    struct inst_output out;
+    while (inst_reactor_next_output(f->r, &out)) {
+        if (out.kind == INST_OUTPUT_CONNECT) {
+            inst_reactor_opened(f->r);
+        } else if (out.kind == INST_OUTPUT_SEND && strstr(out.bytes, "\"op\":\"init\"")) {
+            receive(f, INIT_OK);
+        } else if (out.kind == INST_OUTPUT_SEND && strstr(out.bytes, "\"op\":\"transact\"")) {
+            struct inst_value msg;
+            assert_int_equal(inst_json_parse(&f->arena, out.bytes, out.len, &msg, NULL), INST_OK);
+            receivef(f, "{'op':'error','type':'x','message':'m','client-event-id':'%s'}",
+                     event_id_of(f, &msg));
+        } else if (out.kind == INST_OUTPUT_SEND && strstr(out.bytes, "\"people\"")) {
+            receive(f, QUERY_OK(PEOPLE, "", "9"));
+        } else if (out.kind == INST_OUTPUT_SEND && strstr(out.bytes, "add-query")) {
+            receive(f, QUERY_OK(TODOS, TODO("a", "final", "1"), "9"));
+        }
+    }
+    assert_int_equal(inst_reactor_status(f->r), INST_CONNECTION_AUTHENTICATED);
+    assert_int_equal(inst_reactor_pending_count(f->r), 0);
+}
+
+static void test_out_of_memory(void **state) {
+    (void)state;
+    bool had_failure = true;
+    long failures = 0;
+    for (long n = 0; had_failure; n++) {
+        struct scene s = {.f = fixture_new(NULL)};
+        prepare(&s);
+        oom_after(n);
+        int promises = play(&s);
+        had_failure = oom_left == 0;
+        oom_off();
+        failures += had_failure;
+        assert_true(s.settled <= promises);
+        recover(&s);
+        if (s.data_count || !had_failure) { /* it had come to be subscribed */
+            char *expected = text_of("{'todos':[{'id':'$a','title':'final'}]}");
+            assert_non_null(s.data);
+            assert_string_equal(s.data, expected);
+            free(expected);
+        }
+        inst_reactor_shutdown(s.f->r);
+        assert_int_equal(s.settled, promises);
+        for (size_t i = 0; i < s.message_count; i++) {
+            free(s.messages[i]);
+        }
+        free(s.data);
+        fixture_free(s.f);
+    }
+    assert_true(failures > 100);
+    print_message("%ld places\n", failures);
+}
+
+static void test_new(void **state) {
+    (void)state;
+    struct fixture *f = fixture_new(NULL);
+    struct inst_value schema = value_of(
+        f,
+        "{'entities':{'todos':{'attrs':{},'links':{}}},'links':{'l':{'forward':{'on':'todos',"
+        "'label':'owner','has':'one'},'reverse':{'on':'people','label':'todos','has':'many'}}}}");
+    struct inst_package_version version = {"a", "v1"};
+    struct inst_reactor_config config = fixture_config(f);
+    config.admin_token = config.refresh_token = "x";
+    config.schema = &schema;
+    config.versions = &version;
+    config.version_count = 1;
+    for (long n = 0;; n++) {
+        struct inst_reactor *r = NULL;
+        struct inst_err err = {0};
+        oom_after(n);
+        enum inst_status status = inst_reactor_new(&config, &r, &err);
+        oom_off();
+        assert_true((status == INST_OK) == (r != NULL));
+        inst_err_clear(&err);
+        inst_reactor_free(r);
+        if (status == INST_OK) {
+            assert_true(n >= 2);
+            break;
+        }
+        assert_int_equal(status, INST_NOMEM);
+    }
+    fixture_free(f);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_new),
+        cmocka_unit_test(test_out_of_memory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
