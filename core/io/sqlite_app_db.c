@@ -51,8 +51,10 @@ static const char *const run_sql[RUN_COUNT] = {
     [RUN_SET_KIND] = "UPDATE attrs SET index_kind=?2 WHERE row=?1",
     [RUN_ADD_LOG] = "INSERT INTO log(tx_id,at,event,who,changes) VALUES(?1,?2,?3,?4,?5)",
     [RUN_FIND_EVENT] = "SELECT tx_id FROM log WHERE event=?1",
-    [RUN_COUNT_AVE] = "SELECT count(*) FROM (SELECT 1 FROM ave WHERE a=?1 AND (k,e)>(?2,?3)"
-                      " AND (k,e)<(?4,?5) LIMIT ?6)",
+    [RUN_COUNT_AVE] =
+        "SELECT count(*) FROM (SELECT 1 FROM ave WHERE a=?1 AND k>=?2 AND k<=?4 LIMIT ?6)",
+    [RUN_COUNT_PLACES] = "SELECT count(*) FROM (SELECT 1 FROM ave WHERE a=?1 AND (k,e)>(?2,?3)"
+                         " AND (k,e)<(?4,?5) LIMIT ?6)",
     [RUN_COUNT_EA] = "SELECT count(*) FROM (SELECT 1 FROM triples WHERE e=?1 AND a=?2 LIMIT ?3)",
     [RUN_GET_META] = "SELECT value FROM meta WHERE key=?1",
     [RUN_SET_META] = "INSERT OR REPLACE INTO meta(key,value) VALUES(?1,?2)",

@@ -59,6 +59,7 @@ enum run_stmt {
     RUN_ADD_LOG,
     RUN_FIND_EVENT,
     RUN_COUNT_AVE,
+    RUN_COUNT_PLACES,
     RUN_COUNT_EA,
     RUN_GET_META,
     RUN_SET_META,
@@ -66,16 +67,18 @@ enum run_stmt {
 };
 
 /* Statements that stay open while rows are read; evaluations nest, so each kind has a pool. The
- * first eight are scans of ave: a sum of the three flags. */
+ * first sixteen are scans of ave: a sum of the four flags. */
 enum scan_stmt_kind {
-    SCAN_DESC = 1, /* backwards */
-    SCAN_JOIN = 2, /* value and t from triples, else from ave itself */
-    SCAN_EQ = 4,   /* with JOIN: only rows whose stored value is ?6 */
-    SCAN_EA = 8,   /* (e, a) */
-    SCAN_EA_REF,   /* (e, a, ref) */
-    SCAN_EA_EQ,    /* (e, a) whose stored value is ?3 */
-    SCAN_OF,       /* every triple of e */
-    SCAN_LINKS_TO, /* every link to e */
+    SCAN_DESC = 1,   /* backwards */
+    SCAN_JOIN = 2,   /* value and t from triples, else from ave itself */
+    SCAN_EQ = 4,     /* with JOIN: only rows whose stored value is ?6 */
+    SCAN_PLACES = 8, /* strictly between two places (k, e); else k from one key to another, which
+                      * SQLite tests in half the time */
+    SCAN_EA = 16,    /* (e, a) */
+    SCAN_EA_REF,     /* (e, a, ref) */
+    SCAN_EA_EQ,      /* (e, a) whose stored value is ?3 */
+    SCAN_OF,         /* every triple of e */
+    SCAN_LINKS_TO,   /* every link to e */
     SCAN_COUNT,
 };
 

@@ -17,7 +17,8 @@
  *        range, order       date             ave between two places, JOIN
  *                           plain            ave of the attr, JOIN
  *
- * A place in ave is (k, e); every scan of it is the open interval between two places.
+ * A place in ave is (k, e); every scan of it is the open interval between two places. One that
+ * takes whole keys, as most do, is asked for by its keys alone.
  */
 
 #define NO_ENTITY 0
@@ -37,10 +38,11 @@ static void ave_sql(enum scan_stmt_kind kind, char *out, size_t cap) {
     const char *direction = kind & SCAN_DESC ? " DESC" : "";
     bool is_joined = kind & SCAN_JOIN;
     snprintf(out, cap,
-             "SELECT ave.e, %s FROM ave%s WHERE ave.a=?1 AND (ave.k, ave.e)>(?2, ?3)"
-             " AND (ave.k, ave.e)<(?4, ?5)%s ORDER BY ave.k%s, ave.e%s",
+             "SELECT ave.e, %s FROM ave%s WHERE ave.a=?1 AND %s%s ORDER BY ave.k%s, ave.e%s",
              is_joined ? "tr.v, tr.t" : "ave.k, ave.t",
              is_joined ? " CROSS JOIN triples tr ON tr.e=ave.e AND tr.a=?1 AND tr.ref=0" : "",
+             kind & SCAN_PLACES ? "(ave.k, ave.e)>(?2, ?3) AND (ave.k, ave.e)<(?4, ?5)"
+                                : "ave.k>=?2 AND ave.k<=?4",
              kind & SCAN_EQ ? " AND tr.v IS ?6" : "", direction, direction);
 }
 
@@ -144,19 +146,31 @@ static bool interval(struct sqlite_app_db *db, enum index_kind kind, const struc
     return true;
 }
 
+/* Only whole keys between the two, both included? */
+static bool takes_whole_keys(const struct place *low, const struct place *high) {
+    struct db_key greatest = db_greatest_key();
+    return low->e == NO_ENTITY && (high->e == ANY_ENTITY || db_key_cmp(&high->k, &greatest) == 0);
+}
+
 static bool is_inside(const struct db_key *k, const struct place *low, const struct place *high) {
     int above = db_key_cmp(k, &low->k), below = db_key_cmp(k, &high->k);
     return (above > 0 || (above == 0 && low->e == NO_ENTITY)) &&
            (below < 0 || (below == 0 && high->e != NO_ENTITY));
 }
 
-static void bind_interval(sqlite3_stmt *stmt, uint32_t row, const struct place *low,
-                          const struct place *high, bool keeps) {
+static enum inst_status bind_interval(sqlite3_stmt *stmt, uint32_t row, const struct place *low,
+                                      const struct place *high, bool has_places,
+                                      struct inst_err *err) {
     sqlite3_bind_int64(stmt, 1, row);
-    db_bind_key(stmt, 2, &low->k, keeps);
-    sqlite3_bind_int64(stmt, 3, low->e);
-    db_bind_key(stmt, 4, &high->k, keeps);
-    sqlite3_bind_int64(stmt, 5, high->e);
+    if (db_bind_key(stmt, 2, &low->k, false) != SQLITE_OK ||
+        db_bind_key(stmt, 4, &high->k, false) != SQLITE_OK) {
+        return inst_err_nomem(err);
+    }
+    if (has_places) {
+        sqlite3_bind_int64(stmt, 3, low->e);
+        sqlite3_bind_int64(stmt, 5, high->e);
+    }
+    return INST_OK;
 }
 
 /* Fits what was asked to how the attr is kept: afterwards ref is only set for links, and e for the
@@ -239,7 +253,7 @@ static enum inst_status open_at_entity(struct sqlite_app_db *db, enum index_kind
                                        const struct inst_scan *scan, struct inst_cursor *cursor,
                                        struct inst_err *err) {
     enum scan_stmt_kind which = scan->ref ? SCAN_EA_REF : scan->has_v ? SCAN_EA_EQ : SCAN_EA;
-    struct scan_stmt *held;
+    struct scan_stmt *held = NULL;
     enum inst_status status = take_stmt(db, which, &held, err);
     if (status != INST_OK) {
         return status;
@@ -274,16 +288,20 @@ static enum inst_status open_over_attr(struct sqlite_app_db *db, enum index_kind
         which |= SCAN_JOIN | (scan->has_v ? SCAN_EQ : 0);
     }
     struct place low, high;
-    struct scan_stmt *held;
+    struct scan_stmt *held = NULL;
     if (!interval(db, kind, scan, &low, &high)) {
         return inst_err_nomem(err);
     }
+    which |= takes_whole_keys(&low, &high) ? 0 : SCAN_PLACES;
     enum inst_status status = take_stmt(db, (enum scan_stmt_kind)which, &held, err);
     if (status != INST_OK) {
         return status;
     }
     cursor->slot[SLOT_STMT].ptr = held;
-    bind_interval(held->stmt, scan->attr->row, &low, &high, false);
+    status = bind_interval(held->stmt, scan->attr->row, &low, &high, which & SCAN_PLACES, err);
+    if (status != INST_OK) {
+        return status;
+    }
     if (which & SCAN_EQ) {
         struct db_key v;
         if (!db_value_key(&scan->v, &db->scratch[0], &v) ||
@@ -412,11 +430,11 @@ static size_t estimate(struct inst_store *store, const struct inst_scan *asked, 
     if (scan.e && (kind != KIND_LINK || scan.ref || !scan.attr->is_many)) {
         return 1;
     }
-    sqlite3_stmt *stmt = db_stmt(db, scan.e ? RUN_COUNT_EA : RUN_COUNT_AVE, NULL);
-    if (!stmt) {
-        return limit;
-    }
     if (scan.e) {
+        sqlite3_stmt *stmt = db_stmt(db, RUN_COUNT_EA, NULL);
+        if (!stmt) {
+            return limit;
+        }
         sqlite3_bind_int64(stmt, 1, scan.e);
         sqlite3_bind_int64(stmt, 2, scan.attr->row);
         sqlite3_bind_int64(stmt, 3, (sqlite3_int64)limit);
@@ -425,7 +443,11 @@ static size_t estimate(struct inst_store *store, const struct inst_scan *asked, 
     if (!interval(db, kind, &scan, &low, &high)) {
         return limit;
     }
-    bind_interval(stmt, scan.attr->row, &low, &high, true);
+    bool has_places = !takes_whole_keys(&low, &high);
+    sqlite3_stmt *stmt = db_stmt(db, has_places ? RUN_COUNT_PLACES : RUN_COUNT_AVE, NULL);
+    if (!stmt || bind_interval(stmt, scan.attr->row, &low, &high, has_places, NULL) != INST_OK) {
+        return limit;
+    }
     sqlite3_bind_int64(stmt, 6, (sqlite3_int64)limit);
     return count_rows(stmt, limit);
 }
@@ -552,7 +574,7 @@ static enum inst_status row(struct inst_store *store, uint32_t e,
                             const struct inst_attr *const *attrs, size_t n, struct inst_value *out,
                             struct inst_err *err) {
     struct sqlite_app_db *db = of_store(store);
-    struct scan_stmt *held;
+    struct scan_stmt *held = NULL;
     memset(out, 0, n * sizeof *out);
     inst_arena_reset(&db->row_arena);
     enum inst_status status = take_stmt(db, SCAN_OF, &held, err);
@@ -598,7 +620,7 @@ enum inst_status db_each_link_to(struct inst_app_db *base, uint32_t e,
                                             const struct inst_triple *triple),
                                  void *ctx, struct inst_err *err) {
     struct sqlite_app_db *db = of_db(base);
-    struct scan_stmt *held;
+    struct scan_stmt *held = NULL;
     enum inst_status status = take_stmt(db, SCAN_LINKS_TO, &held, err);
     if (status != INST_OK) {
         return status;
@@ -627,7 +649,7 @@ enum inst_status db_each_of(struct inst_app_db *base, uint32_t e,
                                        const struct inst_triple *triple),
                             void *ctx, struct inst_err *err) {
     struct sqlite_app_db *db = of_db(base);
-    struct scan_stmt *held;
+    struct scan_stmt *held = NULL;
     enum inst_status status = take_stmt(db, SCAN_OF, &held, err);
     if (status != INST_OK) {
         return status;
