@@ -9,6 +9,10 @@ bool inst_attr_is_id(const struct inst_attr *attr) {
     return !attr->is_ref && inst_is_string(&attr->forward.label, "id");
 }
 
+bool inst_attr_names_entity(const struct inst_attr *attr) {
+    return attr->is_ref || inst_is_string(&attr->forward.label, "id");
+}
+
 uint8_t inst_kind_of(const struct inst_value *value) {
     switch (value->tag) {
     case INST_NUMBER:

@@ -53,6 +53,8 @@ enum inst_status inst_catalog_json(struct inst_catalog *catalog, const char **js
 
 /* Is it the `id` attr of its etype? */
 bool inst_attr_is_id(const struct inst_attr *attr);
+/* Is its value an entity: a link, or the id attr? Stores give such values as `ref`. */
+bool inst_attr_names_entity(const struct inst_attr *attr);
 /* The kind of one value, 0 for null. */
 uint8_t inst_kind_of(const struct inst_value *value);
 

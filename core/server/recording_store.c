@@ -36,12 +36,30 @@ static bool is_ranged(const struct inst_scan *scan) {
            scan->after_e != 0;
 }
 
+/* The id attr by value: the entity of that id, or that there is none. */
+static void record_id(struct inst_recording_store *store, const struct inst_scan *scan) {
+    struct inst_uuid uuid;
+    uint32_t e = 0;
+    if (scan->v.tag == INST_ENTITY)
+        e = (uint32_t)scan->v.u.entity;
+    else if (scan->v.tag == INST_STRING && inst_uuid_parse(scan->v.u.str, scan->v.len, &uuid))
+        e = store->inner->ops->entity(store->inner, scan->v.u.str, scan->v.len);
+    else
+        return; /* no id: never there */
+    if (e != 0)
+        inst_read_set_add_entity(store->index, store->set, scan->attr->row, e);
+    else
+        inst_read_set_add_unknown(store->index, store->set, &uuid);
+}
+
 static void record_plain(struct inst_recording_store *store, const struct inst_scan *scan) {
     uint32_t row = scan->attr->row;
     if (scan->e != 0)
         inst_read_set_add_entity(store->index, store->set, row, scan->e);
     else if (scan->ref != 0)
         inst_read_set_add_ref(store->index, store->set, row, scan->ref);
+    else if (scan->has_v && inst_attr_is_id(scan->attr))
+        record_id(store, scan);
     else if (scan->has_v && !scan->attr->is_ref)
         inst_read_set_add_value(store->index, store->set, row, &scan->v);
     else

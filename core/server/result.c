@@ -24,6 +24,8 @@ static void write_triple(struct inst_buf *buf, struct inst_store *store,
     inst_buf_add_char(buf, ',');
     if (collected->attr->is_ref && triple->ref != 0)
         write_entity(buf, store, triple->ref);
+    else if (triple->v.tag == INST_ENTITY)
+        write_entity(buf, store, (uint32_t)triple->v.u.entity);
     else if (triple->v.tag == INST_UNDEFINED)
         inst_buf_add_str(buf, "null");
     else

@@ -595,23 +595,24 @@ static enum inst_status check_no_repeats(struct inst_tx *tx, const struct inst_a
                                          bool by_entity, struct inst_err *err) {
     struct kept_triple *kept;
     struct inst_table seen;
+    bool names_entity = inst_attr_names_entity(after);
     enum inst_status st = read_all(tx, after, &kept, err);
     inst_table_init(&seen);
     for (; st == INST_OK && kept != NULL; kept = kept->next) {
         struct inst_table_key key = {kept->triple.e, 0};
         if (!by_entity) {
             struct inst_buf text;
-            if (!after->is_ref && inst_is_nullish(&kept->triple.v))
+            if (!names_entity && inst_is_nullish(&kept->triple.v))
                 continue;
             inst_buf_init(&text);
-            if (!after->is_ref)
+            if (!names_entity)
                 inst_json_write(&text, &kept->triple.v);
-            key.a = after->is_ref ? kept->triple.ref : inst_text_hash(text.data, text.len, 1);
-            key.b = after->is_ref ? 0 : inst_text_hash(text.data, text.len, tx->seed);
+            key.a = names_entity ? kept->triple.ref : inst_text_hash(text.data, text.len, 1);
+            key.b = names_entity ? 0 : inst_text_hash(text.data, text.len, tx->seed);
             inst_buf_free(&text);
         }
         if (inst_table_get(&seen, key) != NULL) {
-            struct inst_value shown = after->is_ref
+            struct inst_value shown = names_entity
                                           ? tx->store->ops->entity_id(tx->store, kept->triple.ref)
                                           : kept->triple.v;
             if (by_entity) {

@@ -92,7 +92,8 @@ static enum inst_status check_made(struct inst_tx *tx, const struct entry *entry
     enum inst_status st = inst_tx_read(tx, entry->e, entry->attr, &triple, &found, err);
     if (st != INST_OK || !found)
         return st;
-    if (entry->attr->is_ref ? triple.ref == entry->ref : inst_value_equal(&triple.v, entry->v))
+    if (inst_attr_is_id(entry->attr) ||
+        (entry->attr->is_ref ? triple.ref == entry->ref : inst_value_equal(&triple.v, entry->v)))
         return INST_OK;
     return inst_refuse_validation(err, "lookup", entry->v, NULL,
                                   "Updates with lookups can only update the lookup attribute if "
@@ -237,8 +238,7 @@ static enum inst_status retract(struct inst_tx *tx, const struct inst_tx_step *s
         return INST_OK;
     if ((st = inst_tx_resolve(tx, step->e, false, &entry.e, err)) != INST_OK || entry.e == 0)
         return st;
-    bool names_entity =
-        entry.attr->is_ref || (inst_attr_is_id(entry.attr) && inst_tx_is_value_lookup(entry.v));
+    bool names_entity = inst_attr_names_entity(entry.attr);
     if (names_entity &&
         ((st = inst_tx_resolve_value(tx, entry.v, false, &entry.ref, err)) != INST_OK ||
          entry.ref == 0))

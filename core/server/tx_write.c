@@ -149,7 +149,11 @@ enum inst_status inst_tx_read(struct inst_tx *tx, uint32_t e, const struct inst_
 
 static bool is_same_value(const struct inst_attr *attr, const struct inst_triple *triple,
                           const struct inst_value *v, uint32_t ref) {
-    return attr->is_ref ? triple->ref == ref : inst_value_equal(&triple->v, v);
+    if (attr->is_ref)
+        return triple->ref == ref;
+    if (inst_attr_is_id(attr))
+        return true; /* always the entity's own id */
+    return inst_value_equal(&triple->v, v);
 }
 
 /* Of a cardinality-many attr: is this very value there? */
@@ -182,7 +186,7 @@ static void log_triple(struct inst_tx *tx, char sign, const struct inst_attr *at
     inst_buf_addf(log, "[\"%c\",\"%s\",", sign, id);
     inst_json_write(log, &attr->id);
     inst_buf_add_char(log, ',');
-    if (attr->is_ref) {
+    if (inst_attr_names_entity(attr)) {
         entity_text(tx, triple->ref, id);
         inst_buf_addf(log, "\"%s\"", id);
     } else {
