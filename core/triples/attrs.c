@@ -264,8 +264,8 @@ static void order_blobs(struct group *group, const struct inst_attr **scratch) {
         }
     }
     if (front) {
-        qsort(group->blobs, front, sizeof(*group->blobs), compare_ranks);
-        memcpy(group->blobs + front, scratch, back * sizeof(*scratch));
+        qsort(group->blobs, front, sizeof(struct inst_attr *), compare_ranks);
+        memcpy(group->blobs + front, scratch, back * sizeof(struct inst_attr *));
     }
 }
 
@@ -299,9 +299,9 @@ static enum inst_status build(struct inst_attrs *attrs, struct inst_err *err) {
     enum inst_status status = INST_NOMEM;
     uint32_t n = (uint32_t)attrs->count;
     struct inst_id_table blobs = {0};
-    uint32_t *place = malloc((n + 1) * sizeof(*place));
-    const struct inst_attr **scratch = malloc((n + 1) * sizeof(*scratch));
-    attrs->lists = malloc((3 * (size_t)n + 1) * sizeof(*attrs->lists));
+    uint32_t *place = malloc(((size_t)n + 1) * sizeof(*place));
+    const struct inst_attr **scratch = malloc(((size_t)n + 1) * sizeof(struct inst_attr *));
+    attrs->lists = malloc((3 * (size_t)n + 1) * sizeof(struct inst_attr *));
     attrs->groups = calloc(2 * (size_t)n + 1, sizeof(*attrs->groups));
     if (!place || !scratch || !attrs->lists || !attrs->groups ||
         !inst_id_table_reserve(&blobs, n) || !inst_id_table_reserve(&attrs->forward, n) ||
@@ -344,7 +344,7 @@ static struct inst_attrs *catalog_new(size_t cap) {
      * observed depends on it. */
     attrs->seed = (uint64_t)(uintptr_t)attrs;
     attrs->attrs = calloc(cap + 1, sizeof(*attrs->attrs));
-    attrs->batches = calloc(cap + 1, sizeof(*attrs->batches));
+    attrs->batches = calloc(cap + 1, sizeof(struct batch *));
     if (!attrs->attrs || !attrs->batches || !inst_id_table_reserve(&attrs->by_id, (uint32_t)cap)) {
         inst_attrs_unref(attrs);
         return NULL;
