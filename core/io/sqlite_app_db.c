@@ -6,6 +6,8 @@
 
 /* A scratch buffer that grew past this for one large value is given back. */
 #define SCRATCH_KEPT (64u << 10)
+/* What the text of one entity takes in the arena. */
+#define TEXT_BYTES 40
 
 static const char schema_sql[] =
     "CREATE TABLE ents(e INTEGER PRIMARY KEY, uuid BLOB NOT NULL UNIQUE);"
@@ -329,7 +331,7 @@ static void forget_texts(struct sqlite_app_db *db) {
 }
 
 void db_trim(struct sqlite_app_db *db) {
-    if (db->texts_count > INST_SQLITE_KEPT_TEXTS) {
+    if (db->texts_arena.total > (size_t)INST_SQLITE_KEPT_TEXTS * TEXT_BYTES) {
         forget_texts(db);
     }
     for (size_t i = 0; i < sizeof db->scratch / sizeof *db->scratch; i++) {
@@ -340,10 +342,14 @@ void db_trim(struct sqlite_app_db *db) {
     }
 }
 
-/* Something was undone: what was cached of it is no longer so. */
+/* Something was undone: what was cached of it is no longer so. Texts that were given out stay where
+ * they are until the group ends, only nobody finds them again. */
 static enum inst_status forget_undone(struct sqlite_app_db *db, struct inst_err *err) {
     db_forget_entities(db);
-    forget_texts(db);
+    if (db->texts) {
+        memset(db->texts, 0, db->texts_cap * sizeof *db->texts);
+        db->texts_count = 0;
+    }
     if (!db->is_attrs_changed) {
         return INST_OK;
     }
@@ -380,12 +386,14 @@ static void rollback(struct inst_app_db *base) {
     db->is_begun = db->is_saved = db->is_lost = false;
     db->last_tx_id = db->group_tx_id;
     forget_undone(db, NULL);
+    forget_texts(db);
     db->is_attrs_changed = false;
 }
 
 static enum inst_status commit(struct inst_app_db *base, struct inst_err *err) {
     struct sqlite_app_db *db = of_db(base);
     if (!db->is_begun) {
+        db_trim(db);
         return INST_OK;
     }
     enum inst_status status = db_may_write(db, err);

@@ -35,7 +35,7 @@
 #define INST_APP_FILE_ID 0x494e5354
 #define INST_APP_FILE_VERSION 1
 
-/* entity_id texts kept past a commit, rollback or trim, at most. */
+/* entity_id texts kept past a commit or trim, about. A rollback lets go of all. */
 #define INST_SQLITE_KEPT_TEXTS 16384
 
 /* Opens the file, making it when it is missing (unless options say it must exist) or empty.

@@ -512,8 +512,10 @@ static void test_undo_takes_back_one_transaction(void **state) {
     put(f, entity_of(f, 2), A_TITLE, inst_cstring("undone"), 0, 1, NULL);
     append(f, 2, NULL);
     assert_string_equal(scan_text(f, &scan), "1=\"kept\" 2=\"undone\"");
+    struct inst_value kept = f->db->store.ops->entity_id(&f->db->store, 1);
     must(f->db->db_ops->undo(f->db, &f->err), &f->err);
     assert_int_equal(f->db->db_ops->last_tx_id(f->db), 1);
+    assert_int_equal(kept.u.str[0], 'a'); /* given out in this group: still there */
     /* The undone entity is unknown again, and its handle is free for the next one. */
     char text[INST_UUID_TEXT + 1];
     struct inst_uuid id = uuid_of(2);
