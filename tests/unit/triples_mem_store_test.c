@@ -23,6 +23,7 @@ struct world {
     uint64_t random;
     int64_t now;
     size_t entities;
+    uint32_t attr_count;
 };
 
 static uint32_t pick(struct world *w, uint32_t below) {
@@ -73,6 +74,7 @@ static struct inst_attrs *catalog(struct world *w, uint32_t count) {
 
 static void world_open(struct world *w, uint64_t seed, uint32_t attr_count, size_t entities) {
     *w = (struct world){.random = seed, .now = 1000, .entities = entities};
+    w->attr_count = attr_count;
     inst_arena_init(&w->arena);
     struct inst_attrs *attrs = catalog(w, attr_count);
     struct inst_mem_options options = {0};
@@ -351,7 +353,7 @@ static void change(struct world *w) {
     w->now++;
     if (what == 0) {
         change_attrs(w);
-    } else if (what < 6) {
+    } else if (what < 6 && (w->attr_count <= 32 || pick(w, 20) == 0)) {
         delete_one(w, e, name);
     } else if (!attr) {
         free(key);
@@ -371,6 +373,26 @@ static void change(struct world *w) {
     inst_arena_rewind(&w->arena, mark);
 }
 
+/* Loads triples, some of them twice and some without a time. */
+static void load_some(struct world *w, size_t count) {
+    struct inst_value *triples = inst_arena_alloc(&w->arena, count * sizeof(*triples));
+    for (size_t i = 0; i < count; i++) {
+        struct inst_value *triple = inst_arena_alloc(&w->arena, 4 * sizeof(*triple));
+        const struct inst_attr *attr = inst_attrs_at(w->base->attrs, pick(w, w->attr_count));
+        const char *name = entity_name(w, i % 5 ? (i / 7) % w->entities : pick(w, 3));
+        triple[0] = inst_cstring(name);
+        triple[1] = attr->id;
+        triple[2] = value_at(w, pick(w, VALUES));
+        triple[3] = inst_number((double)++w->now);
+        triples[i] = inst_array(triple, pick(w, 5) ? 4 : 3);
+        char *key = key_of(&triple[2]);
+        model_load(&w->model, name, attr, key, triples[i].len == 4 ? w->now : INST_NO_TIME);
+        free(key);
+    }
+    struct inst_value list = inst_array(triples, count);
+    assert_int_equal(inst_mem_store_load(w->store, &list, NULL), INST_OK);
+}
+
 enum { MAX_MARKS = 8 };
 
 struct saved {
@@ -383,6 +405,8 @@ static void run_random(uint64_t seed, uint32_t attr_count, size_t entities, int 
     struct saved saved[MAX_MARKS];
     size_t marks = 0;
     world_open(&w, seed, attr_count, entities);
+    load_some(&w, (size_t)steps / 10);
+    check_all(&w);
     for (int i = 0; i < steps; i++) {
         uint32_t what = i > steps / 4 ? pick(&w, 40) : 9;
         if (what == 0 && marks < MAX_MARKS) {
@@ -572,6 +596,11 @@ static void links_and_ids_carry_their_entity(void **state) {
     inst_mem_store_first(f.store, e, attr_of(&f, "title"), &triple);
     assert_int_equal(triple.ref, 0);
     assert_int_equal(f.base->ops->entity(f.base, "nobody", 6), 0);
+    struct inst_scan scan = {.attr = attr_of(&f, "next"), .ref = 99};
+    assert_int_equal(f.base->ops->estimate(f.base, &scan, 9), 0);
+    scan.ref = later;
+    assert_int_equal(f.base->ops->estimate(f.base, &scan, 9), 1);
+    assert_false(f.base->ops->can_range(f.base, attr_of(&f, "title")));
     assert_int_equal(f.base->ops->entity_id(f.base, 99).tag, INST_UNDEFINED);
     assert_int_equal(f.base->ops->entity_id(f.base, 0).tag, INST_UNDEFINED);
     close_store(&f);
@@ -688,7 +717,7 @@ static void a_triple_costs_at_most_120_bytes_beyond_its_value(void **state) {
         }
     }
     assert_int_equal(inst_mem_store_count(w.store), 8 * ENTITIES);
-    assert_true(inst_mem_store_overhead(w.store) <= 120u * 8 * ENTITIES);
+    assert_true(inst_mem_store_overhead(w.store) <= (size_t)120 * 8 * ENTITIES);
     world_close(&w);
 }
 
