@@ -319,7 +319,7 @@ static enum inst_status enqueue(struct inst_reactor *r, struct inst_mutation *m,
         return inst_err_nomem(err);
     }
     append(r, m);
-    inst_queries_touch_all(r);
+    inst_queries_touch_for(r, m);
     if (m->has_attr_steps) {
         inst_reactor_attrs_changed(r);
     }

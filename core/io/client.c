@@ -17,6 +17,7 @@ struct inst_client {
     struct inst_deferred refused; /* connecting failed at once */
     int64_t armed_ms;             /* deadline that the timer is set for */
     bool has_complained;          /* about this outage */
+    bool is_holding;              /* the loop, for writes that are not confirmed */
 };
 
 static void complain(struct inst_client *client, const char *why) {
@@ -95,6 +96,17 @@ static void arm(struct inst_client *client) {
     inst_timer_start(client->timer, deadline - env->now_ms(env->ctx), 0);
 }
 
+/* A program does not end before what it wrote is safe. */
+static void hold(struct inst_client *client, bool wants) {
+    if (wants == client->is_holding)
+        return;
+    client->is_holding = wants;
+    if (wants)
+        inst_loop_hold(client->loop);
+    else
+        inst_loop_release(client->loop);
+}
+
 static void pump(void *ctx) {
     struct inst_client *client = ctx;
     struct inst_output output;
@@ -114,6 +126,7 @@ static void pump(void *ctx) {
         }
     }
     arm(client);
+    hold(client, inst_reactor_unconfirmed_count(client->reactor) > 0);
 }
 
 static void on_deadline(void *ctx) {
@@ -174,6 +187,7 @@ void inst_client_free(struct inst_client *client) {
     if (!client)
         return;
     inst_loop_remove_hook(client->loop, &client->hook);
+    hold(client, false);
     inst_loop_undefer(client->loop, &client->refused);
     drop_transport(client);
     inst_ws_client_free(client->ws);

@@ -6,7 +6,7 @@
  *                         └──── opened, message, closed
  *
  * Its turn hook drains the reactor's output at the end of every round: an app calls the reactor and
- * need not think of the network.
+ * need not think of the network. While writes are not confirmed it holds the loop.
  */
 #ifndef INST_IO_CLIENT_H
 #define INST_IO_CLIENT_H

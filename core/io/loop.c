@@ -24,6 +24,8 @@ struct inst_loop {
     struct inst_turn_hook *hooks;
     size_t holds;
     bool is_stopped;
+    bool is_single; /* inst_loop_turn: whoever waits looks again once something was done */
+    bool did_work;  /* in this turn */
     bool is_ending;
     bool in_turn; /* the end of a turn is being worked off */
 };
@@ -119,6 +121,7 @@ static void end_turn(struct inst_loop *loop) {
     loop->in_turn = true;
     int rounds = 0;
     do {
+        loop->did_work = loop->did_work || loop->first;
         drain_deferred(loop);
         call_hooks(loop);
     } while (loop->first && ++rounds < INST_LOOP_MAX_ROUNDS);
@@ -127,7 +130,7 @@ static void end_turn(struct inst_loop *loop) {
         uv_idle_start(&loop->idle, idle_cb);
     else
         uv_idle_stop(&loop->idle);
-    if (loop->is_stopped || loop->holds == 0)
+    if (loop->is_stopped || loop->holds == 0 || (loop->is_single && loop->did_work))
         uv_stop(&loop->uv);
 }
 
@@ -204,10 +207,12 @@ void inst_loop_run(struct inst_loop *loop) {
 
 bool inst_loop_turn(struct inst_loop *loop) {
     loop->is_stopped = false;
-    end_turn(loop);
     if (loop->holds == 0 && !loop->first)
         return false;
+    loop->is_single = true;
+    loop->did_work = false;
     uv_run(&loop->uv, UV_RUN_ONCE);
+    loop->is_single = false;
     return true;
 }
 

@@ -26,6 +26,7 @@ struct inst_lua_listener {
     struct inst_lua_listener **box; /* the userdata, NULL when there is none */
     uint64_t id;                    /* the reactor's; 0: called once, cannot be stopped */
     int ref;
+    bool holds; /* the loop runs for it */
 };
 
 struct inst_lua_client {
@@ -41,17 +42,19 @@ struct inst_lua_client {
 /* ---- listeners ---- */
 
 /* ref is taken. */
-static struct inst_lua_listener *new_listener(struct inst_lua_client *owner, int ref) {
+static struct inst_lua_listener *new_listener(struct inst_lua_client *owner, int ref, bool holds) {
     struct inst_lua_listener *listener = calloc(1, sizeof *listener);
     if (!listener)
         return NULL;
     listener->owner = owner;
     listener->ref = ref;
+    listener->holds = holds;
     listener->next = owner->listeners;
     if (listener->next)
         listener->next->prev = listener;
     owner->listeners = listener;
-    inst_loop_hold(owner->lua->loop);
+    if (holds)
+        inst_loop_hold(owner->lua->loop);
     return listener;
 }
 
@@ -67,7 +70,8 @@ static void free_listener(struct inst_lua_listener *listener, bool unref) {
         *listener->box = NULL;
     if (unref)
         luaL_unref(lua->current, LUA_REGISTRYINDEX, listener->ref);
-    inst_loop_release(lua->loop);
+    if (listener->holds)
+        inst_loop_release(lua->loop);
     free(listener);
 }
 
@@ -262,8 +266,14 @@ typedef enum inst_status subscribe_fn(struct inst_lua_client *client,
                                       struct inst_lua_listener *listener, lua_State *L,
                                       struct inst_err *err);
 
+enum kind {
+    WATCH,  /* called again and again: a reason to go on */
+    LISTEN, /* the same, no reason */
+    ONCE,
+};
+
 /* client, ..., function at fn_index -> listener, or nil and an error. */
-static int subscribe(lua_State *L, int fn_index, subscribe_fn *fn, bool is_once) {
+static int subscribe(lua_State *L, int fn_index, subscribe_fn *fn, enum kind kind) {
     struct inst_lua_client *client = check_client(L);
     struct inst_lua *lua = client->lua;
     struct inst_err err = {0};
@@ -271,13 +281,13 @@ static int subscribe(lua_State *L, int fn_index, subscribe_fn *fn, bool is_once)
     int top = lua_gettop(L);
     int ref = ref_function(L, fn_index);
     luaL_checkstack(L, 32, "arguments nested too deep");
-    struct inst_lua_listener *listener = new_listener(client, ref);
+    struct inst_lua_listener *listener = new_listener(client, ref, kind != LISTEN);
     if (!listener) {
         luaL_unref(L, LUA_REGISTRYINDEX, ref);
         inst_err_nomem(&err);
         return inst_lua_fail(L, &err);
     }
-    if (!is_once) {
+    if (kind != ONCE) {
         *box = listener;
         listener->box = box;
     }
@@ -312,7 +322,7 @@ static enum inst_status do_subscribe_query(struct inst_lua_client *client,
 }
 
 static int client_subscribe_query(lua_State *L) {
-    return subscribe(L, 4, do_subscribe_query, false);
+    return subscribe(L, 4, do_subscribe_query, WATCH);
 }
 
 static enum inst_status do_query_once(struct inst_lua_client *client,
@@ -327,7 +337,7 @@ static enum inst_status do_query_once(struct inst_lua_client *client,
                                    on_query_once, listener, err);
 }
 
-static int client_query_once(lua_State *L) { return subscribe(L, 4, do_query_once, true); }
+static int client_query_once(lua_State *L) { return subscribe(L, 4, do_query_once, ONCE); }
 
 static enum inst_status do_transact(struct inst_lua_client *client,
                                     struct inst_lua_listener *listener, lua_State *L,
@@ -340,7 +350,7 @@ static enum inst_status do_transact(struct inst_lua_client *client,
                                  listener, err);
 }
 
-static int client_transact(lua_State *L) { return subscribe(L, 3, do_transact, true); }
+static int client_transact(lua_State *L) { return subscribe(L, 3, do_transact, ONCE); }
 
 static enum inst_status do_transact_steps(struct inst_lua_client *client,
                                           struct inst_lua_listener *listener, lua_State *L,
@@ -353,7 +363,7 @@ static enum inst_status do_transact_steps(struct inst_lua_client *client,
                                        listener, err);
 }
 
-static int client_transact_steps(lua_State *L) { return subscribe(L, 3, do_transact_steps, true); }
+static int client_transact_steps(lua_State *L) { return subscribe(L, 3, do_transact_steps, ONCE); }
 
 static enum inst_status do_subscribe_status(struct inst_lua_client *client,
                                             struct inst_lua_listener *listener, lua_State *L,
@@ -364,7 +374,7 @@ static enum inst_status do_subscribe_status(struct inst_lua_client *client,
 }
 
 static int client_subscribe_status(lua_State *L) {
-    return subscribe(L, 2, do_subscribe_status, false);
+    return subscribe(L, 2, do_subscribe_status, WATCH);
 }
 
 static enum inst_status do_subscribe_app_status(struct inst_lua_client *client,
@@ -376,7 +386,7 @@ static enum inst_status do_subscribe_app_status(struct inst_lua_client *client,
 }
 
 static int client_subscribe_app_status(lua_State *L) {
-    return subscribe(L, 2, do_subscribe_app_status, false);
+    return subscribe(L, 2, do_subscribe_app_status, WATCH);
 }
 
 static enum inst_status do_subscribe_mutation_errors(struct inst_lua_client *client,
@@ -388,7 +398,7 @@ static enum inst_status do_subscribe_mutation_errors(struct inst_lua_client *cli
 }
 
 static int client_subscribe_mutation_errors(lua_State *L) {
-    return subscribe(L, 2, do_subscribe_mutation_errors, false);
+    return subscribe(L, 2, do_subscribe_mutation_errors, LISTEN);
 }
 
 static int client_status(lua_State *L) {
@@ -405,7 +415,7 @@ static int client_status(lua_State *L) {
 static int client_pending(lua_State *L) {
     struct inst_lua_client **box = luaL_checkudata(L, 1, CLIENT);
     size_t count = *box && (*box)->client
-                       ? inst_reactor_pending_count(inst_client_reactor((*box)->client))
+                       ? inst_reactor_unconfirmed_count(inst_client_reactor((*box)->client))
                        : 0;
     lua_pushinteger(L, (lua_Integer)count);
     return 1;

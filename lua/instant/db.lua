@@ -4,6 +4,7 @@
 
 local core = require "instant.core"
 local Future = require "instant.future"
+local scheduler = require "instant.scheduler"
 local task = require "instant.task"
 local tx = require "instant.tx"
 
@@ -71,7 +72,14 @@ function Db:transact(chunks)
     error("transact: expected a chunk or a list of chunks, got " .. type(chunks), 2)
   end
   return ask(function(settled)
-    return self._core:transact(tx.plain(chunks), settled)
+    return self._core:transact(tx.plain(chunks), function(result, err)
+      if result and result.status == "enqueued" then
+        self._enqueued[result.eventId] = true
+      elseif self._core:pending() == 0 then
+        self._enqueued = {}
+      end
+      settled(result, err)
+    end)
   end)
 end
 
@@ -100,8 +108,10 @@ function Db:subscribeAppStatus(fn)
 end
 
 --- Calls `fn(err, eventId)` for every write that failed, also when its future said "enqueued".
+--- Without such a listener those are reported. Does not keep the program running.
 function Db:subscribeMutationErrors(fn)
   check_function(fn, "subscribeMutationErrors")
+  self._listensToFailures = true
   return raise(self._core:subscribe_mutation_errors(callback(fn)))
 end
 
@@ -118,6 +128,16 @@ local function bound(self, fn)
   end
 end
 
+-- A write that fails after its future said "enqueued" must not vanish.
+local function report_failures(self)
+  self._core:subscribe_mutation_errors(function(err, event_id)
+    if self._enqueued[event_id] and not self._listensToFailures then
+      scheduler.fail("a write that was enqueued failed: " .. tostring(err))
+    end
+    self._enqueued[event_id] = nil
+  end)
+end
+
 local db = {}
 
 --- `options` are those of core.client; `forget` is called at shutdown.
@@ -127,10 +147,12 @@ function db.new(options, forget)
   local self = {
     _core = client,
     _forget = forget,
+    _enqueued = {}, -- event ids of writes whose futures were told so
     appId = app_id or options.app_id,
     tx = tx.builder,
   }
   for name, fn in pairs(Db) do self[name] = bound(self, fn) end
+  report_failures(self)
   return self
 end
 

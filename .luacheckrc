@@ -1,0 +1,11 @@
+-- lua/instant runs on Lua 5.4 and LuaJIT: only what both have.
+std = "min"
+max_line_length = 120
+
+files["lua/instant/host.lua"] = { std = "lua54" }
+files["lua/instant/meta.lua"] = { ignore = { ".*" } }
+files["scripts"] = { std = "lua54" }
+files["examples"] = { std = "lua54" }
+files["tests"] = { std = "lua54" }
+files["tests/lua"] = { std = "lua54+busted" }
+exclude_files = { "tests/e2e/node_modules", "examples/js-client/node_modules", "build*" }
