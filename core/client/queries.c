@@ -19,6 +19,7 @@ void inst_queries_unref(struct inst_live_query *query) {
         free(sub);
     }
     inst_query_free(query->prepared);
+    inst_read_attrs_free(&query->reads);
     free(query->problem_text);
     inst_arena_free(&query->arena);
     free(query);
@@ -45,6 +46,7 @@ static enum inst_status new_query(struct inst_reactor *r, const struct inst_valu
     inst_uuid_make_text(&r->env, query->event_id);
     inst_arena_init(&query->arena);
     inst_arena_init(&query->result_arena);
+    inst_read_attrs_init(&query->reads);
     enum inst_status status =
         inst_value_dup(&query->arena, q, &query->q) ? INST_OK : inst_err_nomem(err);
     if (status == INST_OK) {
@@ -397,6 +399,14 @@ void inst_queries_touch(struct inst_reactor *r, struct inst_live_query *query) {
 void inst_queries_touch_all(struct inst_reactor *r) {
     for (struct inst_live_query *query = r->first_query; query; query = query->next) {
         inst_queries_touch(r, query);
+    }
+}
+
+void inst_queries_touch_for(struct inst_reactor *r, const struct inst_mutation *m) {
+    for (struct inst_live_query *query = r->first_query; query; query = query->next) {
+        if (!query->shown || inst_read_attrs_meet(&query->reads, &m->steps)) {
+            inst_queries_touch(r, query);
+        }
     }
 }
 

@@ -31,6 +31,7 @@
 #include "base/uuid.h"
 #include "client/map.h"
 #include "client/reactor.h"
+#include "client/read_attrs.h"
 #include "instaml/transact.h"
 #include "instaql/eval.h"
 #include "instaql/hash.h"
@@ -179,9 +180,10 @@ struct inst_live_query {
     uint64_t layer_epoch;           /* the reactor's when the layers were made; 0: none made */
     uint64_t layered_seq;           /* mutations up to here were considered */
 
-    struct inst_shown *shown; /* last delivered data; NULL: none, or an error came after it */
-    uint64_t version;         /* counts changes of shown */
-    char *problem_text;       /* message of the last local evaluation error delivered, or NULL */
+    struct inst_shown *shown;     /* last delivered data; NULL: none, or an error came after it */
+    uint64_t version;             /* counts changes of shown */
+    struct inst_read_attrs reads; /* by the last evaluation */
+    char *problem_text; /* message of the last local evaluation error delivered, or NULL */
 };
 
 /* ---- mutations ---- */
@@ -360,6 +362,8 @@ void inst_queries_cleanup(struct inst_reactor *r, struct inst_live_query *query)
 /* Its data may have changed: listeners will be told if it did. */
 void inst_queries_touch(struct inst_reactor *r, struct inst_live_query *query);
 void inst_queries_touch_all(struct inst_reactor *r);
+/* Those that a new mutation at the end of the queue may concern. */
+void inst_queries_touch_for(struct inst_reactor *r, const struct inst_mutation *m);
 /* The event of inst_queries_touch arrived. */
 void inst_queries_deliver(struct inst_reactor *r, struct inst_live_query *query);
 void inst_queries_deliver_problem(struct inst_reactor *r, struct inst_query_problem_event *event);

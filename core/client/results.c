@@ -279,8 +279,10 @@ enum inst_status inst_results_show(struct inst_reactor *r, struct inst_live_quer
     struct inst_arena arena;
     inst_arena_init(&arena);
     struct inst_value result;
-    status = inst_query_eval(query->prepared, inst_mem_store_as_store(query->store), &options,
-                             &arena, &result, err);
+    struct inst_store *store =
+        inst_read_attrs_over(&query->reads, inst_mem_store_as_store(query->store));
+    status = inst_query_eval(query->prepared, store, &options, &arena, &result, err);
+    query->reads.is_all = query->reads.is_all || status != INST_OK;
     if (status == INST_OK) {
         if (query->shown && inst_value_equal(&query->shown->result, &result)) {
             query->shown->refs++;

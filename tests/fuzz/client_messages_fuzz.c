@@ -35,6 +35,7 @@ struct play {
     char ids[MAX_IDS][40]; /* client-event-ids of sent mutations */
     unsigned id_count;
     int meddling; /* what callbacks may still do */
+    int depth;    /* callbacks we are in */
 };
 
 static unsigned pick(struct play *p, unsigned n) { return p->at < p->end ? *p->at++ % n : 0; }
@@ -150,7 +151,9 @@ struct waiter {
 static void meddle(struct play *p) {
     if (p->meddling > 0) {
         p->meddling--;
+        p->depth++;
         act(p);
+        p->depth--;
     }
 }
 
@@ -176,6 +179,16 @@ static struct waiter *new_waiter(struct play *p) {
     return w;
 }
 
+/* A new listener makes its query be evaluated; that must be no news to those it has. */
+static void check_fresh(struct play *p, const struct listener *l, char *const *before) {
+    for (unsigned i = 0; i < MAX_SUBS; i++) {
+        const struct listener *other = &p->subs[i];
+        if (other != l && other->id && other->query == l->query && before[i] && other->data) {
+            FUZZ_REQUIRE(strcmp(before[i], other->data) == 0);
+        }
+    }
+}
+
 static void subscribe(struct play *p) {
     struct listener *l = &p->subs[pick(p, MAX_SUBS)];
     if (l->id) {
@@ -187,8 +200,18 @@ static void subscribe(struct play *p) {
     }
     l->query = pick(p, QUERY_COUNT);
     struct inst_value q = parse(p, queries[l->query]);
+    char *before[MAX_SUBS];
+    for (unsigned i = 0; i < MAX_SUBS; i++) {
+        before[i] = p->subs[i].data ? strdup(p->subs[i].data) : NULL;
+    }
+    bool is_quiet = p->depth == 0;
     if (inst_reactor_subscribe_query(p->r, &q, NULL, on_query, l, &l->id, NULL) != INST_OK) {
         l->id = 0;
+    } else if (is_quiet) {
+        check_fresh(p, l, before);
+    }
+    for (unsigned i = 0; i < MAX_SUBS; i++) {
+        free(before[i]);
     }
 }
 
