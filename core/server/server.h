@@ -30,7 +30,8 @@ struct inst_session;
 
 struct inst_server_host {
     void *ctx;
-    /* One message for one connection; takes its own reference if it keeps the bytes. */
+    /* One message for one connection; takes its own reference if it keeps the bytes. Neither send
+     * nor close may call back into the engine. */
     void (*send)(void *ctx, void *connection, struct inst_shared *message);
     /* The engine is done with this connection (protocol abuse); the host closes it and then calls
      * inst_session_close. */
