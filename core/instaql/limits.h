@@ -17,13 +17,15 @@
 /* Variables of one form. */
 #define INST_INSTAQL_MAX_SLOTS 4096
 /* Triples that one evaluation may look at. */
-#define INST_INSTAQL_MAX_WORK 200000000u
+#define INST_INSTAQL_MAX_WORK 50000000u
 /* Matches of one form for one parent. */
-#define INST_INSTAQL_MAX_ROWS 10000000u
+#define INST_INSTAQL_MAX_ROWS 2000000u
+/* Bytes of one list of contexts, where the reference order is needed. */
+#define INST_INSTAQL_MAX_CONTEXTS (64u << 20)
 /* Code units of one like pattern. */
 #define INST_INSTAQL_MAX_LIKE 10000
 /* Character comparisons of all like matches of one evaluation. */
-#define INST_INSTAQL_MAX_LIKE_WORK 2000000000u
+#define INST_INSTAQL_MAX_LIKE_WORK 500000000u
 /* `$in` lists up to this length are one index lookup an element, longer ones a filter. */
 #define INST_INSTAQL_IN_SCANS 256
 

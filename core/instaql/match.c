@@ -4,6 +4,8 @@
  * Sets of entities.
  */
 
+enum { KEPT_SET = 4096 };
+
 static uint32_t spread(uint32_t e) { return e * 2654435761u; }
 
 bool inst_entity_set_has(const struct inst_entity_set *set, uint32_t e) {
@@ -53,9 +55,11 @@ bool inst_entity_set_add(struct inst_entity_set *set, struct inst_arena *arena, 
 }
 
 void inst_entity_set_clear(struct inst_entity_set *set) {
-    if (set->count) {
+    if (set->count && set->mask < KEPT_SET) {
         memset(set->slots, 0, (set->mask + 1) * sizeof(*set->slots));
         set->count = 0;
+    } else if (set->count) {
+        *set = (struct inst_entity_set){0}; /* emptying it could cost more than what follows */
     }
 }
 
@@ -396,14 +400,51 @@ void inst_matcher_start(struct inst_matcher *m, uint32_t parent, uint32_t root) 
     m->depth = 0;
     m->root_depth = 0;
     m->is_started = false;
+    for (uint32_t i = 0; m->plan.visited && i < m->spec->list_count; i++) {
+        struct inst_visited *list = m->plan.visited[i];
+        for (; list && list->slot != INST_VISITED_END; list++) {
+            inst_entity_set_clear(&list->set);
+            list->root = 0;
+        }
+    }
+}
+
+/* Was what follows the step tried for the same entity before? 1: yes, 0: no, -1: failed. */
+static int was_visited(struct inst_matcher *m, const struct inst_frame *f) {
+    struct inst_visited *list = m->plan.visited[f->after.steps->number];
+    struct inst_visited *visited = list ? &list[f->after.at - 1] : NULL;
+    if (!visited || !visited->slot || m->slots[visited->slot].kind != INST_BOUND_ENTITY) {
+        return 0;
+    }
+    const struct inst_binding *root = &m->slots[m->spec->root];
+    uint32_t owner = root->kind == INST_BOUND_ENTITY ? root->e : 0;
+    bool failed = false;
+    if (owner != visited->root) {
+        inst_entity_set_clear(&visited->set);
+        visited->root = owner;
+    }
+    bool is_new =
+        inst_entity_set_add(&visited->set, m->run->scratch, m->slots[visited->slot].e, &failed);
+    if (failed) {
+        inst_err_nomem(m->run->err);
+        return -1;
+    }
+    return !is_new;
 }
 
 /* The next thing below frame f: a fitting triple, or the next branch. 1: go on, 0: none, -1. */
 static int advance(struct inst_matcher *m, struct inst_frame *f, struct inst_cont *next) {
     if (f->step->attr) {
-        int fits = inst_frame_next(m, f);
+        int fits;
+        int visited = 0;
+        do {
+            fits = inst_frame_next(m, f);
+            if (fits == 1 && m->is_existential && m->plan.visited) {
+                visited = was_visited(m, f);
+            }
+        } while (fits == 1 && visited == 1);
         *next = f->after;
-        return fits;
+        return visited < 0 ? -1 : fits;
     }
     if (f->at == f->step->branch_count) {
         return 0;

@@ -57,17 +57,28 @@ struct inst_frame {
     uint8_t undo_count;
 };
 
-/* Orders of the lists of a spec, by list number; NULL: as they stand. */
-struct inst_plan {
-    const uint16_t **orders;
-    bool is_identity; /* nothing was moved */
-};
-
 /* A set of entities, for roots that have matched. */
 struct inst_entity_set {
     uint32_t *slots; /* 0: empty */
     uint32_t mask;
     uint32_t count;
+};
+
+/* Orders of the lists of a spec, by list number; NULL: as they stand. */
+struct inst_plan {
+    const uint16_t **orders;
+    bool is_identity; /* nothing was moved */
+    /* By list number, then by place in the order; NULL: none. After such a step all that follows
+     * depends on one entity (and the root): what was tried for it before needs no second try. */
+    struct inst_visited **visited;
+};
+
+enum { INST_VISITED_END = UINT32_MAX }; /* as slot: behind the last of a list */
+
+struct inst_visited {
+    uint32_t slot; /* of that entity; 0: the step has none */
+    uint32_t root; /* the set is about; 0: not bound yet */
+    struct inst_entity_set set;
 };
 
 struct inst_matcher {
@@ -80,6 +91,7 @@ struct inst_matcher {
     uint32_t depth;               /* frames in use */
     uint32_t root_depth;          /* depth at which the root was bound; 0: before the first frame */
     struct inst_entity_set *seen; /* roots to pass over; NULL: none */
+    bool is_existential;          /* only roots matter, not every way to them */
     bool did_reorder;             /* a scan gave triples in another order than the client's */
 };
 

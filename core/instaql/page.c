@@ -199,10 +199,12 @@ static enum inst_status gather(struct pager *p) {
     bool failed = false;
     inst_matcher_start(m, 0, 0);
     inst_entity_set_clear(&state->seen);
+    m->is_existential = true;
     int got;
     while ((got = inst_matcher_next(m)) == 1) {
         struct inst_page_row row;
         uint32_t e = inst_binding_entity(&p->c->run, &m->slots[p->form->spec.root]);
+        inst_matcher_leave_root(m);
         if (!inst_entity_set_add(&state->seen, p->c->run.scratch, e, &failed)) {
             continue;
         }
@@ -219,6 +221,7 @@ static enum inst_status gather(struct pager *p) {
         }
     }
     inst_entity_set_clear(&state->seen);
+    m->is_existential = false;
     if (got < 0) {
         inst_matcher_stop(m);
         return INST_FAILED;
@@ -348,10 +351,13 @@ static int fill_run(struct source *s) {
 /* Does the entity match? Without conditions it does when it is one. 1, 0, -1. */
 static int matches(struct pager *p, uint32_t e) {
     struct inst_matcher *m = inst_collect_bound(p->c, p->form, 0, e);
-    int got = m ? inst_matcher_next(m) : -1;
-    if (m) {
-        inst_matcher_stop(m);
+    if (!m) {
+        return -1;
     }
+    m->is_existential = true;
+    int got = inst_matcher_next(m);
+    inst_matcher_stop(m);
+    m->is_existential = false;
     return got;
 }
 

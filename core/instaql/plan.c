@@ -10,7 +10,9 @@ enum {
 
 struct planner {
     struct inst_matcher *m;
-    bool *bound; /* by slot */
+    bool *bound; /* by slot: bound for certain */
+    bool *maybe; /* by slot: bound in some branch, or for certain */
+    bool *all;   /* by slot: true */
     bool is_identity;
 };
 
@@ -87,21 +89,68 @@ static void mark_bound(const struct planner *p, const struct inst_step *step) {
     }
 }
 
-static enum inst_status plan_list(struct planner *p, const struct inst_steps *steps);
+static enum inst_status plan_list(struct planner *p, const struct inst_steps *steps,
+                                  const bool *outer_live);
 
-static enum inst_status plan_branches(struct planner *p, const struct inst_step *step) {
+/*
+ * What need not be tried twice.
+ */
+
+/* Sets the slots that steps look at. Recursion is as deep as the where's lists are nested. */
+static void mark_used(const struct inst_step *step, bool *used) {
+    for (uint32_t i = 0; i < step->branch_count; i++) {
+        for (uint32_t k = 0; k < step->branches[i].count; k++) {
+            mark_used(&step->branches[i].items[k], used);
+        }
+    }
+    if (step->attr && step->e.kind == INST_TERM_SLOT) {
+        used[step->e.slot] = true;
+    }
+    if (step->attr && step->v.kind == INST_TERM_SLOT) {
+        used[step->v.slot] = true;
+    }
+}
+
+/* The one entity that what follows depends on, when the step has just bound it; 0: none such. */
+static uint32_t only_live(const struct planner *p, const bool *live, const bool *before) {
+    const struct inst_spec *spec = p->m->spec;
+    uint32_t only = 0;
+    for (uint32_t i = 1; i < spec->slot_count; i++) {
+        if (!live[i] || !p->maybe[i] || i == spec->root) {
+            continue;
+        }
+        if (only || before[i]) {
+            return 0;
+        }
+        only = i;
+    }
+    return only;
+}
+
+static bool *copy_slots(const struct planner *p, const bool *from) {
+    size_t size = p->m->spec->slot_count * sizeof(*from);
+    bool *copy = inst_arena_alloc(p->m->run->scratch, size);
+    if (copy) {
+        memcpy(copy, from, size);
+    }
+    return copy;
+}
+
+static enum inst_status plan_branches(struct planner *p, const struct inst_step *step,
+                                      const bool *live) {
     size_t size = p->m->spec->slot_count * sizeof(*p->bound);
-    bool *before = inst_arena_alloc(p->m->run->scratch, size);
-    if (!before) {
+    bool *bound = copy_slots(p, p->bound);
+    bool *maybe = copy_slots(p, p->maybe);
+    if (!bound || !maybe) {
         return inst_err_nomem(p->m->run->err);
     }
-    memcpy(before, p->bound, size);
     for (uint32_t i = 0; i < step->branch_count; i++) {
-        enum inst_status status = plan_list(p, &step->branches[i]);
+        enum inst_status status = plan_list(p, &step->branches[i], live);
         if (status != INST_OK) {
             return status;
         }
-        memcpy(p->bound, before, size);
+        memcpy(p->bound, bound, size);
+        memcpy(p->maybe, maybe, size);
     }
     return INST_OK;
 }
@@ -127,47 +176,88 @@ static uint32_t choose(const struct planner *p, const struct inst_steps *steps,
     return best;
 }
 
-static enum inst_status plan_list(struct planner *p, const struct inst_steps *steps) {
-    struct inst_run *run = p->m->run;
-    uint16_t *order = NULL;
-    bool is_taken[MAX_PLANNED] = {false};
-    bool is_planned = steps->count > 1 && steps->count <= MAX_PLANNED;
-    if (is_planned) {
-        order = inst_arena_alloc(run->scratch, steps->count * sizeof(*order));
-        if (!order) {
-            return inst_err_nomem(run->err);
+/* Room for what a list of this length needs; *order NULL: it stays as it is. */
+static enum inst_status make_room(struct planner *p, const struct inst_steps *steps,
+                                  uint16_t **order, struct inst_visited **visited) {
+    struct inst_arena *scratch = p->m->run->scratch;
+    *order = NULL;
+    *visited = NULL;
+    if (steps->count < 2 || steps->count > MAX_PLANNED) {
+        return INST_OK;
+    }
+    *order = inst_arena_alloc(scratch, steps->count * sizeof(**order));
+    *visited = inst_arena_zalloc(scratch, (steps->count + 1) * sizeof(**visited));
+    if (!*order || !*visited) {
+        return inst_err_nomem(p->m->run->err);
+    }
+    (*visited)[steps->count].slot = INST_VISITED_END;
+    return INST_OK;
+}
+
+/* Slots that anything behind place `at` of the order looks at. */
+static bool *live_after(const struct planner *p, const struct inst_steps *steps,
+                        const bool *is_taken, const bool *outer_live) {
+    bool *live = copy_slots(p, outer_live);
+    for (uint32_t i = 0; live && i < steps->count; i++) {
+        if (!is_taken[i]) {
+            mark_used(&steps->items[i], live);
         }
     }
-    for (uint32_t i = 0; i < steps->count; i++) {
+    return live;
+}
+
+static enum inst_status plan_list(struct planner *p, const struct inst_steps *steps,
+                                  const bool *outer_live) {
+    struct inst_run *run = p->m->run;
+    uint16_t *order;
+    struct inst_visited *visited;
+    bool is_taken[MAX_PLANNED] = {false};
+    enum inst_status status = make_room(p, steps, &order, &visited);
+    for (uint32_t i = 0; i < steps->count && status == INST_OK; i++) {
         uint32_t next = i;
-        if (is_planned) {
+        const bool *live = outer_live;
+        const bool *before = p->maybe;
+        if (order) {
             next = choose(p, steps, is_taken);
             is_taken[next] = true;
             order[i] = (uint16_t)next;
             p->is_identity = p->is_identity && next == i;
+            live = live_after(p, steps, is_taken, outer_live);
+            before = copy_slots(p, p->maybe);
+            if (!live || !before) {
+                return inst_err_nomem(run->err);
+            }
+        } else if (steps->count > 1) {
+            live = p->all; /* a long list: everything counts as needed */
         }
         const struct inst_step *step = &steps->items[next];
         if (!step->attr) {
-            enum inst_status status = plan_branches(p, step);
-            if (status != INST_OK) {
-                return status;
-            }
+            status = plan_branches(p, step, live);
         }
         mark_bound(p, step);
+        mark_used(step, p->maybe);
+        if (order && step->attr) {
+            visited[i].slot = only_live(p, live, before);
+        }
     }
     p->m->plan.orders[steps->number] = order;
-    return INST_OK;
+    p->m->plan.visited[steps->number] = visited;
+    return status;
 }
 
 static enum inst_status begin(struct planner *p, struct inst_matcher *m) {
     const struct inst_spec *spec = m->spec;
     *p = (struct planner){.m = m, .is_identity = true};
-    p->bound = inst_arena_zalloc(m->run->scratch, spec->slot_count * sizeof(*p->bound));
+    p->bound = inst_arena_alloc(m->run->scratch, 3 * spec->slot_count * sizeof(*p->bound));
     if (!p->bound) {
         return inst_err_nomem(m->run->err);
     }
+    p->maybe = p->bound + spec->slot_count;
+    p->all = p->maybe + spec->slot_count;
     for (uint32_t i = 0; i < spec->slot_count; i++) {
         p->bound[i] = m->slots[i].kind != INST_UNBOUND;
+        p->maybe[i] = p->bound[i];
+        p->all[i] = true;
     }
     return INST_OK;
 }
@@ -184,10 +274,14 @@ enum inst_status inst_plan_make(struct inst_matcher *m) {
         return status;
     }
     m->plan.orders = inst_arena_zalloc(m->run->scratch, spec->list_count * sizeof(*m->plan.orders));
-    if (!m->plan.orders) {
+    m->plan.visited =
+        inst_arena_zalloc(m->run->scratch, spec->list_count * sizeof(*m->plan.visited));
+    bool *none = inst_arena_zalloc(m->run->scratch, spec->slot_count * sizeof(*none));
+    if (!m->plan.orders || !m->plan.visited || !none) {
+        m->plan = (struct inst_plan){.is_identity = true};
         return inst_err_nomem(m->run->err);
     }
-    status = plan_list(&p, &spec->steps);
+    status = plan_list(&p, &spec->steps, none);
     m->plan.is_identity = p.is_identity;
     return status;
 }

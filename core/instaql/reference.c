@@ -42,10 +42,9 @@ static enum inst_status add_context(struct walker *w, struct contexts *list,
     struct inst_run *run = w->m->run;
     if (list->count == list->cap) {
         size_t cap = list->cap ? list->cap * 2 : 16;
-        if (cap > INST_INSTAQL_MAX_ROWS) {
+        if (cap * w->width * sizeof(struct inst_binding) > INST_INSTAQL_MAX_CONTEXTS) {
             return inst_err_set(run->err, "limit-exceeded", 400,
-                                "The query has too many matches: the limit is %u.",
-                                INST_INSTAQL_MAX_ROWS);
+                                "The query has too many matches to keep in the client's order.");
         }
         struct inst_binding *items =
             inst_arena_alloc(run->scratch, cap * w->width * sizeof(*items));

@@ -50,6 +50,7 @@ static enum inst_status get_ready(struct shaper *s, const struct inst_form *form
         inst_matcher_start(&state->matcher, parent, 0);
         status = inst_plan_make(&state->matcher);
         state->matcher.seen = form->spec.is_distinct ? NULL : &state->seen;
+        state->matcher.is_existential = !form->spec.is_distinct;
         state->is_ready = true;
     }
     return status;
@@ -210,8 +211,15 @@ static enum inst_status find_sorted(struct shaper *s, const struct inst_form *fo
     if (status != INST_OK || !is_shown || is_same_order) {
         return status;
     }
-    state->matches.count = 0;
+    const struct inst_match_rows planned = state->matches;
+    state->matches = (struct inst_match_rows){0};
     status = inst_reference_run(&state->matcher, parent, &state->matches);
+    if (status != INST_OK && strcmp(s->run.err->type, "limit-exceeded") == 0) {
+        /* Every way to every row is too much to keep: equal rows stay in the order they came. */
+        inst_err_clear(s->run.err);
+        state->matches = planned;
+        status = INST_OK;
+    }
     return status == INST_OK ? sort_rows(s, state, ordering, &is_shown) : status;
 }
 
