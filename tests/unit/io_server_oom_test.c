@@ -1,0 +1,160 @@
+/*
+ * Out of memory at every place of a message's way: the engine answers or closes the connection,
+ * keeps a transaction whole or not at all, and works again when there is memory.
+ */
+#include "io_server_fixture.h"
+
+#include "oom.h"
+
+#include <unistd.h>
+
+static const char schema[] =
+    "{'entities':{'todos':{'attrs':{"
+    "'title':{'valueType':'string','required':false,'config':{'indexed':true,'unique':true}}}}},"
+    "'links':{}}";
+
+static struct world world;
+
+static size_t count_of(struct connection *c) { return c->count + (c->is_closed ? 1000000 : 0); }
+
+/* One window of failing allocations around a message and its turn. true: nothing failed. */
+static bool try(struct connection *c, const char *text, long after) {
+    size_t before = count_of(c);
+    oom_after(after);
+    inst_session_receive(c->session, text, strlen(text));
+    inst_server_turn(world.server);
+    bool is_untouched = oom_left > 0;
+    oom_off();
+    inst_server_turn(world.server);
+    assert_true(count_of(c) > before); /* never silence */
+    return is_untouched;
+}
+
+#define NEW_ATTR                                                                                   \
+    "['add-attr',{'id':'cccccccc-0000-4000-8000-%012ld','forward-identity':["                      \
+    "'cccccccc-0000-4000-8001-%012ld','things%ld','x'],'value-type':'blob','cardinality':'one',"   \
+    "'unique?':false,'index?':true}]"
+
+static void transactions_are_whole(void **state) {
+    (void)state;
+    world_open(&world, ":memory:", schema);
+    struct connection *c = enter(&world, true), *witness = enter(&world, true);
+    c->is_deaf = witness->is_deaf = true;
+    say(&world, witness,
+        "{'op':'add-query','q':{'todos':{'$':{'order':{'title':'asc'},"
+        "'limit':3}}}}");
+    bool is_done = false;
+    for (long n = 0; !is_done; n++) {
+        char message[2000];
+        snprintf(message, sizeof message,
+                 "{'op':'transact','client-event-id':'e','tx-steps':[" NEW_ATTR ","
+                 "['add-triple','#%ld','@todos.id','#%ld'],"
+                 "['add-triple','#%ld','@todos.title','t%ld'],"
+                 "['add-triple',['@todos.title','by lookup %ld'],'@todos.id',"
+                 "['@todos.title','by lookup %ld']]]}",
+                 n, n, n, n + 1, n + 1, n + 1, n, n, n);
+        char *text = expanded(&world, message);
+        is_done = try(c, text, n);
+        free(text);
+        /* all of it or nothing */
+        struct inst_app *app;
+        struct inst_err err = {0};
+        assert_int_equal(inst_app_get(world.server, world.app.id, &app, &err), INST_OK);
+        char id[64];
+        snprintf(id, sizeof id, "cccccccc-0000-4000-8000-%012ld", n);
+        bool has_attr = inst_attrs_by_id(app->catalog->attrs, id, strlen(id)) != NULL;
+        assert_ptr_equal(app->db->store.attrs, app->catalog->attrs);
+        char wanted[100] = "";
+        if (has_attr)
+            snprintf(wanted, sizeof wanted, "todos.id=#%ld todos.title='t%ld'", n + 1, n);
+        expect_state(&world, (unsigned)n + 1, wanted);
+        if (c->is_closed) {
+            disconnect(c);
+            c = enter(&world, true);
+            c->is_deaf = true;
+        }
+        if (witness->is_closed) {
+            disconnect(witness);
+            witness = enter(&world, true);
+            witness->is_deaf = true;
+            say(&world, witness,
+                "{'op':'add-query','q':{'todos':{'$':{'order':{'title':'asc'},"
+                "'limit':3}}}}");
+        }
+        assert_true(n < 5000);
+    }
+    disconnect(c);
+    disconnect(witness);
+    world_close(&world);
+}
+
+static void other_messages(void **state) {
+    (void)state;
+    static const char *const messages[] = {
+        "{'op':'init','client-event-id':'e','app-id':'x'}",
+        "{'op':'add-query','client-event-id':'e','q':{'todos':{'$':{'where':{'title':'a'}}}}}",
+        "{'op':'add-query','client-event-id':'e','q':{'todos':{}},'return-type':'tree'}",
+        "{'op':'remove-query','client-event-id':'e','q':{'todos':{}}}",
+        "{'op':'what','client-event-id':'e'}",
+        "{'op':'transact','client-event-id':'dddddddd-0000-4000-8000-000000000001',"
+        "'tx-steps':[['add-triple','#1','@todos.title',5]]}",
+        "not JSON",
+    };
+    for (size_t i = 0; i < sizeof messages / sizeof *messages; i++) {
+        bool is_done = false;
+        for (long n = 0; !is_done; n++) {
+            if (n % 50 == 0) {
+                if (n > 0)
+                    world_close(&world);
+                world_open(&world, ":memory:", schema);
+            }
+            struct connection *c = enter(&world, false);
+            c->is_deaf = true;
+            char *text = expanded(&world, messages[i]);
+            is_done = try(c, text, n);
+            free(text);
+            disconnect(c);
+            struct inst_server_stats stats;
+            inst_server_stats(world.server, &stats);
+            assert_int_equal(stats.computations, 0);
+            assert_int_equal(stats.subscriptions, 0);
+            assert_true(n < 5000);
+        }
+        world_close(&world);
+    }
+}
+
+/* init opens the app: the data file, the catalog, the system attrs. */
+static void opening_an_app(void **state) {
+    (void)state;
+    char dir[] = "/tmp/inst-server-XXXXXX", path[64], command[64], text[200];
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/app.db", dir);
+    world_open(&world, path, schema);
+    struct connection *c;
+    bool is_done = false;
+    for (long n = 0; !is_done; n += n < 400 ? 1 : 13) {
+        inst_server_free(world.server);
+        world_start(&world);
+        c = connect_session(&world);
+        c->is_deaf = true;
+        snprintf(text, sizeof text, "{\"op\":\"init\",\"app-id\":\"%s\"}", world.app.id);
+        is_done = try(c, text, n);
+        disconnect(c);
+        assert_true(n < 100000);
+    }
+    c = enter(&world, false);
+    disconnect(c);
+    world_close(&world);
+    snprintf(command, sizeof command, "rm -rf '%s'", dir);
+    assert_int_equal(system(command), 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(transactions_are_whole),
+        cmocka_unit_test(other_messages),
+        cmocka_unit_test(opening_an_app),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
