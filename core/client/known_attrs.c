@@ -11,19 +11,12 @@ void inst_known_attrs_stale(struct inst_reactor *r) {
 
 /* ---- rewriting what is pending ---- */
 
-/* The mutation's steps become `steps`, on an arena of their own. */
 static enum inst_status replace_steps(struct inst_reactor *r, struct inst_mutation *m,
                                       const struct inst_value *steps, struct inst_err *err) {
-    struct inst_arena arena;
-    inst_arena_init(&arena);
-    struct inst_value copy;
-    if (!inst_value_dup(&arena, steps, &copy)) {
-        inst_arena_free(&arena);
-        return inst_err_nomem(err);
+    enum inst_status status = inst_mutations_keep_steps(r, m, steps, err);
+    if (status != INST_OK) {
+        return status;
     }
-    inst_arena_free(&m->arena);
-    m->arena = arena;
-    m->steps = copy;
     r->attr_mutations -= m->has_attr_steps;
     inst_mutations_classify(m);
     r->attr_mutations += m->has_attr_steps;

@@ -32,9 +32,40 @@ static void append(struct inst_reactor *r, struct inst_mutation *m) {
     }
 }
 
+static void unref_block(struct inst_steps_block *block) {
+    if (block && --block->refs == 0) {
+        inst_arena_free(&block->arena);
+        free(block);
+    }
+}
+
+enum inst_status inst_mutations_keep_steps(struct inst_reactor *r, struct inst_mutation *m,
+                                           const struct inst_value *steps, struct inst_err *err) {
+    if (r->block && r->block->arena.total >= INST_REACTOR_STEPS_BLOCK) {
+        unref_block(r->block);
+        r->block = NULL;
+    }
+    if (!r->block) {
+        if (!(r->block = malloc(sizeof(*r->block)))) {
+            return inst_err_nomem(err);
+        }
+        r->block->refs = 1;
+        inst_arena_init(&r->block->arena);
+    }
+    struct inst_value copy;
+    if (!inst_value_dup(&r->block->arena, steps, &copy)) {
+        return inst_err_nomem(err);
+    }
+    unref_block(m->block);
+    m->block = r->block;
+    m->block->refs++;
+    m->steps = copy;
+    return INST_OK;
+}
+
 static void free_mutation(struct inst_mutation *m) {
     free(m->waiter);
-    inst_arena_free(&m->arena);
+    unref_block(m->block);
     free(m);
 }
 
@@ -245,13 +276,11 @@ static enum inst_status gather_stores(struct inst_reactor *r, struct inst_mem_st
     return INST_OK;
 }
 
-/* Chunks to steps, both on the mutation's arena. */
+/* Chunks to steps, which the mutation keeps. */
 static enum inst_status expand(struct inst_reactor *r, struct inst_mutation *m,
                                const struct inst_value *chunks, struct inst_err *err) {
-    struct inst_value own;
-    if (!inst_value_dup(&m->arena, chunks, &own)) {
-        return inst_err_nomem(err);
-    }
+    struct inst_arena arena;
+    inst_arena_init(&arena);
     struct inst_mem_store **stores = NULL;
     size_t count;
     enum inst_status status = gather_stores(r, &stores, &count, err);
@@ -267,11 +296,16 @@ static enum inst_status expand(struct inst_reactor *r, struct inst_mutation *m,
             .use_date_objects = r->use_date_objects,
             .env = &r->env,
         };
-        status = inst_tx_transform(&m->arena, &context, &own, &m->steps, err);
+        struct inst_value steps;
+        status = inst_tx_transform(&arena, &context, chunks, &steps, err);
+        if (status == INST_OK) {
+            status = inst_mutations_keep_steps(r, m, &steps, err);
+        }
     } else if (status == INST_OK) {
         status = INST_NOMEM;
     }
     free(stores);
+    inst_arena_free(&arena);
     return status;
 }
 
@@ -295,7 +329,6 @@ static struct inst_mutation *new_mutation(struct inst_reactor *r, inst_transact_
     if (!m) {
         return NULL;
     }
-    inst_arena_init(&m->arena);
     inst_uuid_make_text(&r->env, m->event_id);
     m->created = inst_reactor_now(r);
     if (fn && !(m->waiter = new_waiter(fn, ctx, m->event_id))) {
@@ -359,8 +392,7 @@ static enum inst_status transact(struct inst_reactor *r, const struct inst_value
     } else if (chunks) {
         status = expand(r, m, chunks, &problem.err);
     } else {
-        status =
-            inst_value_dup(&m->arena, steps, &m->steps) ? INST_OK : inst_err_nomem(&problem.err);
+        status = inst_mutations_keep_steps(r, m, steps, &problem.err);
     }
     if (status == INST_OK) {
         status = enqueue(r, m, &problem.err);
@@ -570,4 +602,6 @@ void inst_mutations_free(struct inst_reactor *r) {
     while (r->first) {
         take_out(r, r->first);
     }
+    unref_block(r->block);
+    r->block = NULL;
 }

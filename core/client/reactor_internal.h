@@ -40,6 +40,8 @@
 
 /* An undrained frame queue longer than this makes pending mutations wait for the host. */
 #define INST_REACTOR_SEND_AHEAD (1u << 20)
+/* A block of steps that has grown to this takes no more. */
+#define INST_REACTOR_STEPS_BLOCK (32u << 10)
 /* Different error types of a server that are remembered by name. */
 #define INST_REACTOR_MAX_TYPES 256
 
@@ -198,12 +200,18 @@ struct inst_tx_waiter {
     struct inst_problem problem;
 };
 
+/* Steps of neighbouring mutations share memory: a block of one's own each would be mostly air. */
+struct inst_steps_block {
+    int refs; /* mutations, and the reactor while it fills it */
+    struct inst_arena arena;
+};
+
 struct inst_mutation {
     struct inst_mutation *prev, *next;
     char event_id[INST_UUID_TEXT + 1];
-    uint64_t order;          /* as sent; 1 + the largest pending one */
-    uint64_t seq;            /* place in the queue; never used twice */
-    struct inst_arena arena; /* steps */
+    uint64_t order;                 /* as sent; 1 + the largest pending one */
+    uint64_t seq;                   /* place in the queue; never used twice */
+    struct inst_steps_block *block; /* where steps are; a reference */
     struct inst_value steps;
     bool has_attr_steps;
     bool has_deletes;
@@ -271,6 +279,7 @@ struct inst_reactor {
     struct inst_mutation *first, *last; /* pending */
     struct inst_mutation *next_unsent;  /* first one not sent on this connection; NULL: none */
     struct inst_map mutations;          /* by event id */
+    struct inst_steps_block *block;     /* being filled; a reference, or NULL */
     size_t pending;
     size_t confirmed;
     size_t in_flight;
@@ -405,6 +414,9 @@ enum inst_status inst_results_show(struct inst_reactor *r, struct inst_live_quer
 
 /* ---- mutations.c ---- */
 
+/* The mutation's steps become a copy of these; may replace those it has. */
+enum inst_status inst_mutations_keep_steps(struct inst_reactor *r, struct inst_mutation *m,
+                                           const struct inst_value *steps, struct inst_err *err);
 /* Sets has_attr_steps and has_deletes from the steps. */
 void inst_mutations_classify(struct inst_mutation *m);
 bool inst_mutations_apply_to(const struct inst_mutation *m, const struct inst_live_query *query);
