@@ -48,7 +48,7 @@ size_t mem_core_bytes(const struct mem_core *core) {
 
 /* ---- entities ---- */
 
-static uint32_t text_hash(const struct inst_mem_store *store, const char *text, size_t len) {
+uint32_t mem_text_hash(const struct inst_mem_store *store, const char *text, size_t len) {
     return (uint32_t)inst_text_hash(text, len, store->seed);
 }
 
@@ -65,11 +65,15 @@ static uint32_t find_hashed(const struct inst_mem_store *store, const char *text
 }
 
 uint32_t mem_entity_find(const struct inst_mem_store *store, const char *text, size_t len) {
-    return find_hashed(store, text, len, text_hash(store, text, len));
+    return find_hashed(store, text, len, mem_text_hash(store, text, len));
 }
 
 uint32_t inst_mem_store_intern(struct inst_mem_store *store, const char *id, size_t len) {
-    uint32_t hash = text_hash(store, id, len);
+    return mem_entity_intern(store, id, len, mem_text_hash(store, id, len));
+}
+
+uint32_t mem_entity_intern(struct inst_mem_store *store, const char *id, size_t len,
+                           uint32_t hash) {
     uint32_t e = find_hashed(store, id, len, hash);
     if (e) {
         return e;
@@ -101,7 +105,8 @@ void mem_entity_truncate(struct inst_mem_store *store, uint32_t count) {
     }
     for (uint32_t e = entities->count; e > count && e > 1; e--) {
         const struct mem_entity *entity = mem_entity_at(store->core, e - 1);
-        inst_id_table_remove(&store->by_text, text_hash(store, entity->text, entity->len), e - 1);
+        inst_id_table_remove(&store->by_text, mem_text_hash(store, entity->text, entity->len),
+                             e - 1);
     }
     inst_slab_truncate(entities, count);
 }

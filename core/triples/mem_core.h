@@ -220,7 +220,11 @@ struct mem_core *mem_core_new(void);
 void mem_core_free(struct mem_core *core);
 size_t mem_core_bytes(const struct mem_core *core);
 
+uint32_t mem_text_hash(const struct inst_mem_store *store, const char *text, size_t len);
 uint32_t mem_entity_find(const struct inst_mem_store *store, const char *text, size_t len);
+/* Made when new; 0 when out of memory. */
+uint32_t mem_entity_intern(struct inst_mem_store *store, const char *text, size_t len,
+                           uint32_t hash);
 /* Forgets the entities from number `count` on; they have no cells and no backs. */
 void mem_entity_truncate(struct inst_mem_store *store, uint32_t count);
 

@@ -184,25 +184,38 @@ static bool list_backs(struct deletion *del, const struct task *task) {
     return true;
 }
 
+/* The triple that now stands where a back says: a stale one may have been written again while its
+ * attr was no link. */
+static uint32_t live_triple(const struct deletion *del, uint32_t n) {
+    const struct mem_core *core = del->store->core;
+    const struct mem_triple *triple = mem_triple_at(core, n);
+    if (!(triple->bits & TRIPLE_DEAD)) {
+        return n;
+    }
+    const struct mem_cell *cell = mem_cell_at(core, triple->cell);
+    uint32_t now = mem_cell_find(core, cell->e, mem_cell_slot(cell));
+    return now ? mem_cell_value(del->store, now, &triple->v) : 0;
+}
+
 static bool drop_back(struct deletion *del, const struct task *task) {
     struct mem_core *core = del->store->core;
     const struct mem_triple *triple = mem_triple_at(core, task->id);
     const struct mem_cell *cell = mem_cell_at(core, triple->cell);
-    uint32_t e = cell->e, slot = mem_cell_slot(cell);
-    const struct inst_attr *attr = core->slots[slot].attr;
+    const struct inst_attr *attr = core->slots[mem_cell_slot(cell)].attr;
     if (is_every(&task->etype) || !attr || same_etype(&attr->reverse.etype, &task->etype)) {
+        uint32_t live = live_triple(del, task->id);
         if (!mem_reserve_drops(del->store, 1)) {
             return false;
         }
-        if (!(triple->bits & TRIPLE_DEAD)) {
-            mem_triple_drop(del->store, task->id);
+        if (live) {
+            mem_triple_drop(del->store, live);
         }
         if (triple->bits & TRIPLE_IN_BACK) {
             mem_back_drop(del->store, task->id);
         }
     }
     if (attr && attr->on_delete_cascade && same_etype(&attr->reverse.etype, &task->etype)) {
-        return push(del, TASK_VISIT, e, &attr->forward.etype);
+        return push(del, TASK_VISIT, cell->e, &attr->forward.etype);
     }
     return true;
 }

@@ -2,7 +2,6 @@
 
 #include "base/date.h"
 
-#include <math.h>
 #include <stdlib.h>
 
 /* ---- making and freeing ---- */
@@ -124,102 +123,6 @@ enum inst_status mem_add_loaded(struct inst_mem_store *store, uint32_t e, uint32
     return INST_OK;
 }
 
-static int64_t read_time(const struct inst_value *triple) {
-    const struct inst_value *t = triple->len > 3 ? &triple->u.items[3] : NULL;
-    return t && t->tag == INST_NUMBER && fabs(t->u.num) < 0x1p63 ? (int64_t)t->u.num : INST_NO_TIME;
-}
-
-/* Triples of one entity follow each other, and entities of a kind have their attrs in the same
- * order: comparing with what is expected saves most lookups. */
-struct loader {
-    struct inst_mem_store *store;
-    uint32_t e;
-    uint32_t slot;
-    bool is_fresh; /* e had no triples before those that came last */
-};
-
-static bool same_text(const struct inst_value *v, const char *text, size_t len) {
-    return v->len == len && mem_bytes_same(v->u.str, text, len);
-}
-
-static uint32_t load_entity(struct loader *loader, const struct inst_value *id) {
-    struct inst_mem_store *store = loader->store;
-    if (loader->e) {
-        const struct mem_entity *entity = mem_entity_at(store->core, loader->e);
-        if (same_text(id, entity->text, entity->len)) {
-            return loader->e;
-        }
-    }
-    loader->e = inst_mem_store_intern(store, id->u.str, id->len);
-    loader->is_fresh = loader->e && mem_entity_at(store->core, loader->e)->cells == 0;
-    return loader->e;
-}
-
-/* 0 for an unknown attr, which *is_known tells from out of memory. */
-static uint32_t load_slot(struct loader *loader, const struct inst_value *id, bool *is_known) {
-    const struct mem_core *core = loader->store->core;
-    uint32_t guess = loader->slot ? core->slots[loader->slot].follower : 0;
-    *is_known = true;
-    if (guess && guess < core->slots_len &&
-        same_text(id, core->slots[guess].id.u.str, core->slots[guess].id.len)) {
-        return loader->slot = guess;
-    }
-    const struct inst_attr *attr = inst_attrs_by_id(loader->store->base.attrs, id->u.str, id->len);
-    uint32_t slot = attr ? mem_slot_make(loader->store, attr) : 0;
-    *is_known = attr != NULL;
-    if (loader->slot && slot) {
-        core->slots[loader->slot].follower = slot;
-    }
-    loader->slot = slot ? slot : loader->slot;
-    return slot;
-}
-
-/* While an entity that was new gets its triples, its cell of an attr can only be the attr's last.
- */
-static uint32_t load_cell(const struct loader *loader, uint32_t slot) {
-    const struct mem_core *core = loader->store->core;
-    uint32_t last = core->slots[slot].last;
-    if (!loader->is_fresh) {
-        return mem_cell_find(core, loader->e, slot);
-    }
-    return last && mem_cell_at(core, last)->e == loader->e ? last : 0;
-}
-
-static enum inst_status load_one(struct loader *loader, const struct inst_value *triple,
-                                 struct inst_err *err) {
-    const struct inst_value *items = triple->u.items;
-    if (triple->tag != INST_ARRAY || triple->len < 3 || items[0].tag != INST_STRING ||
-        items[1].tag != INST_STRING) {
-        return inst_err_set(err, "validation-failed", 400, "Malformed triple");
-    }
-    bool is_known;
-    uint32_t slot = load_slot(loader, &items[1], &is_known);
-    if (!is_known) {
-        return INST_OK;
-    }
-    uint32_t e = load_entity(loader, &items[0]);
-    if (!slot || !e) {
-        return inst_err_nomem(err);
-    }
-    struct inst_value v;
-    enum inst_status status = mem_value_keep(loader->store, slot, e, true, &items[2], &v, err);
-    if (status != INST_OK) {
-        return status;
-    }
-    return mem_add_loaded(loader->store, e, slot, load_cell(loader, slot), &v, read_time(triple),
-                          err);
-}
-
-enum inst_status inst_mem_store_load(struct inst_mem_store *store, const struct inst_value *triples,
-                                     struct inst_err *err) {
-    struct loader loader = {.store = store};
-    enum inst_status status = INST_OK;
-    for (uint32_t i = 0; status == INST_OK && triples->tag == INST_ARRAY && i < triples->len; i++) {
-        status = load_one(&loader, &triples->u.items[i], err);
-    }
-    return status;
-}
-
 /* ---- changing ---- */
 
 /* Drops the cell's triples except one. Room must have been reserved. */
@@ -312,8 +215,9 @@ enum inst_status inst_mem_store_retract(struct inst_mem_store *store, uint32_t e
         return INST_OK;
     }
     uint32_t triple = cell ? mem_cell_value(store, cell, v) : 0;
-    uint32_t back = triple;
-    if (!triple && attr->is_ref && v->tag == INST_STRING) {
+    bool is_in_back = triple && (mem_triple_at(core, triple)->bits & TRIPLE_IN_BACK);
+    uint32_t back = is_in_back ? triple : 0;
+    if (!is_in_back && attr->is_ref && v->tag == INST_STRING) {
         uint32_t target = mem_entity_find(store, v->u.str, v->len);
         back = target ? mem_back_stale(core, e, slot, target) : 0;
     }
@@ -323,7 +227,7 @@ enum inst_status inst_mem_store_retract(struct inst_mem_store *store, uint32_t e
     if (triple) {
         mem_triple_drop(store, triple);
     }
-    if (back && attr->is_ref && (mem_triple_at(core, back)->bits & TRIPLE_IN_BACK)) {
+    if (back && attr->is_ref) {
         mem_back_drop(store, back);
     }
     return INST_OK;

@@ -18,7 +18,7 @@ bool mem_value_same(const struct inst_value *a, const struct inst_value *b) {
 
 uint32_t mem_value_hash(const struct inst_mem_store *store, const struct inst_value *v) {
     if (v->tag == INST_STRING) {
-        return (uint32_t)inst_text_hash(v->u.str, v->len, store->seed);
+        return mem_text_hash(store, v->u.str, v->len);
     }
     if (v->tag != INST_NUMBER) {
         return v->tag;

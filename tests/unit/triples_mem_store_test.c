@@ -440,14 +440,14 @@ static void run_random(uint64_t seed, uint32_t attr_count, size_t entities, int 
 
 static void behaves_like_the_model(void **state) {
     (void)state;
-    for (uint64_t seed = 1; seed <= 12; seed++) {
+    for (uint64_t seed = 1; seed <= 16; seed++) {
         run_random(seed, 6, 10, 600, 7);
     }
 }
 
 static void wide_entities_and_cells_behave_like_the_model(void **state) {
     (void)state;
-    for (uint64_t seed = 1; seed <= 3; seed++) {
+    for (uint64_t seed = 1; seed <= 5; seed++) {
         run_random(seed, 48, 3, 1500, 50);
         run_random(seed + 100, 4, MAX_ENTITIES, 2000, 50);
     }
