@@ -100,6 +100,19 @@ static void add_query_exists(struct inst_reactor *r, const struct inst_value *ms
     }
 }
 
+/* Our own backend says when every result it gave is right up to a transaction. Without that a
+ * write to an entity outside a window stays laid over it: it looks new there, and no refresh
+ * comes, since the window did not change. */
+static void all_current(struct inst_reactor *r, int64_t processed) {
+    for (struct inst_live_query *query = r->first_query; query; query = query->next) {
+        if (query->has_result && !query->is_awaited && query->processed_tx_id < processed) {
+            query->processed_tx_id = processed;
+            query->layer_epoch = 0;
+            inst_queries_touch(r, query);
+        }
+    }
+}
+
 static void refresh_ok(struct inst_reactor *r, const struct inst_value *msg) {
     int64_t processed = tx_id_of(inst_getz(msg, "processed-tx-id"));
     const struct inst_value *attrs = inst_getz(msg, "attrs");
@@ -118,6 +131,9 @@ static void refresh_ok(struct inst_reactor *r, const struct inst_value *msg) {
         if (query) {
             take_result(r, query, inst_getz(&all->u.items[i], "instaql-result"), processed);
         }
+    }
+    if (inst_get_true(msg, "current")) {
+        all_current(r, processed);
     }
     inst_mutations_clean_by_queries(r);
     for (uint32_t i = 0; i < all->len; i++) {

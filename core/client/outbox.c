@@ -66,6 +66,8 @@ void inst_outbox_send_init(struct inst_reactor *r) {
         add_member(&buf, "__admin-token", &text);
     }
     add_member(&buf, "versions", &r->versions);
+    struct inst_value yes = inst_bool(true); /* see refresh_ok; others ignore it */
+    add_member(&buf, "wants-current", &yes);
     finish(r, &buf, "init");
 }
 

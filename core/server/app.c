@@ -269,10 +269,32 @@ static void send_answers(struct inst_app *app, const struct inst_err *lost) {
         else
             send_ok(app, answer);
     }
-    drop_answers(app);
 }
 
-void inst_app_answer_now(struct inst_app *app) { send_answers(app, NULL); }
+/* Whatever these sessions' queries show now holds all up to here, also what was not sent because it
+ * did not change: a client can let go of the writes that it still lays over such results. Only for
+ * sessions that asked for it in `init`; the official protocol has no such message. */
+static void send_current(struct inst_app *app) {
+    for (size_t i = 0; i < app->answer_count; i++) {
+        struct inst_session *session = app->answers[i].session;
+        if (session == NULL || !session->wants_current || session->current_tx == app->last_tx)
+            continue;
+        struct inst_buf buf;
+        session->current_tx = app->last_tx;
+        inst_buf_init(&buf);
+        inst_reply_begin(&buf, "refresh-ok");
+        inst_buf_add_str(&buf, ",\"current\":true,\"computations\":[],\"processed-tx-id\":");
+        inst_buf_add_int(&buf, app->last_tx);
+        inst_reply_end(&buf, &app->server->tracer);
+        inst_server_send(session, &buf);
+    }
+}
+
+void inst_app_answer_now(struct inst_app *app) {
+    send_answers(app, NULL);
+    send_current(app);
+    drop_answers(app);
+}
 
 static void close_group(struct inst_app *app) {
     struct inst_app **link = &app->server->open_groups;
@@ -286,6 +308,7 @@ static void lose_group(struct inst_app *app, const struct inst_err *why) {
     undo_group(app);
     close_group(app);
     send_answers(app, why);
+    drop_answers(app);
 }
 
 enum inst_status inst_app_transact(struct inst_app *app, const struct inst_value *steps,
@@ -337,6 +360,7 @@ void inst_app_commit(struct inst_app *app) {
         undo_group(app);
         close_group(app);
         send_answers(app, NULL);
+        drop_answers(app);
         return;
     }
     if (app->db->db_ops->commit(app->db, &err) != INST_OK) {
@@ -355,6 +379,8 @@ void inst_app_commit(struct inst_app *app) {
     send_answers(app, NULL);
     inst_live_refresh(app->live, &app->changes);
     inst_changes_clear(&app->changes);
+    send_current(app);
+    drop_answers(app);
 }
 
 /* ---- making ---- */

@@ -116,6 +116,7 @@ static bool handle_init(struct inst_session *session, const struct inst_value *e
             return false; /* attrs that are not durable yet must not be seen */
         if (check_tokens(session, event, app, &is_admin, &err) == INST_OK) {
             enter_app(session, app, is_admin);
+            session->wants_current = inst_get_true(event, "wants-current");
             send_init_ok(session, event);
             return true;
         }

@@ -273,7 +273,8 @@ static void client_connect(struct sim_client *client) {
         abort();
     }
     link->client = client;
-    link->budget = sim_random(world, 3) == 0 ? (int64_t)sim_random(world, 40000) : -1;
+    link->budget =
+        !world->is_calm && sim_random(world, 3) == 0 ? (int64_t)sim_random(world, 40000) : -1;
     link->is_cut = world->server == NULL;
     link->next = world->links;
     world->links = link;
@@ -499,6 +500,7 @@ bool sim_settle(struct sim_world *world) {
         return false;
     }
     crash_vfs_crash_at_sync(world->vfs, 0);
+    world->is_calm = true;
     int idle = 0;
     for (int i = 0; i < SIM_MAX_SETTLE_STEPS; i++) {
         for (struct sim_link *link = world->links; link; link = link->next) {

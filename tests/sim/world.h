@@ -83,6 +83,7 @@ struct sim_world {
     struct sim_write writes[SIM_MAX_WRITES];
     size_t write_count;
     unsigned crashes, cuts;
+    bool is_calm; /* nothing breaks any more */
     bool is_verbose;
     bool has_failed;
 };
