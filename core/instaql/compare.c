@@ -112,8 +112,8 @@ static uint64_t mask_at(int first, int second) {
     return mask;
 }
 
-static bool is_plain_uuid(const char *text) {
-    return is_hex_word(text, 0) && is_hex_word(text + 8, mask_at(0, 5)) &&
+bool inst_id_is_plain(const char *text, size_t len) {
+    return len == UUID_TEXT && is_hex_word(text, 0) && is_hex_word(text + 8, mask_at(0, 5)) &&
            is_hex_word(text + 16, mask_at(2, 7)) && is_hex_word(text + 24, 0) &&
            is_hex_word(text + 28, 0);
 }
@@ -140,7 +140,7 @@ static int parse_pair(int first, int second) {
 }
 
 int inst_id_compare(const char *a, size_t a_len, const char *b, size_t b_len) {
-    if (a_len == UUID_TEXT && b_len == UUID_TEXT && is_plain_uuid(a) && is_plain_uuid(b)) {
+    if (inst_id_is_plain(a, a_len) && inst_id_is_plain(b, b_len)) {
         return memcmp(a, b, UUID_TEXT);
     }
     size_t i = 0;

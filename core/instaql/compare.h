@@ -28,6 +28,8 @@ enum inst_js_order {
 enum inst_js_order inst_js_compare(const struct inst_value *a, const struct inst_value *b,
                                    struct inst_buf scratch[2]);
 
+/* 36 characters, lower case: such ids compare as their texts do. */
+bool inst_id_is_plain(const char *id, size_t len);
 /* Ids by the bytes of their hex digits, hyphens left out; what is no hex compares equal. <0, 0, >0.
  */
 int inst_id_compare(const char *a, size_t a_len, const char *b, size_t b_len);

@@ -327,7 +327,11 @@ static enum inst_status compile_client(struct preparer *p, struct inst_form *for
         .is_forward = form->is_forward,
         .where = inst_form_option(form, "where"),
     };
-    return inst_pattern_compile(&in, &form->spec, &form->state, &form->error, p->err);
+    status = inst_pattern_compile(&in, &form->spec, &form->state, &form->error, p->err);
+    form->is_whole = status == INST_OK && form->state == INST_SPEC_OK && !form->link &&
+                     form->spec.is_distinct && !form->spec.is_free &&
+                     inst_is_string(&form->spec.steps.items[0].attr->forward.label, "id");
+    return status;
 }
 
 /* The link that a child form names, and where it leads. */

@@ -45,6 +45,7 @@ struct inst_form {
         has_overlap; /* a child is named like a field, or a label is a number: mind the key order */
     const struct inst_attr *order_attr; /* of `order`; NULL: by creation */
     bool is_desc;
+    bool is_whole; /* client: every entity of the namespace, by an id attr that names entities */
 
     /* Server. */
     struct inst_paging *paging; /* NULL: no paging */

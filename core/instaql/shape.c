@@ -60,11 +60,38 @@ static const struct inst_value *time_of(const struct inst_matcher *m) {
     return &m->slots[m->spec->time].v;
 }
 
+/* A namespace without conditions: its id triples, straight from the scan. */
+static enum inst_status list_all(struct shaper *s, const struct inst_form *form,
+                                 struct form_state *state) {
+    struct inst_store *store = s->run.store;
+    struct inst_scan scan = {.attr = form->spec.steps.items[0].attr};
+    struct inst_cursor cursor;
+    struct inst_triple t;
+    state->matches.count = 0;
+    enum inst_status status = store->ops->scan(store, &scan, &cursor, s->run.err);
+    if (status != INST_OK) {
+        return status;
+    }
+    int got;
+    while ((got = store->ops->next(&cursor, &t, s->run.err)) == 1) {
+        struct inst_value time = t.t == INST_NO_TIME ? inst_undefined() : inst_number((double)t.t);
+        if (t.ref == t.e && !inst_match_rows_add(&state->matches, &s->run, t.e, &time)) {
+            got = -1;
+            break;
+        }
+    }
+    store->ops->close(&cursor);
+    return got < 0 ? INST_FAILED : INST_OK;
+}
+
 /* Entities that match, each once when conditions could give one twice. */
 static enum inst_status find_matches(struct shaper *s, const struct inst_form *form,
                                      struct form_state *state, uint32_t parent) {
     struct inst_matcher *m = &state->matcher;
     bool failed = false;
+    if (form->is_whole) {
+        return list_all(s, form, state);
+    }
     if (!state->is_ready) {
         enum inst_status status = get_ready(s, form, state, parent);
         if (status != INST_OK) {
@@ -208,7 +235,7 @@ static enum inst_status find_sorted(struct shaper *s, const struct inst_form *fo
     }
     const struct inst_matcher *m = &state->matcher;
     bool is_same_order = form->spec.is_distinct && m->plan.is_identity && !m->did_reorder;
-    if (status != INST_OK || !is_shown || is_same_order) {
+    if (status != INST_OK || !is_shown || is_same_order || form->is_whole) {
         return status;
     }
     const struct inst_match_rows planned = state->matches;
@@ -233,7 +260,7 @@ static struct inst_value cursor_item(const struct inst_value *cursor, uint32_t i
 
 /* compareOrder(row, cursor). */
 static int compare_to_cursor(struct shaper *s, const struct ordering *ordering,
-                             const struct inst_row *row, const struct inst_value *cursor) {
+                             struct inst_row *row, const struct inst_value *cursor) {
     struct inst_value id = cursor_item(cursor, 0);
     bool is_id = is_id_label(ordering->attr);
     struct inst_row place = {.id = id.tag == INST_STRING ? id.u.str : "",
@@ -255,8 +282,7 @@ static int compare_to_cursor(struct shaper *s, const struct ordering *ordering,
     return ordering->is_desc ? -result : result;
 }
 
-static bool is_in_window(struct shaper *s, const struct ordering *ordering,
-                         const struct inst_row *row) {
+static bool is_in_window(struct shaper *s, const struct ordering *ordering, struct inst_row *row) {
     return !(ordering->start && compare_to_cursor(s, ordering, row, ordering->start) < 0) &&
            !(ordering->end && compare_to_cursor(s, ordering, row, ordering->end) > 0);
 }

@@ -10,9 +10,16 @@
  * Comparing two rows.
  */
 
-static int compare_ids(struct inst_row_order *order, const struct inst_row *a,
-                       const struct inst_row *b) {
-    int result = inst_id_compare(a->id, a->id_len, b->id, b->id_len);
+static bool is_plain(struct inst_row *row) {
+    if (row->id_kind == INST_ID_UNKNOWN) {
+        row->id_kind = inst_id_is_plain(row->id, row->id_len) ? INST_ID_PLAIN : INST_ID_ODD;
+    }
+    return row->id_kind == INST_ID_PLAIN;
+}
+
+static int compare_ids(struct inst_row_order *order, struct inst_row *a, struct inst_row *b) {
+    int result = is_plain(a) && is_plain(b) ? memcmp(a->id, b->id, a->id_len)
+                                            : inst_id_compare(a->id, a->id_len, b->id, b->id_len);
     if (result == 0 && a->e != b->e) {
         order->has_tie = true;
     }
@@ -39,8 +46,7 @@ static int compare_texts(struct inst_row_order *order, const struct inst_row *a,
     return result;
 }
 
-int inst_row_compare(struct inst_row_order *order, const struct inst_row *a,
-                     const struct inst_row *b) {
+int inst_row_compare(struct inst_row_order *order, struct inst_row *a, struct inst_row *b) {
     const struct inst_value *x = &a->key;
     const struct inst_value *y = &b->key;
     if (x->tag == INST_NUMBER && y->tag == INST_NUMBER && !order->is_text) {
@@ -105,7 +111,7 @@ struct sorter {
     } runs[MAX_RUNS];
 };
 
-static bool is_less(struct sorter *s, const struct inst_row *a, const struct inst_row *b) {
+static bool is_less(struct sorter *s, struct inst_row *a, struct inst_row *b) {
     return (s->order->is_desc ? inst_row_compare(s->order, b, a)
                               : inst_row_compare(s->order, a, b)) < 0;
 }
@@ -155,8 +161,8 @@ static void binary_insertion(struct sorter *s, struct inst_row *rows, size_t sor
 
 /* Where key belongs in rows: before equal ones (left) or behind them (right). The search widens
  * from hint in steps of 1, 3, 7 ... and ends as a binary one. */
-static size_t gallop(struct sorter *s, const struct inst_row *key, const struct inst_row *rows,
-                     size_t count, size_t hint, bool is_left) {
+static size_t gallop(struct sorter *s, struct inst_row *key, struct inst_row *rows, size_t count,
+                     size_t hint, bool is_left) {
     assert(hint < count);
     size_t last = 0;
     size_t step = 1;

@@ -22,6 +22,7 @@ struct inst_row {
     uint32_t id_len;
     const char *id;        /* the entity's id text */
     struct inst_value key; /* what rows are ordered by; UNDEFINED: none */
+    enum { INST_ID_UNKNOWN = 0, INST_ID_PLAIN, INST_ID_ODD } id_kind; /* found out on a tie */
 };
 
 struct inst_row_order {
@@ -34,8 +35,7 @@ struct inst_row_order {
 
 /* compareOrder(a, b, type) without regard to is_desc. <0, 0, >0; never 0 for different keys unless
  * is_text. */
-int inst_row_compare(struct inst_row_order *order, const struct inst_row *a,
-                     const struct inst_row *b);
+int inst_row_compare(struct inst_row_order *order, struct inst_row *a, struct inst_row *b);
 
 /* Do the keys make a consistent order: all of one kind, no NaN? */
 bool inst_rows_are_consistent(const struct inst_row *rows, size_t count, bool is_text);
