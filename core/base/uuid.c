@@ -4,18 +4,12 @@
 
 #include <string.h>
 
-static int hex_digit(char c) {
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    if (c >= 'a' && c <= 'f') {
-        return c - 'a' + 10;
-    }
-    if (c >= 'A' && c <= 'F') {
-        return c - 'A' + 10;
-    }
-    return -1;
-}
+/* By character: its value as a hex digit plus one; 0: none. */
+static const uint8_t hex_digits[256] = {
+    ['0'] = 1,  ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,  ['6'] = 7,  ['7'] = 8,
+    ['8'] = 9,  ['9'] = 10, ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
+    ['A'] = 11, ['B'] = 12, ['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16,
+};
 
 bool inst_uuid_parse(const char *text, size_t len, struct inst_uuid *out) {
     if (len != INST_UUID_TEXT) {
@@ -30,12 +24,12 @@ bool inst_uuid_parse(const char *text, size_t len, struct inst_uuid *out) {
             }
             at++;
         }
-        int high = hex_digit(text[at]);
-        int low = hex_digit(text[at + 1]);
-        if (high < 0 || low < 0) {
+        unsigned high = hex_digits[(uint8_t)text[at]];
+        unsigned low = hex_digits[(uint8_t)text[at + 1]];
+        if (high == 0 || low == 0) {
             return false;
         }
-        uuid.bytes[i] = (uint8_t)(high << 4 | low);
+        uuid.bytes[i] = (uint8_t)((high - 1) << 4 | (low - 1));
         at += 2;
     }
     *out = uuid;

@@ -4,15 +4,15 @@
 #include "server/limits.h"
 #include "server/refusal.h"
 
-#include <inttypes.h>
-
 void inst_tracer_init(struct inst_tracer *tracer, const struct inst_env *env) {
     env->random(env->ctx, (uint8_t *)&tracer->prefix, sizeof tracer->prefix);
     tracer->count = 0;
 }
 
 void inst_reply_begin(struct inst_buf *buf, const char *op) {
-    inst_buf_addf(buf, "{\"op\":\"%s\"", op);
+    inst_buf_add_str(buf, "{\"op\":\"");
+    inst_buf_add_str(buf, op);
+    inst_buf_add_char(buf, '"');
 }
 
 static void add_key(struct inst_buf *buf, const char *key, size_t len) {
@@ -29,9 +29,18 @@ void inst_reply_add(struct inst_buf *buf, const char *key, const struct inst_val
         inst_json_write(buf, value);
 }
 
+static void add_hex(struct inst_buf *buf, uint64_t n) {
+    char text[16];
+    for (int i = 15; i >= 0; i--, n >>= 4)
+        text[i] = "0123456789abcdef"[n & 15];
+    inst_buf_add(buf, text, sizeof text);
+}
+
 static void add_trace(struct inst_buf *buf, const struct inst_tracer *tracer) {
-    inst_buf_addf(buf, ",\"trace-id\":\"%016" PRIx64 "%016" PRIx64 "\"", tracer->prefix,
-                  tracer->count);
+    inst_buf_add_str(buf, ",\"trace-id\":\"");
+    add_hex(buf, tracer->prefix);
+    add_hex(buf, tracer->count);
+    inst_buf_add_char(buf, '"');
 }
 
 void inst_reply_end(struct inst_buf *buf, struct inst_tracer *tracer) {

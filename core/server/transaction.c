@@ -111,6 +111,7 @@ static enum inst_status apply(struct inst_tx *tx, const struct inst_value *steps
 static void release(struct inst_tx *tx) {
     inst_table_free(&tx->attr_steps);
     inst_table_free(&tx->handles);
+    inst_table_free(&tx->newborn);
     inst_table_free(&tx->lookups);
     inst_table_free(&tx->made);
     inst_table_free(&tx->kinds);

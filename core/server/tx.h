@@ -77,6 +77,7 @@ struct inst_tx {
     size_t count;
     struct inst_table attr_steps;   /* hash of attr id -> the add- or update-attr's value */
     struct inst_table handles;      /* uuid -> handle */
+    struct inst_table newborn;      /* (e, 0): made by this transaction; (e, attr row): written */
     struct inst_table lookups;      /* hash of a lookup -> handle */
     struct inst_table made;         /* (e, attr row) written by a lookup that made its entity */
     struct inst_table kinds;        /* attr row -> kinds newly seen */

@@ -32,7 +32,9 @@ enum inst_status inst_tx_entity(struct inst_tx *tx, const struct inst_uuid *id, 
         enum inst_status st = tx->db->db_ops->make_entity(tx->db, id, e, &is_new, err);
         if (st != INST_OK)
             return st;
-        if (is_new && !inst_changes_born(tx->changes, id))
+        struct inst_table_key born = {*e, 0};
+        if (is_new && (!inst_changes_born(tx->changes, id) ||
+                       !inst_table_put(&tx->newborn, born, as_pointer(*e))))
             return inst_err_nomem(err);
     } else {
         char text[INST_UUID_TEXT + 1];

@@ -17,13 +17,12 @@ static const char *const op_names[INST_TX_OPS] = {
 
 static bool is_upper_uuid(const struct inst_value *v) {
     struct inst_uuid uuid;
-    if (v->tag != INST_STRING || v->len != INST_UUID_TEXT ||
-        !inst_uuid_parse(v->u.str, v->len, &uuid))
+    bool is_upper = false;
+    if (v->tag != INST_STRING || v->len != INST_UUID_TEXT)
         return false;
     for (uint32_t i = 0; i < v->len; i++)
-        if (v->u.str[i] >= 'A' && v->u.str[i] <= 'F')
-            return true;
-    return false;
+        is_upper = is_upper || (v->u.str[i] >= 'A' && v->u.str[i] <= 'F');
+    return is_upper && inst_uuid_parse(v->u.str, v->len, &uuid);
 }
 
 static bool has_upper_uuid(const struct inst_value *v) {
@@ -102,7 +101,8 @@ struct inst_tx_attr inst_tx_attr_of(const struct inst_tx *tx, const struct inst_
         out.reverse_etype = attr->reverse.etype.tag == INST_STRING ? &attr->reverse.etype : NULL;
         out.is_system = attr->is_system;
     }
-    const struct inst_value *step = inst_table_get(&tx->attr_steps, id_key(tx, attr_id));
+    const struct inst_value *step =
+        tx->attr_steps.count > 0 ? inst_table_get(&tx->attr_steps, id_key(tx, attr_id)) : NULL;
     if (step == NULL) {
         if (!is_ref)
             out.reverse_etype = NULL;

@@ -183,12 +183,16 @@ static void log_triple(struct inst_tx *tx, char sign, const struct inst_attr *at
     if (log->len > 0)
         inst_buf_add_char(log, ',');
     entity_text(tx, triple->e, id);
-    inst_buf_addf(log, "[\"%c\",\"%s\",", sign, id);
+    inst_buf_add_str(log, sign == '+' ? "[\"+\",\"" : "[\"-\",\"");
+    inst_buf_add_str(log, id);
+    inst_buf_add_str(log, "\",");
     inst_json_write(log, &attr->id);
     inst_buf_add_char(log, ',');
     if (inst_attr_names_entity(attr)) {
         entity_text(tx, triple->ref, id);
-        inst_buf_addf(log, "\"%s\"", id);
+        inst_buf_add_char(log, '"');
+        inst_buf_add_str(log, id);
+        inst_buf_add_char(log, '"');
     } else {
         inst_json_write(log, &triple->v);
     }
@@ -222,17 +226,31 @@ static bool note_kind(struct inst_tx *tx, const struct inst_attr *attr,
 
 /* ---- writing ---- */
 
+/* Made by this transaction and never written under this attr: there is nothing to be read. */
+static bool is_bare(const struct inst_tx *tx, uint32_t e, const struct inst_attr *attr) {
+    struct inst_table_key born = {e, 0}, written = {e, attr->row};
+    return inst_table_get(&tx->newborn, born) != NULL &&
+           inst_table_get(&tx->newborn, written) == NULL;
+}
+
+static bool note_written(struct inst_tx *tx, uint32_t e, const struct inst_attr *attr) {
+    struct inst_table_key written = {e, attr->row};
+    return inst_table_put(&tx->newborn, written, tx);
+}
+
 enum inst_status inst_tx_put(struct inst_tx *tx, uint32_t e, const struct inst_attr *attr,
                              const struct inst_value *v, uint32_t ref, bool *changed,
                              struct inst_err *err) {
     struct inst_triple before, after;
-    bool found = false;
+    bool found = false, is_first = is_bare(tx, e, attr);
     enum inst_status st;
     if (changed != NULL)
         *changed = false;
     if (!attr->is_ref && (st = check_value(tx, e, attr, v, err)) != INST_OK)
         return st;
-    if (attr->is_many)
+    if (is_first)
+        st = note_written(tx, e, attr) ? INST_OK : inst_err_nomem(err);
+    else if (attr->is_many)
         st = has_exact(tx, e, attr, v, ref, &found, err);
     else
         st = inst_tx_read(tx, e, attr, &before, &found, err);
@@ -273,8 +291,10 @@ enum inst_status inst_tx_fill_nulls(struct inst_tx *tx, uint32_t e, const struct
         const struct inst_attr *attr = blobs[i];
         if (!attr->is_indexed || attr->is_system || inst_attr_is_id(attr))
             continue;
-        enum inst_presence presence;
-        enum inst_status st = tx->store->ops->presence(tx->store, e, attr, false, &presence, err);
+        enum inst_presence presence = INST_MISSING;
+        enum inst_status st = INST_OK;
+        if (!is_bare(tx, e, attr))
+            st = tx->store->ops->presence(tx->store, e, attr, false, &presence, err);
         if (st != INST_OK)
             return st;
         if (presence != INST_MISSING)
