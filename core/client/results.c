@@ -173,12 +173,43 @@ void inst_results_attrs_changed(struct inst_reactor *r, struct inst_live_query *
 
 /* ---- layers ---- */
 
+/* New attrs come first and by themselves. Steps with a mode are judged by the store as it was
+ * before their transaction, where a new attr is unknown and its entity counts as missing: the
+ * official client does not show the first value of a new attr of a known entity until the server
+ * has it. */
+static enum inst_status apply_attrs(struct inst_reactor *r, struct inst_live_query *query,
+                                    const struct inst_mutation *m, struct inst_err *err) {
+    struct inst_arena arena;
+    inst_arena_init(&arena);
+    struct inst_array_builder b;
+    inst_array_begin(&b, &arena);
+    for (uint32_t i = 0; i < m->steps.len; i++) {
+        const struct inst_value *step = &m->steps.u.items[i];
+        if (step->tag == INST_ARRAY && step->len && inst_is_string(&step->u.items[0], "add-attr")) {
+            inst_array_add(&b, *step);
+        }
+    }
+    struct inst_value steps;
+    enum inst_status status =
+        inst_array_end(&b, &steps)
+            ? inst_transact(query->store, &steps, &r->env, &r->created_at, err)
+            : inst_err_nomem(err);
+    inst_arena_free(&arena);
+    return status;
+}
+
 /* A mutation that cannot be applied here (a merge of a link, an unknown step) is left to the
  * server, which will refuse it. */
 static enum inst_status apply(struct inst_reactor *r, struct inst_live_query *query,
                               const struct inst_mutation *m, struct inst_err *err) {
     struct inst_err why = {0};
-    enum inst_status status = inst_transact(query->store, &m->steps, &r->env, &r->created_at, &why);
+    enum inst_status status = INST_OK;
+    if (m->has_attr_steps) {
+        status = apply_attrs(r, query, m, &why);
+    }
+    if (status == INST_OK) {
+        status = inst_transact(query->store, &m->steps, &r->env, &r->created_at, &why);
+    }
     if (status == INST_NOMEM) {
         inst_err_move(err, &why);
         return status;

@@ -350,6 +350,84 @@ static void test_query_error(void **state) {
     fixture_free(f);
 }
 
+/* ---- schema, dates ---- */
+
+#define SCHEMA                                                                                     \
+    "{'entities':{'todos':{'attrs':{'title':{'valueType':'string','required':true,'isIndexed':"    \
+    "false,'config':{'indexed':false,'unique':false}},'due':{'valueType':'date','required':"       \
+    "false,'isIndexed':false,'config':{'indexed':false,'unique':false}}},'links':{}},'people':{"   \
+    "'attrs':{},'links':{}}},'links':{'owner':{'forward':{'on':'todos','label':'owner','has':"     \
+    "'one'},'reverse':{'on':'people','label':'todos','has':'many'}}}}"
+
+static struct fixture *with_schema(bool has_inference) {
+    struct fixture *parser = fixture_new(NULL);
+    struct inst_value schema = value_of(parser, SCHEMA);
+    struct inst_reactor_config config = {.app_id = APP_ID,
+                                         .schema = &schema,
+                                         .use_date_objects = true,
+                                         .disable_cardinality_inference = !has_inference};
+    struct fixture *f = fixture_new(&config);
+    fixture_free(parser); /* nothing of the config needs to live on */
+    authenticate(f);
+    return f;
+}
+
+/* A link of which the schema says that there is one. */
+static void test_inference(void **state) {
+    (void)state;
+    static const char triples[] = QUERY_OK("{'todos':{'owner':{}}}",
+                                           TODO("a", "one", "1") ",['$p','$pid','$p',1],"
+                                                                 "['$a','$towner','$p',1]",
+                                           "1");
+    for (int has_inference = 0; has_inference < 2; has_inference++) {
+        struct fixture *f = with_schema(has_inference);
+        struct seen *s = subscribe(f, "{'todos':{'owner':{}}}");
+        sent_op(f, "add-query");
+        receive(f, triples);
+        check_data(s, 1,
+                   has_inference ? "{'todos':[{'id':'$a','title':'one','owner':{'id':'$p'}}]}"
+                                 : "{'todos':[{'id':'$a','title':'one','owner':[{'id':'$p'}]}]}");
+        fixture_free(f);
+    }
+}
+
+static void test_schema_validation(void **state) {
+    (void)state;
+    struct fixture *f = with_schema(true);
+    struct inst_err err = {0};
+    struct seen s = {.f = f};
+    struct inst_value ghosts = value_of(f, "{'ghosts':{}}");
+    uint64_t id;
+    assert_int_equal(inst_reactor_subscribe_query(f->r, &ghosts, NULL, on_query, &s, &id, &err),
+                     INST_FAILED);
+    assert_non_null(strstr(err.message, "Entity 'ghosts' does not exist in schema."));
+    struct inst_value chunk =
+        value_of(f, "{'__etype':'todos','__ops':[['update','todos','$a',{'title':7}]]}");
+    assert_int_equal(inst_reactor_transact(f->r, &chunk, on_tx, &s, &err), INST_FAILED);
+    assert_string_equal(err.message, "Invalid value for attribute 'title' in entity 'todos'. "
+                                     "Expected string, but received: number");
+    assert_int_equal(s.data_count + s.error_count, 0);
+    inst_err_clear(&err);
+    fixture_free(f);
+}
+
+/* A date attr made by this client: parsed on the way in, an instant in results, ISO on the wire. */
+static void test_dates(void **state) {
+    (void)state;
+    struct fixture *f = with_schema(true);
+    struct seen *s = subscribe(f, TODOS);
+    sent_op(f, "add-query");
+    receive(f, QUERY_OK(TODOS, TODO("a", "one", "1"), "1"));
+    transact(f, "[['update','todos','$a',{'due':'2024-03-01'}]]");
+    assert_non_null(strstr(s->data, "\"due\":\"2024-03-01T00:00:00.000Z\""));
+    struct inst_value m = sent_op(f, "transact");
+    const struct inst_value *steps = inst_getz(&m, "tx-steps");
+    assert_true(
+        inst_is_string(inst_getz(&steps->u.items[0].u.items[1], "checked-data-type"), "date"));
+    assert_true(inst_is_string(&steps->u.items[2].u.items[3], "2024-03-01T00:00:00.000Z"));
+    fixture_free(f);
+}
+
 /* ---- queryOnce ---- */
 
 static void test_once(void **state) {
@@ -1007,6 +1085,9 @@ int main(void) {
         cmocka_unit_test(test_links_and_meta),
         cmocka_unit_test(test_validation),
         cmocka_unit_test(test_query_error),
+        cmocka_unit_test(test_inference),
+        cmocka_unit_test(test_schema_validation),
+        cmocka_unit_test(test_dates),
         cmocka_unit_test(test_once),
         cmocka_unit_test(test_once_offline),
         cmocka_unit_test(test_once_timeout),
