@@ -34,8 +34,8 @@ struct inst_session {
     char id[INST_UUID_TEXT + 1];
     struct inst_app *app; /* NULL before init */
     bool is_admin;
-    bool wants_current; /* `init` said so: told when all its results are current (app.c) */
-    int64_t current_tx; /* as of which it was last told */
+    bool wants_current;        /* `init` said so: told when all its results are current (app.c) */
+    int64_t current_tx;        /* as of which it was last told */
     struct inst_table queries; /* hash of q -> struct inst_subscription */
     struct inst_waiting *waiting, **waiting_end;
     size_t waiting_bytes;

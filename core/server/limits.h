@@ -21,6 +21,9 @@
 #define INST_SERVER_MAX_INDEXED 1024u
 /* Apps kept open without a session. */
 #define INST_SERVER_MAX_IDLE_APPS 64u
+/* Queries of one app that are kept compiled, those that ran last; the others are compiled again
+ * when they run. A compiled query is ten times the size of all else that is kept of one. */
+#define INST_SERVER_MAX_COMPILED 1024u
 /* App titles, bytes. */
 #define INST_SERVER_MAX_TITLE 255u
 

@@ -16,9 +16,12 @@ struct inst_computation {
     size_t key_len;
     struct inst_table_key hash;         /* of the key */
     struct inst_computation *next_same; /* another key with this hash */
-    struct inst_arena arena;            /* q */
-    struct inst_value q;
-    struct inst_query *query;
+    char *q;                            /* JSON, as first asked */
+    size_t q_len;
+    struct inst_names names;
+    struct inst_query *query; /* compiled; NULL: not kept */
+    size_t compiled_place;    /* in live->compiled, while query is set */
+    bool was_used;            /* since the clock last passed */
     bool is_tree;
     bool is_admin;
     struct inst_read_set reads;
@@ -51,6 +54,8 @@ struct inst_live {
     struct inst_read_index index;
     struct inst_table by_key;
     size_t count;
+    struct inst_computation *compiled[INST_SERVER_MAX_COMPILED]; /* a clock of those kept */
+    size_t hand;
     struct inst_computation *queue, **queue_end;
     struct inst_computation **retries;
     size_t retry_count, retry_cap;
@@ -174,6 +179,47 @@ static void leave_queue(struct inst_computation *computation) {
         live->queue_end = link;
 }
 
+static void drop_query(struct inst_computation *computation) {
+    if (computation->query == NULL)
+        return;
+    computation->live->compiled[computation->compiled_place] = NULL;
+    inst_query_free(computation->query);
+    computation->query = NULL;
+}
+
+/* Keeps a compiled query, in place of one that did not run for a whole round of the clock. */
+static void keep_query(struct inst_computation *computation, struct inst_query *query_take) {
+    struct inst_live *live = computation->live;
+    struct inst_computation *old;
+    for (;; live->hand = (live->hand + 1) % INST_SERVER_MAX_COMPILED) {
+        old = live->compiled[live->hand];
+        if (old == NULL || !old->was_used)
+            break;
+        old->was_used = false;
+    }
+    if (old != NULL)
+        drop_query(old);
+    live->compiled[live->hand] = computation;
+    computation->query = query_take;
+    computation->compiled_place = live->hand;
+    live->hand = (live->hand + 1) % INST_SERVER_MAX_COMPILED;
+}
+
+static enum inst_status compile(struct inst_computation *computation, struct inst_err *err) {
+    struct inst_value q;
+    struct inst_query *query;
+    enum inst_status st;
+    computation->was_used = true;
+    if (computation->query != NULL)
+        return INST_OK;
+    if ((st = inst_json_parse(&computation->live->scratch, computation->q, computation->q_len, &q,
+                              err)) != INST_OK ||
+        (st = inst_query_new(&q, INST_QUERY_SERVER, &query, err)) != INST_OK)
+        return st;
+    keep_query(computation, query);
+    return INST_OK;
+}
+
 static void free_computation(struct inst_computation *computation) {
     struct inst_live *live = computation->live;
     leave_queue(computation);
@@ -192,8 +238,9 @@ static void free_computation(struct inst_computation *computation) {
     live->app->server->stats.computations--;
     set_retrying(live, computation, false);
     inst_read_set_clear(&live->index, &computation->reads);
-    inst_query_free(computation->query);
-    inst_arena_free(&computation->arena);
+    drop_query(computation);
+    inst_names_free(&computation->names);
+    free(computation->q);
     free(computation->key);
     free(computation->result);
     free(computation->meta);
@@ -228,25 +275,24 @@ static enum inst_status new_computation(struct inst_live *live, char *key_take, 
         .is_admin = is_admin,
         .is_outdated = true,
     };
-    inst_arena_init(&computation->arena);
+    struct inst_buf text;
+    inst_buf_init(&text);
+    inst_json_write(&text, q);
+    computation->q = inst_buf_take(&text, &computation->q_len);
     inst_read_set_init(&computation->reads, computation);
     computation->next_same = inst_table_get(&live->by_key, computation->hash);
-    if (!inst_value_dup(&computation->arena, q, &computation->q) ||
+    if (computation->q == NULL || !inst_names_of(q, live->index.seed, &computation->names) ||
         !inst_table_put(&live->by_key, computation->hash, computation)) {
-        inst_arena_free(&computation->arena);
+        inst_names_free(&computation->names);
+        free(computation->q);
         free(computation->key);
         free(computation);
         return inst_err_nomem(err);
     }
     live->count++;
     live->app->server->stats.computations++;
-    enum inst_status st =
-        inst_query_new(&computation->q, INST_QUERY_SERVER, &computation->query, err);
-    if (st != INST_OK)
-        free_computation(computation);
-    else
-        *out = computation;
-    return st;
+    *out = computation;
+    return INST_OK;
 }
 
 /* ---- running ---- */
@@ -304,9 +350,12 @@ static enum inst_status run(struct inst_computation *computation, bool *changed,
     inst_buf_init(&outcome.meta);
     live->app->server->stats.computations_run++;
     inst_read_set_begin(&live->index, &computation->reads);
-    inst_names_add(&live->index, &computation->reads, &computation->q, live->app->catalog->attrs);
+    inst_names_add(&computation->names, live->app->catalog->attrs, &live->index,
+                   &computation->reads);
     inst_recording_store_init(&store, &live->app->db->store, &live->index, &computation->reads);
-    enum inst_status st = evaluate(computation, &store.store, &outcome, err);
+    enum inst_status st = compile(computation, err);
+    if (st == INST_OK)
+        st = evaluate(computation, &store.store, &outcome, err);
     inst_recording_store_release(&store);
     inst_read_set_end(&live->index, &computation->reads);
     inst_arena_reset(&live->scratch);
@@ -357,7 +406,7 @@ static void send_refresh(struct inst_computation *computation) {
     inst_buf_add_str(&buf, ",\"processed-tx-id\":");
     inst_buf_add_int(&buf, app->last_tx);
     inst_buf_add_str(&buf, ",\"computations\":[{\"instaql-query\":");
-    inst_json_write(&buf, &computation->q);
+    inst_buf_add(&buf, computation->q, computation->q_len);
     inst_buf_add_str(&buf, ",\"instaql-result\":");
     inst_buf_add(&buf, computation->result, computation->result_len);
     inst_buf_add_str(&buf, ",\"result-meta\":");
@@ -369,11 +418,14 @@ static void send_refresh(struct inst_computation *computation) {
 
 /* Each subscriber is told as if its add-query had failed (session.md 6.2). */
 static void send_failure(struct inst_computation *computation, const struct inst_err *err) {
-    struct inst_member members[2] = {{"op", 2, inst_cstring("add-query")},
-                                     {"q", 1, computation->q}};
+    struct inst_arena *scratch = &computation->live->scratch;
+    struct inst_value q = inst_null();
+    inst_json_parse(scratch, computation->q, computation->q_len, &q, NULL);
+    struct inst_member members[2] = {{"op", 2, inst_cstring("add-query")}, {"q", 1, q}};
     struct inst_value event = inst_object(members, 2);
     for (size_t i = 0; i < computation->count; i++)
         inst_server_send_error(computation->subscriptions[i]->session, err, &event);
+    inst_arena_reset(scratch);
 }
 
 static void rerun(struct inst_computation *computation) {

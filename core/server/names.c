@@ -2,31 +2,43 @@
 
 #include "base/text.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 struct naming {
-    struct inst_read_index *index;
-    struct inst_read_set *set;
-    struct inst_table named; /* hashes of the query's names */
+    uint64_t seed;
+    struct inst_names names;
+    size_t cap;
     bool failed;
 };
 
-static struct inst_table_key key_of(const struct naming *naming, const char *name, size_t len) {
-    return (struct inst_table_key){inst_text_hash(name, len, naming->index->seed), len};
+static int compare_hashes(const void *a, const void *b) {
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x == y ? 0 : x < y ? -1 : 1;
 }
 
 static void add(struct naming *naming, const char *name, size_t len) {
-    struct inst_table_key key = key_of(naming, name, len);
-    if (len == 0 || inst_table_get(&naming->named, key) != NULL)
+    struct inst_names *names = &naming->names;
+    if (len == 0 || naming->failed)
         return;
-    if (!inst_table_put(&naming->named, key, naming))
-        naming->failed = true;
-    inst_read_set_add_name(naming->index, naming->set, name, len);
+    if (names->count == naming->cap) {
+        size_t cap = naming->cap == 0 ? 16 : naming->cap * 2;
+        uint64_t *hashes = realloc(names->hashes, cap * sizeof *hashes);
+        if (hashes == NULL) {
+            naming->failed = true;
+            return;
+        }
+        names->hashes = hashes;
+        naming->cap = cap;
+    }
+    names->hashes[names->count++] = inst_text_hash(name, len, naming->seed);
 }
 
 /* Labels may hold dots themselves: the whole counts as well as its parts. */
 static void add_path(struct naming *naming, const char *path, size_t len) {
     add(naming, path, len);
+    if (len == 0 || memchr(path, '.', len) == NULL)
+        return;
     for (size_t start = 0; start < len;) {
         const char *dot = memchr(path + start, '.', len - start);
         size_t end = dot != NULL ? (size_t)(dot - path) : len;
@@ -51,30 +63,54 @@ static void walk(struct naming *naming, const struct inst_value *v, bool is_fiel
     }
 }
 
-static bool is_named(const struct naming *naming, const struct inst_value *name) {
-    return name->tag == INST_STRING &&
-           inst_table_get(&naming->named, key_of(naming, name->u.str, name->len)) != NULL;
-}
-
-static void add_etype(struct naming *naming, const struct inst_value *etype) {
-    if (etype->tag == INST_STRING && !is_named(naming, etype))
-        inst_read_set_add_name(naming->index, naming->set, etype->u.str, etype->len);
-}
-
-void inst_names_add(struct inst_read_index *index, struct inst_read_set *set,
-                    const struct inst_value *query, const struct inst_attrs *attrs) {
-    struct naming naming = {.index = index, .set = set};
+bool inst_names_of(const struct inst_value *query, uint64_t seed, struct inst_names *out) {
+    struct naming naming = {.seed = seed};
     walk(&naming, query, false);
+    if (naming.failed) {
+        inst_names_free(&naming.names);
+        return false;
+    }
+    struct inst_names *names = &naming.names;
+    if (names->count > 0)
+        qsort(names->hashes, names->count, sizeof *names->hashes, compare_hashes);
+    size_t kept = 0;
+    for (size_t i = 0; i < names->count; i++)
+        if (i == 0 || names->hashes[i] != names->hashes[i - 1])
+            names->hashes[kept++] = names->hashes[i];
+    names->count = kept;
+    *out = *names;
+    return true;
+}
+
+void inst_names_free(struct inst_names *names) {
+    free(names->hashes);
+    *names = (struct inst_names){0};
+}
+
+static bool is_named(const struct inst_names *names, const struct inst_value *name, uint64_t seed) {
+    if (name->tag != INST_STRING || names->count == 0)
+        return false;
+    uint64_t hash = inst_text_hash(name->u.str, name->len, seed);
+    return bsearch(&hash, names->hashes, names->count, sizeof hash, compare_hashes) != NULL;
+}
+
+static void add_etype(const struct inst_value *etype, struct inst_read_index *index,
+                      struct inst_read_set *set) {
+    if (etype->tag == INST_STRING)
+        inst_read_set_add_name(index, set, inst_text_hash(etype->u.str, etype->len, index->seed));
+}
+
+void inst_names_add(const struct inst_names *names, const struct inst_attrs *attrs,
+                    struct inst_read_index *index, struct inst_read_set *set) {
+    for (size_t i = 0; i < names->count; i++)
+        inst_read_set_add_name(index, set, names->hashes[i]);
     size_t count = inst_attrs_count(attrs);
     for (size_t i = 0; i < count; i++) {
         const struct inst_attr *attr = inst_attrs_at(attrs, i);
-        if (!attr->is_ref ||
-            (!is_named(&naming, &attr->forward.label) && !is_named(&naming, &attr->reverse.label)))
+        if (!attr->is_ref || (!is_named(names, &attr->forward.label, index->seed) &&
+                              !is_named(names, &attr->reverse.label, index->seed)))
             continue;
-        add_etype(&naming, &attr->forward.etype);
-        add_etype(&naming, &attr->reverse.etype);
+        add_etype(&attr->forward.etype, index, set);
+        add_etype(&attr->reverse.etype, index, set);
     }
-    inst_table_free(&naming.named);
-    if (naming.failed)
-        set->is_broken = true;
 }

@@ -11,8 +11,18 @@
 
 #include "server/read_set.h"
 
-/* Adds them to a set that is being filled. */
-void inst_names_add(struct inst_read_index *index, struct inst_read_set *set,
-                    const struct inst_value *query, const struct inst_attrs *attrs);
+/* Hashes of the names of one query; owned. */
+struct inst_names {
+    uint64_t *hashes;
+    size_t count;
+};
+
+/* false when out of memory. */
+bool inst_names_of(const struct inst_value *query, uint64_t seed, struct inst_names *out);
+void inst_names_free(struct inst_names *names);
+/* Adds them, and where links may lead by these attrs, to a set that is being filled. seed is the
+ * index's. */
+void inst_names_add(const struct inst_names *names, const struct inst_attrs *attrs,
+                    struct inst_read_index *index, struct inst_read_set *set);
 
 #endif

@@ -259,11 +259,11 @@ void inst_read_set_add_unknown(struct inst_read_index *index, struct inst_read_s
 }
 
 void inst_read_set_add_name(struct inst_read_index *index, struct inst_read_set *set,
-                            const char *name, size_t len) {
+                            uint64_t hash) {
     if (set->is_every_name)
         return;
     if (set->name_count++ < INST_READ_SET_MAX_NAMES) {
-        add_key(index, set, name_key(index, name, len));
+        add_key(index, set, key_of(READ_NAME, 0, hash));
         return;
     }
     set->is_every_name = true;

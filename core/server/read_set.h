@@ -80,8 +80,9 @@ void inst_read_set_add_attr(struct inst_read_index *index, struct inst_read_set 
                             uint32_t attr_row);
 void inst_read_set_add_unknown(struct inst_read_index *index, struct inst_read_set *set,
                                const struct inst_uuid *id);
+/* hash: inst_text_hash of the name with the index's seed. */
 void inst_read_set_add_name(struct inst_read_index *index, struct inst_read_set *set,
-                            const char *name, size_t len);
+                            uint64_t hash);
 void inst_read_set_end(struct inst_read_index *index, struct inst_read_set *set);
 
 /* Calls back for every owner that the changes touch; may call more than once for one. */

@@ -21,7 +21,11 @@ struct inst_recording_cursor {
     struct inst_recording_cursor *next_spare;
 };
 
-static const struct inst_store_ops recording_ops;
+static const struct inst_store_ops recording_ops, recording_bulk_ops;
+
+static bool is_ours(const struct inst_store *store) {
+    return store->ops == &recording_ops || store->ops == &recording_bulk_ops;
+}
 
 static struct inst_recording_store *self(struct inst_store *store) {
     return (struct inst_recording_store *)store;
@@ -176,7 +180,7 @@ static bool keep_last(struct inst_recording_cursor *cursor, const struct inst_tr
 
 static int recording_next(struct inst_cursor *cursor, struct inst_triple *out,
                           struct inst_err *err) {
-    if (cursor->store->ops != &recording_ops)
+    if (!is_ours(cursor->store))
         return cursor->store->ops->next(cursor, out, err);
     struct inst_recording_cursor *own = cursor->slot[0].ptr;
     int more = own->inner.store->ops->next(&own->inner, out, err);
@@ -209,7 +213,7 @@ static void record_range(struct inst_recording_cursor *own) {
 }
 
 static void recording_close(struct inst_cursor *cursor) {
-    if (cursor->store->ops != &recording_ops) {
+    if (!is_ours(cursor->store)) {
         cursor->store->ops->close(cursor);
         return;
     }
@@ -257,21 +261,29 @@ static bool recording_can_range(struct inst_store *base, const struct inst_attr 
     return inner->ops->can_range(inner, attr);
 }
 
-static const struct inst_store_ops recording_ops = {
-    .scan = recording_scan,
-    .next = recording_next,
-    .close = recording_close,
-    .estimate = recording_estimate,
-    .presence = recording_presence,
-    .entity = recording_entity,
-    .entity_id = recording_entity_id,
-    .can_range = recording_can_range,
-};
+static enum inst_status recording_fields(struct inst_store *base, uint32_t e,
+                                         const struct inst_attr *const *attrs, size_t n,
+                                         struct inst_triple *out, struct inst_err *err) {
+    struct inst_recording_store *store = self(base);
+    struct inst_store *inner = store->inner;
+    for (size_t i = 0; i < n; i++)
+        inst_read_set_add_entity(store->index, store->set, attrs[i]->row, e);
+    return inner->ops->fields(inner, e, attrs, n, out, err);
+}
+
+#define RECORDING_OPS                                                                              \
+    .scan = recording_scan, .next = recording_next, .close = recording_close,                      \
+    .estimate = recording_estimate, .presence = recording_presence, .entity = recording_entity,    \
+    .entity_id = recording_entity_id, .can_range = recording_can_range
+
+static const struct inst_store_ops recording_ops = {RECORDING_OPS};
+/* Over a store that gives fields in bulk. */
+static const struct inst_store_ops recording_bulk_ops = {RECORDING_OPS, .fields = recording_fields};
 
 void inst_recording_store_init(struct inst_recording_store *store, struct inst_store *inner,
                                struct inst_read_index *index, struct inst_read_set *set) {
     *store = (struct inst_recording_store){
-        .store = {&recording_ops, inner->attrs}, .inner = inner, .index = index, .set = set};
+        .store = {inner->ops->fields ? &recording_bulk_ops : &recording_ops, inner->attrs}, .inner = inner, .index = index, .set = set};
 }
 
 void inst_recording_store_release(struct inst_recording_store *store) {
