@@ -304,7 +304,8 @@ static enum inst_status take_field(struct inst_collector *c, const struct inst_f
     return is_location && form->wants_url ? add_url(c, entity, &kept) : INST_OK;
 }
 
-static enum inst_status take_fields(struct inst_collector *c, const struct inst_form *form,
+/* Field by field. */
+static enum inst_status scan_fields(struct inst_collector *c, const struct inst_form *form,
                                     struct entity *entity) {
     struct inst_store *store = c->run.store;
     enum inst_status status = INST_OK;
@@ -318,10 +319,48 @@ static enum inst_status take_fields(struct inst_collector *c, const struct inst_
             break;
         }
         while (status == INST_OK && (got = store->ops->next(&cursor, &triple, c->run.err)) != 0) {
-            c->run.work++;
             status = got < 0 ? INST_FAILED : take_field(c, form, form->fields[i], entity, &triple);
         }
         store->ops->close(&cursor);
+    }
+    return status;
+}
+
+/* Judging a triple may read the store, which ends what it gave before. */
+static enum inst_status own_fields(struct inst_collector *c, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) {
+        struct inst_value *v = &c->fields[i].v;
+        if (v->tag != INST_ENTITY && !inst_value_dup(c->run.scratch, v, v)) {
+            return nomem(c);
+        }
+    }
+    return INST_OK;
+}
+
+static enum inst_status take_fields(struct inst_collector *c, const struct inst_form *form,
+                                    struct entity *entity) {
+    struct inst_store *store = c->run.store;
+    if (!store->ops->fields) {
+        return scan_fields(c, form, entity);
+    }
+    /* Children, whose fields would come into the same room, are collected later. */
+    if (form->field_count > c->field_cap) {
+        c->field_cap = form->field_count;
+        c->fields = inst_arena_alloc(c->run.scratch, c->field_cap * sizeof(*c->fields));
+        if (!c->fields) {
+            c->field_cap = 0;
+            return nomem(c);
+        }
+    }
+    enum inst_status status = store->ops->fields(store, entity->e, form->fields, form->field_count,
+                                                 c->fields, c->run.err);
+    if (status == INST_OK && c->opts->is_visible) {
+        status = own_fields(c, form->field_count);
+    }
+    for (uint32_t i = 0; i < form->field_count && status == INST_OK; i++) {
+        if (c->fields[i].e) {
+            status = take_field(c, form, form->fields[i], entity, &c->fields[i]);
+        }
     }
     return status;
 }

@@ -53,6 +53,8 @@ struct inst_collector {
     uint32_t table_mask;
     uint32_t *row; /* notes of one match */
     uint32_t row_cap;
+    struct inst_triple *fields; /* of one entity, as the store gives them in bulk */
+    uint32_t field_cap;
     struct inst_collected *out;
 };
 

@@ -1,11 +1,11 @@
 #include "instaql/plan.h"
 
 enum {
-    COST_LOOKUP = 1,   /* entity bound, one value */
-    COST_FEW = 4,      /* entity bound, many values */
-    COST_BACK = 8,     /* a link's target bound */
-    COST_LIMIT = 4096, /* estimates go no further when choosing */
-    MAX_PLANNED = 64,  /* longer lists stay as they are: choosing is quadratic */
+    COST_LOOKUP = 1,  /* entity bound, one value */
+    COST_FEW = 4,     /* entity bound, many values */
+    COST_BACK = 8,    /* a link's target bound */
+    COST_LIMIT = 512, /* estimates go no further when choosing */
+    MAX_PLANNED = 64, /* longer lists stay as they are: choosing is quadratic */
 };
 
 struct planner {

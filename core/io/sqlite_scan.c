@@ -554,28 +554,27 @@ static bool can_range(struct inst_store *store, const struct inst_attr *attr) {
 
 /* ---- one object ---- */
 
-/* Copies a value out of the statement, so that it outlives the next step. */
-static enum inst_status keep_value(struct sqlite_app_db *db, struct scan_stmt *held,
-                                   enum index_kind kind, uint32_t e, struct inst_value *out,
-                                   struct inst_err *err) {
-    struct inst_triple triple;
-    enum inst_status status = read_triple(db, held, kind, e, &db->row_arena, &triple, err);
-    if (status == INST_OK && triple.v.tag == INST_STRING) {
-        const char *copy = inst_arena_dup(&db->row_arena, triple.v.u.str, triple.v.len);
-        triple.v = inst_string(copy, triple.v.len);
+/* Copies a triple out of the statement, so that it outlives the next step. */
+static enum inst_status keep_triple(struct sqlite_app_db *db, struct scan_stmt *held,
+                                    enum index_kind kind, uint32_t e, struct inst_triple *out,
+                                    struct inst_err *err) {
+    enum inst_status status = read_triple(db, held, kind, e, &db->row_arena, out, err);
+    if (status == INST_OK && out->v.tag == INST_STRING) {
+        const char *copy = inst_arena_dup(&db->row_arena, out->v.u.str, out->v.len);
+        out->v = inst_string(copy, out->v.len);
         status = copy ? INST_OK : inst_err_nomem(err);
     }
-    *out = triple.v;
     return status;
 }
 
-/* One walk over e's triples: they lie together. */
-static enum inst_status row(struct inst_store *store, uint32_t e,
-                            const struct inst_attr *const *attrs, size_t n, struct inst_value *out,
-                            struct inst_err *err) {
+/* One walk over e's triples: they lie together. Either of values and triples is filled. */
+static enum inst_status walk_entity(struct inst_store *store, uint32_t e,
+                                    const struct inst_attr *const *attrs, size_t n,
+                                    struct inst_value *values, struct inst_triple *triples,
+                                    struct inst_err *err) {
     struct sqlite_app_db *db = of_store(store);
     struct scan_stmt *held = NULL;
-    memset(out, 0, n * sizeof *out);
+    struct inst_triple triple;
     inst_arena_reset(&db->row_arena);
     enum inst_status status = take_stmt(db, SCAN_OF, &held, err);
     if (status != INST_OK) {
@@ -589,7 +588,12 @@ static enum inst_status row(struct inst_store *store, uint32_t e,
         /* Rows come by attr row and so, mostly, do the attrs: the search starts where it ended. */
         for (size_t tries = 0; tries < n; tries++, at = at + 1 < n ? at + 1 : 0) {
             if (attrs[at]->row == a) {
-                status = keep_value(db, held, db_kind(db, a), e, &out[at], err);
+                status = keep_triple(db, held, db_kind(db, a), e, &triple, err);
+                if (values) {
+                    values[at] = triple.v;
+                } else {
+                    triples[at] = triple;
+                }
                 break;
             }
         }
@@ -599,6 +603,20 @@ static enum inst_status row(struct inst_store *store, uint32_t e,
     }
     give_back(db, held);
     return status;
+}
+
+static enum inst_status row(struct inst_store *store, uint32_t e,
+                            const struct inst_attr *const *attrs, size_t n, struct inst_value *out,
+                            struct inst_err *err) {
+    memset(out, 0, n * sizeof *out);
+    return walk_entity(store, e, attrs, n, out, NULL, err);
+}
+
+static enum inst_status fields(struct inst_store *store, uint32_t e,
+                               const struct inst_attr *const *attrs, size_t n,
+                               struct inst_triple *out, struct inst_err *err) {
+    memset(out, 0, n * sizeof *out);
+    return walk_entity(store, e, attrs, n, NULL, out, err);
 }
 
 const struct inst_store_ops inst_sqlite_store_ops = {
@@ -611,6 +629,7 @@ const struct inst_store_ops inst_sqlite_store_ops = {
     .entity_id = entity_id,
     .can_range = can_range,
     .row = row,
+    .fields = fields,
 };
 
 /* ---- triples whatever their attr ---- */

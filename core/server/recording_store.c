@@ -283,7 +283,10 @@ static const struct inst_store_ops recording_bulk_ops = {RECORDING_OPS, .fields 
 void inst_recording_store_init(struct inst_recording_store *store, struct inst_store *inner,
                                struct inst_read_index *index, struct inst_read_set *set) {
     *store = (struct inst_recording_store){
-        .store = {inner->ops->fields ? &recording_bulk_ops : &recording_ops, inner->attrs}, .inner = inner, .index = index, .set = set};
+        .store = {inner->ops->fields ? &recording_bulk_ops : &recording_ops, inner->attrs},
+        .inner = inner,
+        .index = index,
+        .set = set};
 }
 
 void inst_recording_store_release(struct inst_recording_store *store) {

@@ -108,6 +108,10 @@ struct inst_store_ops {
     enum inst_status (*row)(struct inst_store *store, uint32_t e,
                             const struct inst_attr *const *attrs, size_t n, struct inst_value *out,
                             struct inst_err *err);
+    /* Optional, as `row`, with whole triples: out[i].e is 0 when there is none of attrs[i]. */
+    enum inst_status (*fields)(struct inst_store *store, uint32_t e,
+                               const struct inst_attr *const *attrs, size_t n,
+                               struct inst_triple *out, struct inst_err *err);
 };
 
 /* First member of every implementation. */

@@ -230,6 +230,21 @@ static inline bool ranged_can_range(struct inst_store *store, const struct inst_
     return attr->is_indexed || attr->is_unique || ranged_is_id(attr);
 }
 
+static inline enum inst_status ranged_fields(struct inst_store *store, uint32_t e,
+                                             const struct inst_attr *const *attrs, size_t n,
+                                             struct inst_triple *out, struct inst_err *err) {
+    memset(out, 0, n * sizeof(*out));
+    for (size_t i = 0; i < n; i++) {
+        struct inst_scan scan = {.attr = attrs[i], .e = e};
+        struct inst_cursor cursor;
+        assert_int_equal(ranged_scan(store, &scan, &cursor, err), INST_OK);
+        while (ranged_next(&cursor, &out[i], err) == 1) {
+        }
+        ranged_close(&cursor);
+    }
+    return INST_OK;
+}
+
 static const struct inst_store_ops ranged_ops = {
     .scan = ranged_scan,
     .next = ranged_next,
@@ -239,6 +254,7 @@ static const struct inst_store_ops ranged_ops = {
     .entity = ranged_entity,
     .entity_id = ranged_entity_id,
     .can_range = ranged_can_range,
+    .fields = ranged_fields,
 };
 
 /*
