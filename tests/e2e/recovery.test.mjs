@@ -8,24 +8,26 @@ test('kill -9 loses no confirmed write and applies none twice', async (t) => {
   const first = await serve(t);
   const app = await makeApp(first);
   const db = connect(t, first, app);
-  await db.transact(db.tx.notes[id()].update({ n: -1 }));
+  // Before the first answer writes are only enqueued, at once: the writers would never yield.
+  await db.queryOnce({ notes: {} });
 
   const confirmed = new Set();
   let next = 0;
-  let stopping = false;
   const writers = Array.from({ length: 8 }, async () => {
-    while (!stopping) {
+    for (;;) {
       const n = next++;
       const result = await db.transact(db.tx.notes[id()].update({ n })).catch(() => null);
-      if (result?.status === 'synced') confirmed.add(n);
+      if (result?.status !== 'synced') return; // the server is away
+      confirmed.add(n);
     }
   });
   while (confirmed.size < 200) await new Promise((resolve) => setImmediate(resolve));
   first.child.kill('SIGKILL');
   await first.ended;
-  stopping = true;
   const server = await serve(t, { data: first.data, port: first.port });
   await Promise.all(writers);
+  await db.queryOnce({ notes: {} });
+  await db.transact(db.tx.notes[id()].update({ n: -1 })); // behind everything that was resent
 
   const fresh = connect(t, server, app);
   const { notes } = (await fresh.queryOnce({ notes: {} })).data;
