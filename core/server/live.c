@@ -307,6 +307,16 @@ static enum inst_status collator_of(struct inst_server *server, struct inst_err 
     return server->collator != NULL ? INST_OK : inst_collator_new(&server->collator, err);
 }
 
+/* Nobody but an admin sees the system's namespaces until a rule says so (permissions.md 2.1). */
+static int is_visible(void *ctx, const struct inst_attr *attr, const struct inst_triple *triple,
+                      struct inst_err *err) {
+    (void)ctx;
+    (void)triple;
+    (void)err;
+    const struct inst_value *etype = &attr->forward.etype;
+    return etype->len == 0 || etype->u.str[0] != '$';
+}
+
 static enum inst_status evaluate(struct inst_computation *computation, struct inst_store *store,
                                  struct outcome *out, struct inst_err *err) {
     struct inst_live *live = computation->live;
@@ -314,8 +324,11 @@ static enum inst_status evaluate(struct inst_computation *computation, struct in
     enum inst_status st = collator_of(server, err);
     if (st != INST_OK)
         return st;
-    struct inst_collect_options options = {.is_admin = computation->is_admin,
-                                           .collator = server->collator};
+    struct inst_collect_options options = {
+        .is_admin = computation->is_admin,
+        .is_visible = computation->is_admin ? NULL : is_visible,
+        .collator = server->collator,
+    };
     struct inst_collected collected = {0};
     if (!computation->is_tree) {
         st = inst_query_collect(computation->query, store, &options, &live->scratch, &collected,

@@ -4,6 +4,8 @@
 #include "base/text.h"
 #include "server/refusal.h"
 
+#include <stdio.h>
+
 /* ---- system columns (transactions.md 12.3), for admins too ---- */
 
 static bool is_system_etype(const struct inst_value *etype) {
@@ -63,6 +65,8 @@ static enum inst_status check_system_deletes(struct inst_tx *tx, struct inst_err
     for (size_t i = 0; st == INST_OK && i < tx->deletes.count; i++) {
         struct inst_value e = tx->store->ops->entity_id(tx->store, tx->deletes.items[i].e);
         st = check_system_delete(tx, &tx->deletes.items[i].etype, &e, err);
+        if (st == INST_OK && !tx->is_admin && is_system_etype(&tx->deletes.items[i].etype))
+            st = inst_refuse_permission(err, "$files", "object");
     }
     return st;
 }
@@ -150,6 +154,22 @@ static enum inst_status check_user_creation(struct inst_tx *tx, const struct ins
         step, err, "$users is a system entity. You aren't allowed to create this directly.");
 }
 
+/* Without a rule that allows it nobody but an admin writes into the system's namespaces
+ * (permissions.md 2.1). */
+static enum inst_status check_closed(struct inst_tx *tx, const struct inst_tx_step *step,
+                                     struct inst_err *err) {
+    struct inst_value etype = inst_null();
+    if (step->op <= INST_TX_RETRACT && inst_tx_attr_of(tx, step->a).etype != NULL)
+        etype = *inst_tx_attr_of(tx, step->a).etype;
+    else if (step->op == INST_TX_DELETE_ENTITY && step->etype != NULL)
+        etype = *step->etype;
+    if (!is_system_etype(&etype))
+        return INST_OK;
+    char name[64];
+    snprintf(name, sizeof name, "%.*s", (int)etype.len, etype.u.str);
+    return inst_refuse_permission(err, name, "object");
+}
+
 enum inst_status inst_tx_check_rules(struct inst_tx *tx, struct inst_err *err) {
     enum inst_status st;
     for (size_t i = 0; i < tx->count; i++)
@@ -160,7 +180,8 @@ enum inst_status inst_tx_check_rules(struct inst_tx *tx, struct inst_err *err) {
         return st;
     for (size_t i = 0; i < tx->count; i++)
         if ((st = check_user_step(tx, &tx->list[i], err)) != INST_OK ||
-            (st = check_user_creation(tx, &tx->list[i], err)) != INST_OK)
+            (st = check_user_creation(tx, &tx->list[i], err)) != INST_OK ||
+            (st = check_closed(tx, &tx->list[i], err)) != INST_OK)
             return st;
     return INST_OK;
 }

@@ -183,6 +183,21 @@ static void system_columns(void **state) {
        "Validation failed for tx-step: The path for stream files can't be edited.");
     admin_ok("[['add-triple','#1','@$users.id','#1'],['add-triple','#1','@$users.email','a@b']]");
     is(1, "$users.email='a@b' $users.id=#1");
+    static const char *const denied[] = {
+        "[['add-triple','#1','@$files.path','x']]",
+        "[['add-triple','#1','@$users.id','#1']]",
+        "[['delete-entity','#1','$files']]",
+        "[['retract-triple','#1','@$files.path','x']]",
+    };
+    for (size_t i = 0; i < sizeof denied / sizeof *denied; i++)
+        no(denied[i], "permission-denied", "Permission denied: not perms-pass?");
+    say(&world, user, "{'op':'add-query','q':{'$users':{}}}");
+    struct inst_value *seen = expect(user, "add-query-ok");
+    assert_null(strstr(user->taken->text, "a@b"));
+    (void)seen;
+    say(&world, admin, "{'op':'add-query','q':{'$users':{}}}");
+    expect(admin, "add-query-ok");
+    assert_non_null(strstr(admin->taken->text, "a@b"));
     admin_ok("[['delete-entity','#1','$users']]");
     is(1, "");
 }

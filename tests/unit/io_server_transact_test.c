@@ -592,6 +592,66 @@ static void failed_commit_is_an_error_for_all(void **state) {
     is(1, "todos.title=2");
 }
 
+/* ---- the log ---- */
+
+static struct inst_buf logged;
+
+static enum inst_status spying_log(struct inst_app_db *db, const struct inst_log_record *record,
+                                   struct inst_err *err) {
+    inst_buf_addf(&logged, "%d %.*s %.*s\n", record->event != NULL, (int)record->who_len,
+                  record->who, (int)record->changes_len, record->changes);
+    return real_ops->append_log(db, record, err);
+}
+
+static void log_records(void **state) {
+    (void)state;
+    struct inst_app *app;
+    struct inst_err err = {0};
+    assert_int_equal(inst_app_get(world.server, world.app.id, &app, &err), INST_OK);
+    real_ops = app->db->db_ops;
+    slow_ops = *real_ops;
+    slow_ops.append_log = spying_log;
+    app->db->db_ops = &slow_ops;
+    inst_buf_init(&logged);
+    ok("[['add-triple','#1','@todos.id','#1'],['add-triple','#1','@todos.title','a']]");
+    admin_ok(
+        "[['add-triple','#1','@todos.title',{'b':1}],['add-triple','#1','@todos.owner','#2']]");
+    ok("[['delete-entity','#1','todos']]");
+    ok("[]");
+    say(&world, user, "{'op':'transact','client-event-id':'" EVENT "1','tx-steps':[]}");
+    turn(&world);
+    app->db->db_ops = real_ops;
+    char *wanted = expanded(
+        &world,
+        "0 null {'triples':[['+','#1','@todos.id','#1',T],['+','#1','@todos.title','a',T]],"
+        "'attrs':[['~',A],['~',A]]}\n"
+        "0 {'admin':true} {'triples':[['-','#1','@todos.title','a',T],"
+        "['+','#1','@todos.title',{'b':1},T],['+','#1','@todos.owner','#2',T]],"
+        "'attrs':[['~',A],['~',A]]}\n"
+        "0 null {'triples':[['-','#1','@todos.id','#1',T],['-','#1','@todos.title',{'b':1},T],"
+        "['-','#1','@todos.owner','#2',T]],'attrs':[]}\n"
+        "0 null {'triples':[],'attrs':[]}\n"
+        "1 null {'triples':[],'attrs':[]}\n");
+    /* times and whole attrs are left out of the comparison */
+    struct inst_buf got;
+    inst_buf_init(&got);
+    for (const char *c = logged.data; *c;) {
+        if (strncmp(c, ",17000", 6) == 0) {
+            inst_buf_add_str(&got, ",T");
+            c += 14;
+        } else if (strncmp(c, "[\"~\",{", 6) == 0) {
+            inst_buf_add_str(&got, "[\"~\",A]");
+            c = strstr(c, "}]") + 2;
+        } else {
+            inst_buf_add_char(&got, *c++);
+        }
+    }
+    assert_string_equal(got.data, wanted);
+    free(wanted);
+    inst_buf_free(&got);
+    inst_buf_free(&logged);
+}
+
 static void many_steps(void **state) {
     (void)state;
     size_t count = 100000, cap = count * 110 + 100, len = 0;
@@ -654,6 +714,7 @@ int main(void) {
         T(refused_events_may_come_again),
         T(one_commit_for_a_turn),
         T(failed_commit_is_an_error_for_all),
+        T(log_records),
         T(many_steps),
         T(too_many_steps),
     };
