@@ -1,0 +1,69 @@
+local instant = require "instant"
+local support = require "support"
+
+-- Functions and fields that lua/instant/meta.lua documents, by the name in front.
+local function documented()
+  local file = assert(io.open "lua/instant/meta.lua")
+  local names, class = {}, nil
+  local function add(owner, name)
+    names[owner] = names[owner] or {}
+    names[owner][name] = true
+  end
+  local fields = {}
+  for line in file:lines() do
+    local field = line:match "^%-%-%-@field ([%w_]+)%?? "
+    class = line:match "^local (%w+) = {}" or class
+    if field then
+      fields[#fields + 1] = field
+    elseif line:match "^local %w+ = {}" then
+      for _, name in ipairs(fields) do add(class, name) end
+      fields = {}
+    elseif line == "" then
+      fields = {}
+    end
+    local owner, name = line:match "^function (%w+)[.:]([%w_]+)%("
+    if owner then add(owner, name) end
+  end
+  file:close()
+  return names
+end
+
+local function public(object)
+  local names = {}
+  for name, value in pairs(object) do
+    if name:sub(1, 1) ~= "_" and name ~= "appId" and name ~= "tx" or name == "_VERSION" then
+      names[name] = value ~= nil
+    end
+  end
+  return names
+end
+
+describe("the reference", function()
+  local doc = documented()
+
+  it("has all of instant, and nothing else", function()
+    local names = public(instant)
+    names.tx = true
+    assert.same(names, doc.instant)
+  end)
+
+  it("has all of a client", function()
+    local db = support.client(":memory:")
+    local names = public(db)
+    names.tx, names.appId = true, true
+    assert.same(names, doc.Db)
+    db:shutdown()
+  end)
+
+  it("has all of chunks, the schema builder and dates", function()
+    local chunk = getmetatable(instant.tx.x.y).__index
+    local names = public(chunk)
+    assert.same(names, doc.Chunk)
+    assert.same(public(instant.i), doc.i)
+    assert.same({ ms = true, iso = true }, doc.Date)
+    for name in pairs(doc.Attr) do assert.is_function(instant.i.string()[name]) end
+    for name in pairs(doc.Future) do
+      assert.is_true(name == "state" or name == "value" or type(instant.Future[name]) == "function", name)
+    end
+  end)
+end)
