@@ -318,7 +318,7 @@ static int is_visible(void *ctx, const struct inst_attr *attr, const struct inst
 }
 
 static enum inst_status evaluate(struct inst_computation *computation, struct inst_store *store,
-                                 struct outcome *out, struct inst_err *err) {
+                                 bool sees_system, struct outcome *out, struct inst_err *err) {
     struct inst_live *live = computation->live;
     struct inst_server *server = live->app->server;
     enum inst_status st = collator_of(server, err);
@@ -326,7 +326,7 @@ static enum inst_status evaluate(struct inst_computation *computation, struct in
         return st;
     struct inst_collect_options options = {
         .is_admin = computation->is_admin,
-        .is_visible = computation->is_admin ? NULL : is_visible,
+        .is_visible = sees_system && !computation->is_admin ? is_visible : NULL,
         .collator = server->collator,
     };
     struct inst_collected collected = {0};
@@ -363,12 +363,12 @@ static enum inst_status run(struct inst_computation *computation, bool *changed,
     inst_buf_init(&outcome.meta);
     live->app->server->stats.computations_run++;
     inst_read_set_begin(&live->index, &computation->reads);
-    inst_names_add(&computation->names, live->app->catalog->attrs, &live->index,
-                   &computation->reads);
+    bool sees_system = inst_names_add(&computation->names, live->app->catalog->attrs, &live->index,
+                                      &computation->reads);
     inst_recording_store_init(&store, &live->app->db->store, &live->index, &computation->reads);
     enum inst_status st = compile(computation, err);
     if (st == INST_OK)
-        st = evaluate(computation, &store.store, &outcome, err);
+        st = evaluate(computation, &store.store, sees_system, &outcome, err);
     inst_recording_store_release(&store);
     inst_read_set_end(&live->index, &computation->reads);
     inst_arena_reset(&live->scratch);

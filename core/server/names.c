@@ -94,23 +94,33 @@ static bool is_named(const struct inst_names *names, const struct inst_value *na
     return bsearch(&hash, names->hashes, names->count, sizeof hash, compare_hashes) != NULL;
 }
 
+static bool is_system(const struct inst_value *etype) {
+    return etype->tag == INST_STRING && etype->len > 0 && etype->u.str[0] == '$';
+}
+
 static void add_etype(const struct inst_value *etype, struct inst_read_index *index,
                       struct inst_read_set *set) {
     if (etype->tag == INST_STRING)
         inst_read_set_add_name(index, set, inst_text_hash(etype->u.str, etype->len, index->seed));
 }
 
-void inst_names_add(const struct inst_names *names, const struct inst_attrs *attrs,
+bool inst_names_add(const struct inst_names *names, const struct inst_attrs *attrs,
                     struct inst_read_index *index, struct inst_read_set *set) {
+    bool sees_system = false;
     for (size_t i = 0; i < names->count; i++)
         inst_read_set_add_name(index, set, names->hashes[i]);
     size_t count = inst_attrs_count(attrs);
     for (size_t i = 0; i < count; i++) {
         const struct inst_attr *attr = inst_attrs_at(attrs, i);
+        const struct inst_value *etype = &attr->forward.etype;
+        if (is_system(etype) && inst_is_string(&attr->forward.label, "id"))
+            sees_system = sees_system || is_named(names, etype, index->seed);
         if (!attr->is_ref || (!is_named(names, &attr->forward.label, index->seed) &&
                               !is_named(names, &attr->reverse.label, index->seed)))
             continue;
-        add_etype(&attr->forward.etype, index, set);
+        sees_system = sees_system || is_system(etype) || is_system(&attr->reverse.etype);
+        add_etype(etype, index, set);
         add_etype(&attr->reverse.etype, index, set);
     }
+    return sees_system;
 }

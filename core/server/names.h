@@ -20,9 +20,9 @@ struct inst_names {
 /* false when out of memory. */
 bool inst_names_of(const struct inst_value *query, uint64_t seed, struct inst_names *out);
 void inst_names_free(struct inst_names *names);
-/* Adds them, and where links may lead by these attrs, to a set that is being filled. seed is the
- * index's. */
-void inst_names_add(const struct inst_names *names, const struct inst_attrs *attrs,
+/* Adds them, and where links may lead by these attrs, to a set that is being filled. Says whether
+ * the query may come to see a namespace of the system. */
+bool inst_names_add(const struct inst_names *names, const struct inst_attrs *attrs,
                     struct inst_read_index *index, struct inst_read_set *set);
 
 #endif

@@ -166,6 +166,7 @@ static void keep_waiting(struct inst_session *session, const char *bytes, size_t
 }
 
 void inst_session_receive(struct inst_session *session, const char *bytes, size_t len) {
+    session->server->stats.received++;
     if (session->waiting != NULL || !inst_session_handle(session, bytes, len))
         keep_waiting(session, bytes, len);
 }

@@ -66,6 +66,7 @@ enum inst_status inst_server_create_app(struct inst_server *server, const char *
 
 /* Counters, for tests and metrics. */
 struct inst_server_stats {
+    uint64_t received;         /* messages */
     uint64_t transactions;     /* committed */
     uint64_t commits;          /* groups */
     uint64_t computations_run; /* first runs and re-runs */

@@ -8,6 +8,7 @@
  *     tx_write     one triple put or retracted: constraints, change record, log
  *     tx_triples   the groups add-triple, deep-merge-triple, retract-triple
  *     tx_attrs     the groups of attr steps, inferred types
+ *     tx_flags     what changed attrs ask of existing triples
  *     tx_required  required attrs
  */
 #ifndef INST_SERVER_TX_H
@@ -140,7 +141,7 @@ enum inst_status inst_tx_retract(struct inst_tx *tx, const struct inst_attr *att
 enum inst_status inst_tx_fill_nulls(struct inst_tx *tx, uint32_t e, const struct inst_value *etype,
                                     struct inst_err *err);
 
-/* ---- tx_triples.c, tx_delete.c, tx_attrs.c, tx_required.c ---- */
+/* ---- tx_triples.c, tx_delete.c, tx_attrs.c, tx_flags.c, tx_required.c ---- */
 enum inst_status inst_tx_add_triples(struct inst_tx *tx, struct inst_err *err);
 enum inst_status inst_tx_deep_merges(struct inst_tx *tx, struct inst_err *err);
 enum inst_status inst_tx_retracts(struct inst_tx *tx, struct inst_err *err);
@@ -149,6 +150,19 @@ enum inst_status inst_tx_expand_deletes(struct inst_tx *tx, struct inst_err *err
 enum inst_status inst_tx_deletes(struct inst_tx *tx, struct inst_err *err);
 enum inst_status inst_tx_attr_group(struct inst_tx *tx, enum inst_tx_op op, struct inst_err *err);
 enum inst_status inst_tx_save_kinds(struct inst_tx *tx, struct inst_err *err);
+/* A triple that was read and taken out. */
+struct inst_tx_kept {
+    struct inst_triple triple;
+    struct inst_tx_kept *next;
+};
+/* What a changed value type needs of the old attr: its triples, taken out. */
+enum inst_status inst_tx_take_out(struct inst_tx *tx, const struct inst_attr *before,
+                                  const struct inst_attr *after, struct inst_tx_kept **out,
+                                  struct inst_err *err);
+/* With the new catalog in use. before NULL: the attr is new. converted: what was taken out. */
+enum inst_status inst_tx_apply_flags(struct inst_tx *tx, const struct inst_attr *before,
+                                     const struct inst_attr *after, struct inst_tx_kept *converted,
+                                     struct inst_err *err);
 enum inst_status inst_tx_check_required(struct inst_tx *tx, struct inst_err *err);
 /* After update-attr with required?: does every entity have it? */
 enum inst_status inst_tx_check_updated_required(struct inst_tx *tx, struct inst_err *err);

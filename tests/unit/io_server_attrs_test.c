@@ -195,6 +195,21 @@ static void system_columns(void **state) {
     struct inst_value *seen = expect(user, "add-query-ok");
     assert_null(strstr(user->taken->text, "a@b"));
     (void)seen;
+    /* nor through a link */
+    admin_ok("[['add-attr',{'id':'cccccccc-0000-4000-8000-000000000001','forward-identity':"
+             "['cccccccc-0000-4000-8001-000000000001','todos','creator'],'reverse-identity':"
+             "['cccccccc-0000-4000-8001-000000000002','$users','created'],'value-type':'ref',"
+             "'cardinality':'one','unique?':false,'index?':false}],"
+             "['add-triple','#2','@todos.id','#2'],"
+             "['add-triple','#2','cccccccc-0000-4000-8000-000000000001','#1']]");
+    forget_messages(user);
+    say(&world, user, "{'op':'add-query','q':{'todos':{'creator':{}}}}");
+    expect(user, "add-query-ok");
+    assert_null(strstr(user->taken->text, "a@b"));
+    say(&world, user, "{'op':'add-query','q':{'todos':{'$':{'where':{'creator.email':'a@b'}}}}}");
+    expect(user, "add-query-ok");
+    assert_null(strstr(user->taken->text, uuid_text(2)));
+    forget_messages(admin);
     say(&world, admin, "{'op':'add-query','q':{'$users':{}}}");
     expect(admin, "add-query-ok");
     assert_non_null(strstr(admin->taken->text, "a@b"));
