@@ -9,6 +9,10 @@ struct inst_backend {
     struct inst_apps *apps;
     struct inst_server *server;
     struct inst_turn_hook hook;
+    bool is_gathering;               /* a turn's end is put off; with the following three */
+    uint64_t polls;                  /* of the loop, and */
+    uint64_t received;               /* messages, when the hook last looked */
+    int64_t gather_end;              /* monotonic ms */
     char app_id[INST_UUID_TEXT + 1]; /* of a file without an app: the one it will get */
 };
 
@@ -24,9 +28,33 @@ static void close_it(void *ctx, void *connection) {
     to->ops->close(to);
 }
 
+/* Should the turn go on, because the last poll brought messages (or there was none yet)? */
+static bool gathers(struct inst_backend *backend) {
+    struct inst_server_stats stats;
+    uint64_t polls = inst_loop_polls(backend->loop);
+    int64_t now = inst_loop_monotonic_ms(backend->loop);
+    if (!backend->is_gathering) {
+        backend->gather_end = now + INST_BACKEND_GATHER_MS;
+    } else if (now >= backend->gather_end) {
+        return false;
+    } else if (polls == backend->polls) {
+        return true;
+    }
+    inst_server_stats(backend->server, &stats);
+    bool is_more = !backend->is_gathering || stats.received != backend->received;
+    backend->polls = polls;
+    backend->received = stats.received;
+    return is_more;
+}
+
 static void turn(void *ctx) {
     struct inst_backend *backend = ctx;
-    if (inst_server_is_pending(backend->server))
+    if (!inst_server_is_pending(backend->server))
+        return;
+    backend->is_gathering = gathers(backend);
+    if (backend->is_gathering)
+        inst_loop_poll_again(backend->loop);
+    else
         inst_server_turn(backend->server);
 }
 

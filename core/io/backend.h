@@ -2,8 +2,12 @@
  * backend.h - the backend engine on this machine: its data files, its turn, its connections.
  *
  *     inst_backend ── inst_server (the engine) ── inst_apps (SQLite)
- *          │ turn hook: inst_server_turn at the end of every round
+ *          │ turn hook: inst_server_turn, once a poll brings nothing new
  *          └ engine's send(connection) -> connection->ops->send
+ *
+ * While messages keep coming, polls that do not wait collect them, for at most
+ * INST_BACKEND_GATHER_MS: writers that answer each other's commits share the next one instead of
+ * taking turns in two halves.
  *
  * Whatever carries a session (a WebSocket, the in-process pipe) begins its struct with an
  * inst_connection. A backend is shared by all of them, so several ways in see one set of apps.
@@ -17,6 +21,8 @@
 #include "server/server.h"
 
 #include <stdbool.h>
+
+#define INST_BACKEND_GATHER_MS 2
 
 struct inst_connection;
 

@@ -15,7 +15,7 @@ struct inst_loop {
     uv_loop_t uv;
     uv_prepare_t prepare; /* end of turn, before the poll */
     uv_check_t check;     /* end of turn, behind the poll */
-    uv_idle_t idle;       /* running while deferred calls wait: the poll must not block */
+    uv_idle_t idle;       /* running while the poll must not block */
     struct lws_context *lws;
     struct inst_env env;
     enum inst_log_level log_level;
@@ -27,7 +27,9 @@ struct inst_loop {
     bool is_single; /* inst_loop_turn: whoever waits looks again once something was done */
     bool did_work;  /* in this turn */
     bool is_ending;
-    bool in_turn; /* the end of a turn is being worked off */
+    uint64_t polls;
+    bool polls_again; /* a hook does not want the next poll to wait */
+    bool in_turn;     /* the end of a turn is being worked off */
 };
 
 struct inst_timer {
@@ -126,7 +128,7 @@ static void end_turn(struct inst_loop *loop) {
         call_hooks(loop);
     } while (loop->first && ++rounds < INST_LOOP_MAX_ROUNDS);
     loop->in_turn = false;
-    if (loop->first)
+    if (loop->first || loop->polls_again)
         uv_idle_start(&loop->idle, idle_cb);
     else
         uv_idle_stop(&loop->idle);
@@ -135,7 +137,13 @@ static void end_turn(struct inst_loop *loop) {
 }
 
 static void prepare_cb(uv_prepare_t *handle) { end_turn(handle->data); }
-static void check_cb(uv_check_t *handle) { end_turn(handle->data); }
+
+static void check_cb(uv_check_t *handle) {
+    struct inst_loop *loop = handle->data;
+    loop->polls++;
+    loop->polls_again = false;
+    end_turn(loop);
+}
 
 void inst_loop_defer(struct inst_loop *loop, struct inst_deferred *deferred) {
     if (deferred->is_queued)
@@ -184,6 +192,10 @@ void inst_loop_remove_hook(struct inst_loop *loop, struct inst_turn_hook *hook) 
         }
     }
 }
+
+void inst_loop_poll_again(struct inst_loop *loop) { loop->polls_again = true; }
+
+uint64_t inst_loop_polls(const struct inst_loop *loop) { return loop->polls; }
 
 /* ---- running ---- */
 

@@ -6,7 +6,8 @@
  *                   └─ deferred calls, then turn hooks (the backend commits there); again while
  *                      that deferred something new, at most INST_LOOP_MAX_ROUNDS times
  *
- * Whatever arrived in one poll is handled before the hooks run: all of it shares one commit.
+ * Whatever arrived in one poll is handled before the hooks run: all of it shares one commit. A hook
+ * may put its work off until another poll, which does not wait, has shown whether more is coming.
  * Nothing runs a callback of a user from inside a call that the user made: it is deferred.
  *
  * The loop runs until nobody holds it (inst_loop_hold) or it is told to stop: libuv's own count of
@@ -105,5 +106,9 @@ struct inst_turn_hook {
 };
 void inst_loop_add_hook(struct inst_loop *loop, struct inst_turn_hook *hook);
 void inst_loop_remove_hook(struct inst_loop *loop, struct inst_turn_hook *hook);
+/* From a hook: the next poll does not wait, so that the hook is soon called again. */
+void inst_loop_poll_again(struct inst_loop *loop);
+/* Polls so far; hooks are called before and behind each. */
+uint64_t inst_loop_polls(const struct inst_loop *loop);
 
 #endif
