@@ -13,6 +13,13 @@ import WS from 'ws';
 
 // The official client does nothing without a `window`; without `location` in it, it leaves the
 // parts for browsers alone. Node's BroadcastChannel would keep the process alive.
+// Its timers of half a minute and more would keep a finished test alive.
+const { setTimeout } = globalThis;
+globalThis.setTimeout = (fn, ms, ...args) => {
+  const timer = setTimeout(fn, ms, ...args);
+  if (ms >= 5000) timer.unref();
+  return timer;
+};
 globalThis.window ??= {};
 globalThis.WebSocket ??= WS;
 delete globalThis.BroadcastChannel;
