@@ -259,7 +259,7 @@ static bool is_hidden_by_delete(void *ctx, const struct inst_value *etype,
 static enum inst_status gather_stores(struct inst_reactor *r, struct inst_mem_store ***out,
                                       size_t *count, struct inst_err *err) {
     *count = 0;
-    *out = malloc((r->query_count + 1) * sizeof(**out));
+    *out = malloc((r->query_count + 1) * sizeof(struct inst_mem_store *));
     if (!*out) {
         return inst_err_nomem(err);
     }

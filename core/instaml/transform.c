@@ -380,7 +380,7 @@ static enum inst_status add_ops(struct op_list *list, const struct inst_value *c
     }
     if (list->count + ops->len > list->cap) {
         size_t cap = (list->count + ops->len) * 2;
-        const struct inst_value **at = realloc(list->at, cap * sizeof(*at));
+        const struct inst_value **at = realloc(list->at, cap * sizeof(const struct inst_value *));
         if (!at) {
             return inst_err_nomem(err);
         }
