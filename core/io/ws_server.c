@@ -14,8 +14,6 @@
 
 static_assert(INST_SHARED_HEADROOM >= LWS_PRE, "libwebsockets needs room for a frame header");
 
-#define SWEEP_MS 1000
-
 #define DRAIN_MS 2000
 
 /* Lives in the memory that libwebsockets keeps for each connection. */
@@ -34,8 +32,8 @@ struct conn {
     size_t count;
     size_t cap; /* a power of two */
     size_t queued;
-    int64_t heard_ms;
     int64_t ping_ms;                  /* when the next ping is due */
+    int unanswered;                   /* pings since something was heard */
     uint64_t acked;                   /* bytes the peer's kernel had taken at the last look */
     enum lws_close_status close_code; /* not 0: close with it as soon as possible */
     bool wants_ping;
@@ -52,6 +50,8 @@ struct inst_ws_server {
     size_t conn_count;
     size_t max_message;
     size_t max_queued;
+    int64_t ping_ms;
+    int64_t silence_ms;
     struct inst_deferred failing; /* closes what failed while somebody else was on the stack */
     inst_loop_fn *drained;        /* not NULL: closing, called when nobody is connected */
     void *drained_ctx;
@@ -188,7 +188,7 @@ static void clear_input(struct conn *conn) {
 }
 
 static int on_receive(struct conn *conn, const char *bytes, size_t len) {
-    conn->heard_ms = inst_loop_monotonic_ms(conn->server->loop);
+    conn->unanswered = 0;
     if (conn->close_code)
         return 0;
     size_t max = conn->server->max_message, announced = lws_remaining_packet_payload(conn->wsi);
@@ -219,8 +219,7 @@ static int on_established(struct conn *conn, struct inst_ws_server *server, stru
     conn->base.ops = &conn_ops;
     conn->server = server;
     conn->wsi = wsi;
-    conn->heard_ms = inst_loop_monotonic_ms(server->loop);
-    conn->ping_ms = conn->heard_ms + INST_WS_PING_MS;
+    conn->ping_ms = inst_loop_monotonic_ms(server->loop) + server->ping_ms;
     conn->next = server->conns;
     if (conn->next)
         conn->next->prev = conn;
@@ -272,7 +271,7 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
         return is_ours ? on_receive(conn, in, len) : -1;
     case LWS_CALLBACK_RECEIVE_PONG:
         if (is_ours)
-            conn->heard_ms = inst_loop_monotonic_ms(conn->server->loop);
+            conn->unanswered = 0;
         return 0;
     case LWS_CALLBACK_SERVER_WRITEABLE:
         return is_ours ? on_writable(conn) : -1;
@@ -332,12 +331,15 @@ static void sweep(void *ctx) {
         if (now < conn->ping_ms)
             continue;
         if (is_taking(conn))
-            conn->heard_ms = now;
-        if (now - conn->heard_ms >= INST_WS_SILENCE_MS) {
+            conn->unanswered = 0;
+        /* Counted in pings, not in time: after a pause of this whole process nobody has had a
+         * chance to answer. */
+        if ((conn->unanswered + 1) * server->ping_ms >= server->silence_ms) {
             lws_set_timeout(conn->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC);
             continue;
         }
-        conn->ping_ms = now + INST_WS_PING_MS;
+        conn->ping_ms = now + server->ping_ms;
+        conn->unanswered++;
         conn->wants_ping = true;
         lws_callback_on_writable(conn->wsi);
     }
@@ -401,6 +403,8 @@ enum inst_status inst_ws_server_new(struct inst_loop *loop, struct inst_backend 
     server->backend = backend;
     server->max_message = config->max_message ? config->max_message : INST_WS_MAX_MESSAGE;
     server->max_queued = config->max_queued ? config->max_queued : INST_WS_MAX_QUEUED;
+    server->ping_ms = config->ping_ms ? config->ping_ms : INST_WS_PING_MS;
+    server->silence_ms = config->silence_ms ? config->silence_ms : INST_WS_SILENCE_MS;
     server->failing.fn = close_failed;
     server->failing.ctx = server;
     struct inst_http_server_config http = {
@@ -419,7 +423,9 @@ enum inst_status inst_ws_server_new(struct inst_loop *loop, struct inst_backend 
         inst_ws_server_free(server);
         return status;
     }
-    inst_timer_start(server->sweep, SWEEP_MS, SWEEP_MS);
+    /* Often enough that a ping is at most a fifth late. */
+    int64_t sweep_ms = server->ping_ms / 5 + 1;
+    inst_timer_start(server->sweep, sweep_ms, sweep_ms);
     *out = server;
     return INST_OK;
 }

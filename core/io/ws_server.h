@@ -5,8 +5,8 @@
  *              └── inst_server_http                     ▲
  *                                    queue of shared bytes per connection <── engine's send
  *
- * Every connection: pinged every 5 s, closed after 15 s without a text, binary or pong of the peer,
- * unless it is still taking bytes of ours (session.md 1.3, websocket.md 11). Messages above
+ * Every connection: pinged every 5 s, dropped after 15 s without a text, binary or pong of the
+ * peer, unless it is still taking bytes of ours (session.md 1.3, websocket.md 11). Messages above
  * INST_WS_MAX_MESSAGE close it with 1009, broken UTF-8 with 1007. A binary message is answered like
  * one that is not JSON. A consumer that leaves INST_WS_MAX_QUEUED bytes unread is dropped: nobody
  * else waits for it.
@@ -36,6 +36,8 @@ struct inst_ws_server_config {
     int port;           /* 0: any free one */
     size_t max_message; /* bytes; 0: INST_WS_MAX_MESSAGE */
     size_t max_queued;  /* bytes; 0: INST_WS_MAX_QUEUED */
+    int64_t ping_ms;    /* 0: INST_WS_PING_MS */
+    int64_t silence_ms; /* 0: INST_WS_SILENCE_MS */
 };
 
 /* Listens when it returns. Borrows the backend, which must outlive it. */
