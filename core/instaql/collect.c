@@ -14,7 +14,8 @@ static enum inst_status nomem(struct inst_collector *c) { return inst_err_nomem(
 
 static uint32_t hash_triple(const struct inst_attr *attr, const struct inst_triple *t) {
     uint64_t h = ((uint64_t)t->e << 32 | t->ref) * 0x9E3779B97F4A7C15u;
-    return (uint32_t)((h >> 32) ^ (attr->position * 2654435761u));
+    uint32_t position = attr->position * 2654435761u;
+    return (uint32_t)(h >> 32) ^ position;
 }
 
 static bool is_same(const struct inst_note *note, const struct inst_attr *attr,
@@ -30,7 +31,7 @@ static bool is_same(const struct inst_note *note, const struct inst_attr *attr,
 static bool grow_notes(struct inst_collector *c) {
     uint32_t cap = c->note_cap ? c->note_cap * 2 : 64;
     struct inst_note *notes = inst_arena_alloc(c->run.scratch, cap * sizeof(*notes));
-    uint32_t *table = inst_arena_zalloc(c->run.scratch, cap * 2 * sizeof(*table));
+    uint32_t *table = inst_arena_zalloc(c->run.scratch, (size_t)2 * cap * sizeof(*table));
     if (!notes || !table) {
         return false;
     }

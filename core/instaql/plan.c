@@ -248,7 +248,7 @@ static enum inst_status plan_list(struct planner *p, const struct inst_steps *st
 static enum inst_status begin(struct planner *p, struct inst_matcher *m) {
     const struct inst_spec *spec = m->spec;
     *p = (struct planner){.m = m, .is_identity = true};
-    p->bound = inst_arena_alloc(m->run->scratch, 3 * spec->slot_count * sizeof(*p->bound));
+    p->bound = inst_arena_alloc(m->run->scratch, (size_t)3 * spec->slot_count * sizeof(*p->bound));
     if (!p->bound) {
         return inst_err_nomem(m->run->err);
     }
@@ -275,7 +275,7 @@ enum inst_status inst_plan_make(struct inst_matcher *m) {
     }
     m->plan.orders = inst_arena_zalloc(m->run->scratch, spec->list_count * sizeof(*m->plan.orders));
     m->plan.visited =
-        inst_arena_zalloc(m->run->scratch, spec->list_count * sizeof(*m->plan.visited));
+        inst_arena_zalloc(m->run->scratch, spec->list_count * sizeof(struct inst_visited *));
     bool *none = inst_arena_zalloc(m->run->scratch, spec->slot_count * sizeof(*none));
     if (!m->plan.orders || !m->plan.visited || !none) {
         m->plan = (struct inst_plan){.is_identity = true};

@@ -247,8 +247,8 @@ static bool is_index(const struct inst_value *label) {
 static enum inst_status pick_fields(struct preparer *p, struct inst_form *form,
                                     const struct inst_value *names) {
     const struct inst_value *etype = &form->etype;
-    form->fields =
-        inst_arena_alloc(&p->query->compiled, ((size_t)names->len + 1) * sizeof(*form->fields));
+    form->fields = inst_arena_alloc(&p->query->compiled,
+                                    ((size_t)names->len + 1) * sizeof(const struct inst_attr *));
     if (!form->fields) {
         return inst_err_nomem(p->err);
     }

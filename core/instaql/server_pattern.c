@@ -728,7 +728,7 @@ static enum inst_status compile_fields(struct compiler *s, struct inst_form *for
     const struct inst_attr *const *all;
     size_t count = inst_attrs_of(s->c.in->attrs, form->etype.u.str, form->etype.len, &all);
     form->field_count = 0;
-    form->fields = inst_arena_alloc(s->c.in->arena, (count + 1) * sizeof(*form->fields));
+    form->fields = inst_arena_alloc(s->c.in->arena, (count + 1) * sizeof(const struct inst_attr *));
     form->is_files = inst_is_string(&form->etype, "$files");
     form->wants_url = form->is_files && !names;
     form->drops_location = false;

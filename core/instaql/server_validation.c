@@ -261,7 +261,8 @@ static enum inst_status judge_combinations(struct judge *j, const struct inst_va
         }
     }
     if (given > 1) {
-        strcat(message, ".");
+        size_t len = strlen(message);
+        snprintf(message + len, sizeof(message) - len, ".");
         return refuse_here(j, "supported-options?", NULL, message);
     }
     return INST_OK;

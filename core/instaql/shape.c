@@ -16,9 +16,11 @@ struct form_state {
     bool is_ready;
     bool is_singular;
     struct inst_entity_set seen;
+    bool has_duplicates; /* of entities among the matches: they are in reference order */
     struct inst_match_rows matches;
     struct inst_row *rows;
     size_t row_cap;
+    size_t row_count;          /* sorted */
     struct inst_value *values; /* of one row's fields */
     struct inst_memo memo;
 };
@@ -191,6 +193,41 @@ static enum inst_status make_rows(struct shaper *s, struct form_state *state,
     return INST_OK;
 }
 
+/* `limit || first || last`; NULL: none. */
+static const struct inst_value *limit_of(const struct inst_form *form) {
+    static const char *const names[] = {"limit", "first", "last"};
+    const struct inst_value *limit = NULL;
+    for (size_t i = 0; i < 3; i++) {
+        limit = inst_getz(&form->options, names[i]);
+        if (limit && inst_value_truthy(limit)) {
+            return limit;
+        }
+    }
+    return limit && !inst_is_nullish(limit) ? limit : NULL;
+}
+
+/* May an object keyed by this id put it in front? Numbers that are array indexes go first. */
+static bool is_like_index(const struct inst_row *row) {
+    return row->id_len > 0 && row->id_len <= 10 && row->id[0] >= '0' && row->id[0] <= '9';
+}
+
+/* How many rows are enough because all others are cut off; 0: all are needed. */
+static size_t enough(const struct inst_form *form, const struct form_state *state,
+                     const struct ordering *ordering) {
+    const struct inst_value *limit = limit_of(form);
+    size_t count = state->matches.count;
+    if (!limit || limit->tag != INST_NUMBER || !(limit->u.num >= 1) ||
+        limit->u.num * 4 > (double)count || ordering->start || ordering->end) {
+        return 0;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (is_like_index(&state->rows[i])) {
+            return 0;
+        }
+    }
+    return (size_t)limit->u.num;
+}
+
 static enum inst_status need_collator(struct shaper *s) {
     if (s->collator) {
         return INST_OK;
@@ -200,9 +237,11 @@ static enum inst_status need_collator(struct shaper *s) {
     return status;
 }
 
-/* Sorted rows in state->rows. *is_shown: the order of the matches shows in the result. */
-static enum inst_status sort_rows(struct shaper *s, struct form_state *state,
-                                  const struct ordering *ordering, bool *is_shown) {
+/* Sorted rows in state->rows, perhaps only as many as are shown. *is_shown: the order of the
+ * matches shows in the result. */
+static enum inst_status sort_rows(struct shaper *s, const struct inst_form *form,
+                                  struct form_state *state, const struct ordering *ordering,
+                                  bool *is_shown) {
     struct inst_row_order order = {
         .is_text = ordering->attr && ordering->attr->checked_type == INST_CHECKED_STRING,
         .is_desc = ordering->is_desc,
@@ -215,14 +254,24 @@ static enum inst_status sort_rows(struct shaper *s, struct form_state *state,
         return status;
     }
     order.collator = s->collator;
-    order.scratch[0] = s->run.operators.scratch[0];
-    order.scratch[1] = s->run.operators.scratch[1];
+    memcpy(order.scratch, s->run.operators.scratch, sizeof(order.scratch));
     size_t count = state->matches.count;
-    bool sorted = inst_rows_sort(&order, state->rows, count, s->run.scratch);
-    *is_shown = order.has_tie || !inst_rows_are_consistent(state->rows, count, order.is_text);
-    s->run.operators.scratch[0] = order.scratch[0];
-    s->run.operators.scratch[1] = order.scratch[1];
-    return sorted ? INST_OK : nomem(s);
+    bool is_consistent = inst_rows_are_consistent(state->rows, count, order.is_text);
+    size_t few = is_consistent && !state->has_duplicates ? enough(form, state, ordering) : 0;
+    if (few) {
+        inst_rows_select(&order, state->rows, count, few);
+        if (order.has_tie) {
+            status = make_rows(s, state, ordering); /* as they came, for a stable sort */
+        } else {
+            count = few;
+        }
+    }
+    bool is_sorted =
+        status == INST_OK && inst_rows_sort(&order, state->rows, count, s->run.scratch);
+    state->row_count = count;
+    *is_shown = order.has_tie || !is_consistent;
+    memcpy(s->run.operators.scratch, order.scratch, sizeof(order.scratch));
+    return is_sorted || status != INST_OK ? status : nomem(s);
 }
 
 static enum inst_status find_sorted(struct shaper *s, const struct inst_form *form,
@@ -230,8 +279,9 @@ static enum inst_status find_sorted(struct shaper *s, const struct inst_form *fo
                                     const struct ordering *ordering) {
     bool is_shown = false;
     enum inst_status status = find_matches(s, form, state, parent);
+    state->has_duplicates = false;
     if (status == INST_OK) {
-        status = sort_rows(s, state, ordering, &is_shown);
+        status = sort_rows(s, form, state, ordering, &is_shown);
     }
     const struct inst_matcher *m = &state->matcher;
     bool is_same_order = form->spec.is_distinct && m->plan.is_identity && !m->did_reorder;
@@ -240,6 +290,7 @@ static enum inst_status find_sorted(struct shaper *s, const struct inst_form *fo
     }
     const struct inst_match_rows planned = state->matches;
     state->matches = (struct inst_match_rows){0};
+    state->has_duplicates = true;
     status = inst_reference_run(&state->matcher, parent, &state->matches);
     if (status != INST_OK && strcmp(s->run.err->type, "limit-exceeded") == 0) {
         /* Every way to every row is too much to keep: equal rows stay in the order they came. */
@@ -247,7 +298,7 @@ static enum inst_status find_sorted(struct shaper *s, const struct inst_form *fo
         state->matches = planned;
         status = INST_OK;
     }
-    return status == INST_OK ? sort_rows(s, state, ordering, &is_shown) : status;
+    return status == INST_OK ? sort_rows(s, form, state, ordering, &is_shown) : status;
 }
 
 /*
@@ -315,14 +366,13 @@ static size_t select_rows(struct shaper *s, const struct inst_form *form, struct
     bool has_index = false;
     size_t kept = 0;
     inst_entity_set_clear(&state->seen);
-    for (size_t i = 0; i < state->matches.count; i++) {
+    for (size_t i = 0; i < state->row_count; i++) {
         if ((has_window && !is_in_window(s, ordering, &rows[i])) ||
             (!form->spec.is_distinct &&
              !inst_entity_set_add(&state->seen, s->run.scratch, rows[i].e, failed))) {
             continue;
         }
-        has_index = has_index || (rows[i].id_len <= 10 && rows[i].id_len > 0 &&
-                                  rows[i].id[0] >= '0' && rows[i].id[0] <= '9');
+        has_index = has_index || is_like_index(&rows[i]);
         if (kept != i) {
             rows[kept] = rows[i];
         }
@@ -334,17 +384,10 @@ static size_t select_rows(struct shaper *s, const struct inst_form *form, struct
     return kept;
 }
 
-/* `limit || first || last`, as slice(0, limit) takes it. */
+/* How many of count rows `slice(0, limit || first || last)` leaves. */
 static size_t cut(struct shaper *s, const struct inst_form *form, size_t count) {
-    static const char *const names[] = {"limit", "first", "last"};
-    const struct inst_value *limit = NULL;
-    for (size_t i = 0; i < 3; i++) {
-        limit = inst_getz(&form->options, names[i]);
-        if (limit && inst_value_truthy(limit)) {
-            break;
-        }
-    }
-    if (!limit || inst_is_nullish(limit)) {
+    const struct inst_value *limit = limit_of(form);
+    if (!limit) {
         return count;
     }
     double n = inst_js_number(limit, &s->run.operators.scratch[0]);

@@ -90,6 +90,43 @@ bool inst_rows_are_consistent(const struct inst_row *rows, size_t count, bool is
 }
 
 /*
+ * The first k: a heap of the k least so far, the greatest of them on top.
+ */
+
+static bool comes_before(struct inst_row_order *order, struct inst_row *a, struct inst_row *b) {
+    return (order->is_desc ? inst_row_compare(order, b, a) : inst_row_compare(order, a, b)) < 0;
+}
+
+static void sift_down(struct inst_row_order *order, struct inst_row *heap, size_t k, size_t at) {
+    struct inst_row row = heap[at];
+    for (size_t child = at * 2 + 1; child < k; child = at * 2 + 1) {
+        if (child + 1 < k && comes_before(order, &heap[child], &heap[child + 1])) {
+            child++;
+        }
+        if (!comes_before(order, &row, &heap[child])) {
+            break;
+        }
+        heap[at] = heap[child];
+        at = child;
+    }
+    heap[at] = row;
+}
+
+void inst_rows_select(struct inst_row_order *order, struct inst_row *rows, size_t count, size_t k) {
+    for (size_t i = k / 2; i-- > 0;) {
+        sift_down(order, rows, k, i);
+    }
+    for (size_t i = k; i < count; i++) {
+        if (comes_before(order, &rows[i], &rows[0])) {
+            struct inst_row swap = rows[0];
+            rows[0] = rows[i];
+            rows[i] = swap;
+            sift_down(order, rows, k, 0);
+        }
+    }
+}
+
+/*
  * TimSort: runs that are in order already are found and merged.
  */
 

@@ -40,6 +40,10 @@ int inst_row_compare(struct inst_row_order *order, struct inst_row *a, struct in
 /* Do the keys make a consistent order: all of one kind, no NaN? */
 bool inst_rows_are_consistent(const struct inst_row *rows, size_t count, bool is_text);
 
+/* Puts the first k (fewer than count) of the sorted order at the beginning, not sorted. Only for
+ * consistent keys; the outcome counts only when has_tie stays false. */
+void inst_rows_select(struct inst_row_order *order, struct inst_row *rows, size_t count, size_t k);
+
 /* false when out of memory. */
 bool inst_rows_sort(struct inst_row_order *order, struct inst_row *rows, size_t count,
                     struct inst_arena *scratch);

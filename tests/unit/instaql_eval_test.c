@@ -262,6 +262,34 @@ static void join_order_does_not_show(void **state) {
     }
 }
 
+static void a_limit_cuts_what_would_have_come(void **state) {
+    static const char *const labels[] = {"name", "age", "id", "boss"};
+    struct fixture *f = *state;
+    for (int i = 0; i < 4 * 2 * 3 * 2; i++) {
+        char all[200], cut[200], where[80] = "";
+        struct inst_value q, whole, few;
+        if (i % 2) {
+            snprintf(where, sizeof(where), ",\"where\":{\"friends.id\":{\"$isNull\":false}}");
+        }
+        const char *label = labels[i / 2 % 4], *direction = i / 8 % 2 ? "desc" : "asc";
+        snprintf(all, sizeof(all), "{\"people\":{\"$\":{\"order\":{\"%s\":\"%s\"}%s}}}", label,
+                 direction, where);
+        snprintf(cut, sizeof(cut),
+                 "{\"people\":{\"$\":{\"order\":{\"%s\":\"%s\"},\"limit\":%d%s}}}", label,
+                 direction, 1 + i / 16, where);
+        q = fixture_json(f, all);
+        assert_int_equal(inst_instaql_eval(f->store, &q, NULL, &f->arena, &whole, &f->err), 0);
+        q = fixture_json(f, cut);
+        assert_int_equal(inst_instaql_eval(f->store, &q, NULL, &f->arena, &few, &f->err), 0);
+        const struct inst_value *rows = inst_getz(inst_getz(&whole, "data"), "people");
+        const struct inst_value *first = inst_getz(inst_getz(&few, "data"), "people");
+        assert_int_equal(first->len, 1 + i / 16);
+        for (uint32_t k = 0; k < first->len; k++) {
+            assert_true(inst_value_equal(&first->u.items[k], &rows->u.items[k]));
+        }
+    }
+}
+
 /* ---- prepared queries ---- */
 
 static void runs_again_after_writes_and_new_attrs(void **state) {
@@ -337,6 +365,7 @@ int main(void) {
         TEST(throws_only_when_a_row_asks),
         TEST(takes_odd_queries),
         TEST(join_order_does_not_show),
+        TEST(a_limit_cuts_what_would_have_come),
         TEST(runs_again_after_writes_and_new_attrs),
         TEST(shares_what_is_reached_twice),
         TEST(keeps_result_of_a_query_run_once),
