@@ -105,8 +105,13 @@ static void add_query_exists(struct inst_reactor *r, const struct inst_value *ms
  * comes, since the window did not change. */
 static void all_current(struct inst_reactor *r, int64_t processed) {
     for (struct inst_live_query *query = r->first_query; query; query = query->next) {
-        if (query->has_result && !query->is_awaited && query->processed_tx_id < processed) {
-            query->processed_tx_id = processed;
+        if (!query->has_result || query->is_awaited || query->processed_tx_id >= processed) {
+            continue;
+        }
+        bool is_changed = !query->processed_tx_id ||
+                          inst_mutations_lie_between(r, query->processed_tx_id, processed);
+        query->processed_tx_id = processed;
+        if (is_changed) {
             query->layer_epoch = 0;
             inst_queries_touch(r, query);
         }

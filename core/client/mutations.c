@@ -11,6 +11,17 @@ bool inst_mutations_apply_to(const struct inst_mutation *m, const struct inst_li
     return !m->tx_id || (query->processed_tx_id && m->tx_id > query->processed_tx_id);
 }
 
+bool inst_mutations_lie_between(const struct inst_reactor *r, int64_t from, int64_t to) {
+    size_t left = r->confirmed;
+    for (const struct inst_mutation *m = r->first; m && left; m = m->next) {
+        if (m->tx_id > from && m->tx_id <= to) {
+            return true;
+        }
+        left -= m->tx_id != 0;
+    }
+    return false;
+}
+
 static void append(struct inst_reactor *r, struct inst_mutation *m) {
     m->order = r->last ? r->last->order + 1 : 1;
     m->seq = ++r->next_seq;

@@ -419,6 +419,8 @@ enum inst_status inst_mutations_keep_steps(struct inst_reactor *r, struct inst_m
                                            const struct inst_value *steps, struct inst_err *err);
 /* Sets has_attr_steps and has_deletes from the steps. */
 void inst_mutations_classify(struct inst_mutation *m);
+/* Was a pending one confirmed with a tx-id above `from`, up to `to`? */
+bool inst_mutations_lie_between(const struct inst_reactor *r, int64_t from, int64_t to);
 bool inst_mutations_apply_to(const struct inst_mutation *m, const struct inst_live_query *query);
 void inst_mutations_send_more(struct inst_reactor *r);
 /* After init-ok: everything unconfirmed is to be sent, in order. */

@@ -498,6 +498,29 @@ static void test_awaited_query_keeps_mutations(void **state) {
     fixture_free(f);
 }
 
+/* A write beside a window changes no result, so no refresh of it comes; our backend says so. */
+static void test_current(void **state) {
+    (void)state;
+    struct seen *s;
+    struct fixture *f = with_todo(&s);
+    struct seen *window = subscribe(f, "{'todos':{'$':{'limit':1}}}");
+    sent_op(f, "add-query");
+    receive(f, QUERY_OK("{'todos':{'$':{'limit':1}}}", TODO("a", "one", "1"), "1"));
+    transact(f, "[['delete','todos','$a']]");
+    struct inst_value m = sent_op(f, "transact");
+    transact_ok(f, event_id_of(f, &m), 2);
+    check_data(window, 2, "{'todos':[]}");
+    receive(f, "{'op':'refresh-ok','processed-tx-id':2,'computations':[]}");
+    assert_int_equal(window->data_count, 2); /* it speaks of the queries it names only */
+    assert_int_equal(inst_reactor_pending_count(f->r), 1);
+    receive(f, "{'op':'refresh-ok','processed-tx-id':2,'computations':[],'current':true}");
+    check_data(window, 3, SHOWN("one")); /* say, undone by a trigger at once */
+    assert_int_equal(inst_reactor_pending_count(f->r), 0);
+    receive(f, "{'op':'refresh-ok','processed-tx-id':3,'computations':[],'current':true}");
+    assert_int_equal(window->data_count, 3);
+    fixture_free(f);
+}
+
 /* ---- attrs ---- */
 
 /* A transaction made before the server's attrs are known uses ids of its own. */
@@ -680,6 +703,7 @@ int main(void) {
         cmocka_unit_test(test_static_query),
         cmocka_unit_test(test_in_flight_stays),
         cmocka_unit_test(test_awaited_query_keeps_mutations),
+        cmocka_unit_test(test_current),
         cmocka_unit_test(test_rewritten),
         cmocka_unit_test(test_rewritten_by_refresh),
         cmocka_unit_test(test_attr_edits_survive),
