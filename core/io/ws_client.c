@@ -1,8 +1,12 @@
 #include "io/ws_client.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <libwebsockets.h>
 #include <netdb.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -114,6 +118,21 @@ static enum inst_status parse_uri(struct inst_ws_client *client, const char *uri
     return INST_OK;
 }
 
+/* libwebsockets would go on with nobody to trust, and only fail to connect. */
+static enum inst_status check_ca_file(const char *path, struct inst_err *err) {
+    FILE *file = fopen(path, "r");
+    if (!file)
+        return inst_err_set(err, "param-malformed", 400, "Cannot read the CA file %s: %s.", path,
+                            strerror(errno));
+    X509 *certificate = PEM_read_X509(file, NULL, NULL, NULL);
+    fclose(file);
+    if (!certificate)
+        return inst_err_set(err, "param-malformed", 400,
+                            "The CA file %s has no certificate in PEM form.", path);
+    X509_free(certificate);
+    return INST_OK;
+}
+
 static void bury(void *ctx) {
     struct inst_ws_client *client = ctx;
     inst_loop_undefer(client->loop, &client->bury);
@@ -134,6 +153,8 @@ enum inst_status inst_ws_client_new(struct inst_loop *loop, const char *uri, con
     client->loop = loop;
     client->bury = (struct inst_deferred){.fn = bury, .ctx = client};
     enum inst_status status = parse_uri(client, uri, err);
+    if (status == INST_OK && ca_file)
+        status = check_ca_file(ca_file, err);
     if (status == INST_OK && ca_file && !(client->ca_file = strdup(ca_file)))
         status = inst_err_nomem(err);
     if (status != INST_OK) {
@@ -187,7 +208,8 @@ static void end(struct conn *conn, const char *why) {
     if (conn->state == ENDED)
         return;
     conn->state = ENDED;
-    snprintf(conn->why, sizeof conn->why, "%s", why);
+    if (why != conn->why)
+        snprintf(conn->why, sizeof conn->why, "%s", why);
     inst_timer_stop(conn->timer);
     if (!conn->is_orphan)
         inst_loop_defer(conn->loop, &conn->end);

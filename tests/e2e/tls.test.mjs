@@ -1,0 +1,100 @@
+// wss://: the Lua client trusts whom it should, and nobody else. A TLS end in front of a backend.
+
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import net from 'node:net';
+import path from 'node:path';
+import { test } from 'node:test';
+import tls from 'node:tls';
+import { makeApp, run, scratch, serve } from './harness.mjs';
+
+function openssl(dir, ...args) {
+  execFileSync('openssl', args, { cwd: dir, stdio: 'pipe' });
+}
+
+// A CA of our own and a certificate by it for `host`, in `dir`.
+function makeCertificate(dir, host) {
+  openssl(dir, 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout', 'ca.key', '-out', 'ca.pem',
+    '-subj', '/CN=Test CA', '-days', '2');
+  openssl(dir, 'req', '-newkey', 'rsa:2048', '-nodes', '-keyout', 'key.pem', '-out', 'request.pem',
+    '-subj', `/CN=${host}`);
+  writeFileSync(path.join(dir, 'names'), `subjectAltName=DNS:${host}\n`);
+  openssl(dir, 'x509', '-req', '-in', 'request.pem', '-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial',
+    '-out', 'cert.pem', '-days', '2', '-extfile', 'names');
+}
+
+async function front(t, dir, port) {
+  const options = {
+    key: readFileSync(path.join(dir, 'key.pem')),
+    cert: readFileSync(path.join(dir, 'cert.pem')),
+  };
+  const sockets = new Set();
+  const server = tls.createServer(options, (outer) => {
+    const inner = net.connect(port, '127.0.0.1');
+    for (const socket of [outer, inner]) {
+      sockets.add(socket);
+      socket.on('error', () => {});
+      socket.on('close', () => { outer.destroy(); inner.destroy(); });
+    }
+    outer.pipe(inner);
+    inner.pipe(outer);
+  });
+  server.on('tlsClientError', () => {});
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  return `https://localhost:${server.address().port}`;
+}
+
+const SCRIPT = `
+  local instant = require "instant"
+  local db = instant.init { apiURI = arg[1], appId = arg[2], caFile = arg[3] ~= "" and arg[3] or nil }
+  db:subscribeConnectionStatus(function(status) print("status", status) io.stdout:flush() end)
+  db:subscribeQuery({ todos = {} }, function(result) print("result", #result.data.todos) db:shutdown() end)
+`;
+
+async function start(t, host) {
+  const server = await serve(t);
+  const app = await makeApp(server);
+  const dir = scratch(t);
+  makeCertificate(dir, host);
+  return { app, dir, api: await front(t, dir, server.port) };
+}
+
+test('a certificate by a CA that was named', async (t) => {
+  const { app, dir, api } = await start(t, 'localhost');
+  const lua = run(t, ['-e', SCRIPT, api, app.id, path.join(dir, 'ca.pem')]);
+  await lua.line(/^result\t0$/);
+  assert.equal(await lua.ended, 0, lua.output());
+});
+
+test('a certificate by nobody known', async (t) => {
+  const { app, api } = await start(t, 'localhost');
+  const lua = run(t, ['-e', SCRIPT, api, app.id, '']);
+  await lua.line(/^status\tclosed$/);
+  lua.child.kill('SIGINT');
+  await lua.ended;
+  assert.doesNotMatch(lua.output(), /opened|result/);
+  assert.match(lua.output(), /Not connected/);
+});
+
+test('a certificate for another host', async (t) => {
+  const { app, dir, api } = await start(t, 'elsewhere.example');
+  const lua = run(t, ['-e', SCRIPT, api, app.id, path.join(dir, 'ca.pem')]);
+  await lua.line(/^status\tclosed$/);
+  lua.child.kill('SIGINT');
+  await lua.ended;
+  assert.doesNotMatch(lua.output(), /opened|result/);
+});
+
+test('a CA file that is none', async (t) => {
+  const dir = scratch(t);
+  const file = path.join(dir, 'ca.pem');
+  writeFileSync(file, 'nothing of the kind\n');
+  const lua = run(t, ['-e', SCRIPT, 'https://localhost:1', '00000000-0000-4000-8000-000000000001', file]);
+  assert.equal(await lua.ended, 1);
+  assert.match(lua.output(), /ca\.pem has no certificate/);
+});
