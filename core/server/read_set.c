@@ -162,8 +162,8 @@ static void drop_covered(struct inst_read_index *index, struct inst_read_set *se
         if (i == set->count)
             continue;
         set->places[i] = last;
-        if (last.interval == NULL)
-            last.node->items[last.index].place = i;
+        if (last.interval == NULL) /* a node that still has this read was not freed */
+            last.node->items[last.index].place = i; /* NOLINT(clang-analyzer-unix.Malloc) */
     }
 }
 
@@ -216,12 +216,12 @@ static bool is_coarse(struct inst_read_index *index, struct inst_read_set *set, 
     if (set->is_broken || inst_table_get(&set->seen, key_of(READ_ATTR, attr_row, 0)) != NULL)
         return true;
     struct inst_table_key key = {attr_row, 0};
-    uintptr_t count = (uintptr_t)inst_table_get(&set->counts, key) + 1;
+    uintptr_t count = inst_table_unpack(inst_table_get(&set->counts, key)) + 1;
     if (count > INST_READ_SET_MAX_KEYS) {
         inst_read_set_add_attr(index, set, attr_row);
         return true;
     }
-    if (!inst_table_put(&set->counts, key, (void *)count))
+    if (!inst_table_put(&set->counts, key, inst_table_pack(count)))
         set->is_broken = true;
     return false;
 }

@@ -27,8 +27,10 @@ void inst_server_free(struct inst_server *server) {
     if (server == NULL)
         return;
     inst_server_turn(server);
-    while (server->sessions != NULL)
-        inst_session_close(server->sessions);
+    for (struct inst_session *session = server->sessions, *next; session != NULL; session = next) {
+        next = session->next;
+        inst_session_close(session);
+    }
     while (server->apps != NULL) {
         struct inst_app *app = server->apps;
         server->apps = app->next;

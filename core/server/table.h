@@ -27,6 +27,12 @@ struct inst_table {
     size_t count;
 };
 
+/* Small numbers as values: never 0, which is "none". */
+static inline void *inst_table_pack(uintptr_t number) {
+    return (void *)number; /* NOLINT(performance-no-int-to-ptr): never dereferenced */
+}
+static inline uintptr_t inst_table_unpack(const void *value) { return (uintptr_t)value; }
+
 void inst_table_init(struct inst_table *table);
 void inst_table_free(struct inst_table *table);
 /* Empties it and keeps the memory. */

@@ -46,10 +46,10 @@ static const struct inst_value *identity_of(const struct inst_value *attr, bool 
     return identity != NULL && identity->tag == INST_ARRAY && identity->len >= 3 ? identity : NULL;
 }
 
-static void *place_pointer(size_t place) { return (void *)(uintptr_t)(place + 1); }
+static void *place_pointer(size_t place) { return inst_table_pack(place + 1); }
 
 static struct edit_entry *entry_at(struct edit *edit, const void *pointer) {
-    return pointer == NULL ? NULL : &edit->entries[(uintptr_t)pointer - 1];
+    return pointer == NULL ? NULL : &edit->entries[inst_table_unpack(pointer) - 1];
 }
 
 static bool index_names(struct edit *edit, size_t place) {
@@ -561,7 +561,7 @@ static enum inst_status edit_commit(struct edit *edit, struct inst_err *err) {
     struct inst_tx *tx = edit->tx;
     struct inst_attrs *attrs = NULL;
     struct inst_catalog *old = inst_catalog_ref(tx->catalog), *made = NULL;
-    struct inst_tx_kept **taken = inst_arena_zalloc(tx->arena, (edit->count + 1) * sizeof *taken);
+    struct inst_tx_kept **taken = inst_arena_zalloc(tx->arena, (edit->count + 1) * sizeof(void *));
     enum inst_status st = taken != NULL ? make_attrs(edit, &attrs, err) : inst_err_nomem(err);
     for (size_t i = 0; st == INST_OK && i < edit->count; i++) {
         struct edit_entry *entry = &edit->entries[i];
@@ -651,7 +651,7 @@ enum inst_status inst_tx_save_kinds(struct inst_tx *tx, struct inst_err *err) {
     for (size_t i = 0; st == INST_OK && i < edit.count; i++) {
         struct edit_entry *entry = &edit.entries[i];
         struct inst_table_key key = {entry->attr.row, 0};
-        uint8_t seen = (uint8_t)(uintptr_t)inst_table_get(&tx->kinds, key);
+        uint8_t seen = (uint8_t)inst_table_unpack(inst_table_get(&tx->kinds, key));
         if (seen == 0)
             continue;
         struct inst_member change = named("inferred-types", inst_null());

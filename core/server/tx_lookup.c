@@ -4,9 +4,8 @@
 #include "base/text.h"
 #include "server/refusal.h"
 
-/* Handles are kept in tables of pointers: never 0, so never NULL. */
-static void *as_pointer(uint32_t handle) { return (void *)(uintptr_t)handle; }
-static uint32_t as_handle(const void *pointer) { return (uint32_t)(uintptr_t)pointer; }
+static void *as_pointer(uint32_t handle) { return inst_table_pack(handle); }
+static uint32_t as_handle(const void *pointer) { return (uint32_t)inst_table_unpack(pointer); }
 
 const struct inst_attr *inst_tx_attr_by_id(const struct inst_tx *tx, const struct inst_value *id) {
     if (id == NULL || id->tag != INST_STRING)

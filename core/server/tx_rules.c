@@ -264,7 +264,7 @@ static enum inst_status check_mode(struct inst_tx *tx, struct inst_table *memo,
                                    enum inst_tx_mode mode, bool must_exist, const char *what,
                                    struct inst_err *err) {
     const struct inst_tx_step **wrong =
-        inst_arena_alloc(tx->arena, (tx->count + 1) * sizeof *wrong);
+        inst_arena_alloc(tx->arena, (tx->count + 1) * sizeof(void *));
     size_t count = 0;
     if (wrong == NULL)
         return inst_err_nomem(err);

@@ -220,8 +220,8 @@ static bool note_kind(struct inst_tx *tx, const struct inst_attr *attr,
     if (kind == 0 || attr->is_system || (inst_catalog_kinds(tx->catalog, attr->row) & kind) != 0)
         return true;
     struct inst_table_key key = {attr->row, 0};
-    uintptr_t seen = (uintptr_t)inst_table_get(&tx->kinds, key);
-    return (seen & kind) != 0 || inst_table_put(&tx->kinds, key, (void *)(seen | kind));
+    uintptr_t seen = inst_table_unpack(inst_table_get(&tx->kinds, key));
+    return (seen & kind) != 0 || inst_table_put(&tx->kinds, key, inst_table_pack(seen | kind));
 }
 
 /* ---- writing ---- */
