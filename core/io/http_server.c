@@ -467,7 +467,7 @@ static enum inst_status listen_on(struct inst_http_server *server, const char *h
             close(fd);
         goto out;
     }
-    struct sockaddr_storage bound;
+    struct sockaddr_storage bound = {0};
     socklen_t len = sizeof bound;
     getsockname(fd, (struct sockaddr *)&bound, &len);
     server->port = ntohs(bound.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&bound)->sin6_port

@@ -32,6 +32,7 @@ struct inst_lua_listener {
 struct inst_lua_client {
     struct inst_lua_client *next;
     struct inst_lua *lua;
+    struct inst_lua_client **box; /* the userdata, NULL when that was collected */
     struct inst_client *client;
     struct inst_lua_backend *backend; /* NULL: over the network */
     struct inst_lua_listener *listeners;
@@ -241,7 +242,7 @@ static void on_app_status(void *ctx, const struct inst_app_status *status) {
 
 static struct inst_lua_client *check_client(lua_State *L) {
     struct inst_lua_client **box = luaL_checkudata(L, 1, CLIENT);
-    if (!*box || !(*box)->client)
+    if (!*box || (*box)->is_shut)
         luaL_error(L, "this client was shut down");
     return *box;
 }
@@ -403,7 +404,7 @@ static int client_subscribe_mutation_errors(lua_State *L) {
 
 static int client_status(lua_State *L) {
     struct inst_lua_client **box = luaL_checkudata(L, 1, CLIENT);
-    if (!*box || !(*box)->client) {
+    if (!*box || (*box)->is_shut) {
         lua_pushliteral(L, "closed");
         return 1;
     }
@@ -414,7 +415,7 @@ static int client_status(lua_State *L) {
 
 static int client_pending(lua_State *L) {
     struct inst_lua_client **box = luaL_checkudata(L, 1, CLIENT);
-    size_t count = *box && (*box)->client
+    size_t count = *box && !(*box)->is_shut
                        ? inst_reactor_unconfirmed_count(inst_client_reactor((*box)->client))
                        : 0;
     lua_pushinteger(L, (lua_Integer)count);
@@ -432,15 +433,19 @@ static void unlink_client(struct inst_lua_client *client) {
     }
 }
 
-/* Frees what the client stands on; the struct stays with its userdata. */
+/* Frees the client, outside of its own callbacks. */
 static void bury(void *ctx) {
     struct inst_lua_client *client = ctx;
     struct inst_client *inner = client->client;
     client->client = NULL;
     inst_client_free(inner);
+    while (client->listeners)
+        free_listener(client->listeners, true);
     inst_lua_backend_release(client->lua, client->backend);
     client->backend = NULL;
     unlink_client(client);
+    if (client->box)
+        *client->box = NULL;
     inst_loop_release(client->lua->loop);
     free(client);
 }
@@ -453,8 +458,12 @@ static void shut(struct inst_lua_client *client, lua_State *L) {
     inst_loop_hold(lua->loop); /* until it is buried */
     struct inst_lua_scope scope = inst_lua_begin(lua, L);
     inst_reactor_shutdown(inst_client_reactor(client->client));
-    while (client->listeners)
-        stop_listener(client->listeners);
+    /* Those that are called once hear of it: when a callback shuts its own client, after it. */
+    for (struct inst_lua_listener *listener = client->listeners, *next; listener; listener = next) {
+        next = listener->next;
+        if (listener->id)
+            stop_listener(listener);
+    }
     inst_lua_end(lua, scope);
     inst_loop_defer(lua->loop, &client->bury);
 }
@@ -462,7 +471,6 @@ static void shut(struct inst_lua_client *client, lua_State *L) {
 static int client_shutdown(lua_State *L) {
     struct inst_lua_client **box = luaL_checkudata(L, 1, CLIENT);
     struct inst_lua_client *client = *box;
-    *box = NULL;
     luaL_checkstack(L, 32, NULL);
     if (client)
         shut(client, L);
@@ -472,6 +480,8 @@ static int client_shutdown(lua_State *L) {
 /* A client whose userdata was dropped goes on for its listeners; the end of the state frees it. */
 static int client_gc(lua_State *L) {
     struct inst_lua_client **box = luaL_checkudata(L, 1, CLIENT);
+    if (*box)
+        (*box)->box = NULL;
     *box = NULL;
     return 0;
 }
@@ -579,6 +589,7 @@ static int core_client(lua_State *L) {
     client->next = lua->clients;
     lua->clients = client;
     *box = client;
+    client->box = box;
     lua_settop(L, 2);
     if (client->backend)
         lua_pushstring(L, inst_backend_app_id(client->backend->backend));

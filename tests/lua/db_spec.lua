@@ -130,9 +130,9 @@ describe("a client", function()
     local other = support.client()
     local seen = {}
     other:subscribeConnectionStatus(function(status) seen[#seen + 1] = status end)
-    support.eventually("authenticated", function() return seen[#seen] == "authenticated" end)
+    support.eventually("authenticated", function() return other:getConnectionStatus() == "authenticated" end)
     other:shutdown()
-    assert.same({ "opened", "authenticated" }, { seen[1], seen[2] })
+    support.eventually("closed", function() return seen[#seen] == "closed" end)
     assert.equal("closed", other:getConnectionStatus())
   end)
 
@@ -182,6 +182,23 @@ describe("a client", function()
     assert.has_error(function() other:subscribeQuery({ todos = {} }, print) end)
   end)
 
+  it("goes with everything else when the program stops", function()
+    local other = support.client()
+    local stopped = 0
+    local stop = other:subscribeQuery({ todos = {} }, function() end)
+    instant.every(1, function() stopped = stopped + 1 end)
+    instant.sleep(5)
+    instant.stop()
+    stop()
+    local count = stopped
+    instant.sleep(5)
+    assert.equal(count, stopped)
+    assert.equal("closed", other:getConnectionStatus())
+    assert.has_error(function() other:queryOnce { todos = {} } end)
+    other:shutdown()
+    db = support.client()
+  end)
+
   it("checks its options", function()
     assert.has_error(function() instant.init() end, "init: expected a table, got nil")
     assert.has_error(function() instant.init { appID = "x" } end, "init: unknown option `appID`")
@@ -206,7 +223,7 @@ describe("a client", function()
     for _ = 1, 20 do
       local other = support.client()
       other:subscribeQuery({ todos = {} }, function() end)
-      other:transact(other.tx.todos[instant.id()]:update { title = "x" })
+      other:transact(other.tx.todos[instant.id()]:update { title = "x" }):catch(function() end)
       other:shutdown()
     end
     collectgarbage()
@@ -258,8 +275,12 @@ describe("a server in this process", function()
     local api = "http://127.0.0.1:" .. server:port()
     local a = instant.init { appId = app.id, apiURI = api, __extraDedupeKey = "a" }
     local b = instant.init { appId = app.id, apiURI = api, __extraDedupeKey = "b" }
+    local seen = {}
+    a:subscribeConnectionStatus(function(status) seen[#seen + 1] = status end)
     local watch = support.live(b, { todos = {} })
     watch.wait("the first result", function(r) return r.data end)
+    support.eventually("authenticated", function() return seen[2] end)
+    assert.same({ "opened", "authenticated" }, seen)
     for n = 1, 20 do a:transact(a.tx.todos[instant.id()]:update { title = "t" .. n }) end
     watch.wait("all", function(r) return r.data and #r.data.todos == 20 end)
     local large = ("x"):rep(300000)

@@ -73,7 +73,7 @@ describe("instant-lua", function()
     assert.equal(1, select(2, support.host("-e", "require 'instant'.task(error, 'x')")))
   end)
 
-  it("says when the writes of a script failed after it stopped looking", function()
+  it("says when a write failed that nobody looked at", function()
     local text, code = support.host("-e", [[
       local instant = require "instant"
       local db = instant.init { apiURI = "local::memory:" }
@@ -81,7 +81,7 @@ describe("instant-lua", function()
       db:transact(db.tx.todos[id]:create { a = 1 })
       db:transact(db.tx.todos[id]:create { a = 2 })
     ]])
-    assert.matches("a write that was enqueued failed", text)
+    assert.matches("Creating entities that exist", text)
     assert.equal(1, code)
   end)
 end)
