@@ -19,6 +19,9 @@
 #define INST_SERVER_ECHO_MAX (64u << 10)
 /* A stored value of an indexed, unique or link attr, bytes as binary JSON (transactions.md 9). */
 #define INST_SERVER_MAX_INDEXED 1024u
+/* How deep arrays and objects of a stored value may nest: what carries it to clients nests it some
+ * levels deeper, and they read no deeper than INST_JSON_MAX_DEPTH either. */
+#define INST_SERVER_MAX_VALUE_DEPTH (INST_JSON_MAX_DEPTH - 100)
 /* Apps kept open without a session. */
 #define INST_SERVER_MAX_IDLE_APPS 64u
 /* Queries of one app that are kept compiled, those that ran last; the others are compiled again

@@ -1,5 +1,7 @@
 #include "io_server_fixture.h"
 
+#include "server/limits.h"
+
 static const char schema[] =
     "{'entities':{"
     "'users':{'attrs':{"
@@ -325,6 +327,28 @@ static void sizes_and_nul(void **state) {
        "A value in the transaction contains null bytes, which cannot be stored.");
     no("[['add-triple','#1','@users.bio',{'\\u0000':1}]]", "validation-failed",
        "A value in the transaction contains null bytes, which cannot be stored.");
+}
+
+/* Whatever is stored can be read again by a client, whose JSON is limited in depth too; the fixture
+ * reads every message that is sent. */
+static void deep_values(void **state) {
+    (void)state;
+    static char steps[2000];
+    make_user(1);
+    say(&world, admin, "{'op':'add-query','q':{'users':{}}}");
+    expect(admin, "add-query-ok");
+    for (unsigned depth = 380; depth < 490; depth += 10) {
+        size_t n = (size_t)sprintf(steps, "[['add-triple','#1','@users.bio',");
+        memset(steps + n, '[', depth);
+        memset(steps + n + depth, ']', depth);
+        strcpy(steps + n + 2 * depth, "]]");
+        if (depth > INST_SERVER_MAX_VALUE_DEPTH) {
+            no(steps, "validation-failed", "Value is nested too deep.");
+            continue;
+        }
+        ok(steps);
+        expect(admin, "refresh-ok");
+    }
 }
 
 /* ---- required ---- */
@@ -704,6 +728,7 @@ int main(void) {
         T(link_values),
         T(uniqueness),
         T(sizes_and_nul),
+        T(deep_values),
         T(required_attrs),
         T(delete_is_per_etype),
         T(delete_cascades_over_links_and_cycles),
