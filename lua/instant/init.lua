@@ -98,9 +98,23 @@ local function addresses(config)
   return "ws" .. scheme .. "://" .. rest .. "/runtime/session", nil, api
 end
 
+-- The backend in this process is always there: a task goes on when it is reached, so that its first
+-- write is confirmed and not queued.
+local function reach(client)
+  local co = coroutine.running()
+  if not co or not Future.tasks[co] then return end
+  local reached = Future.new()
+  local stop = client:subscribeConnectionStatus(function(status)
+    if status == "authenticated" or status == "errored" then reached:resolve(status) end
+  end)
+  if client:getConnectionStatus() ~= "authenticated" then reached:await() end
+  stop()
+end
+
 --- A client of an app. Options: `appId`, `apiURI` ("http://host:port", or "local:PATH" for a
 --- backend in this process, where `appId` may be left out), `websocketURI`, `schema`,
---- `useDateObjects`, `disableValidation`, `verbose`, `caFile`. Raises when they are wrong.
+--- `useDateObjects`, `disableValidation`, `verbose`, `caFile`. Raises when they are wrong. In a task
+--- `local:` comes back connected; over a network the first writes may be told "enqueued".
 function instant.init(config)
   check_config(config)
   local websocket, path, api = addresses(config)
@@ -125,6 +139,7 @@ function instant.init(config)
   }, function() clients[key] = nil end)
   if not client then error(err, 2) end
   clients[key] = client
+  if path then reach(client) end
   return client
 end
 

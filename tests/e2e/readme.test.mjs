@@ -1,0 +1,63 @@
+// README.md and the examples do what they say.
+
+import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { test } from 'node:test';
+import { connect, id, live, makeApp, root, run, scratch, serve } from './harness.mjs';
+
+test("README's live query runs as printed", async (t) => {
+  const dir = scratch(t);
+  const [, code] = readFileSync(path.join(root, 'README.md'), 'utf8').match(/```lua\n([\s\S]*?)```/);
+  const file = path.join(dir, 'ten-lines.lua');
+  writeFileSync(file, code);
+  const script = run(t, [file], { cwd: dir });
+  assert.equal(await script.ended, 0, script.output());
+  assert.match(script.output(), /1 things to do/);
+  assert.match(script.output(), /0 things to do\s*$/);
+
+  // The writes are on disk: another process sees them.
+  const reader = path.join(dir, 'reader.lua');
+  writeFileSync(reader, `local db = require("instant").init { apiURI = "local:app.db" }
+print("titles", assert(db:queryOnce { todos = {} }:await()).data.todos[1].title)
+db:shutdown()`);
+  const again = run(t, [reader], { cwd: dir });
+  await again.line(/titles\s+Try Instant/);
+});
+
+test('the automation example on the embedded backend', async (t) => {
+  const script = run(t, [path.join(root, 'examples/automation.lua')], { cwd: scratch(t) });
+  await script.line(/in the end: total 14\.5, overdue false/);
+  assert.equal(await script.ended, 0, script.output());
+});
+
+test('the automation example reacts to what the JavaScript client writes', async (t) => {
+  const server = await serve(t);
+  const app = await makeApp(server);
+  const script = run(t, ['examples/automation.lua', '--api', server.api, '--app', app.id]);
+  const db = connect(t, server, app);
+  const orders = live(t, db, { orders: {} });
+  await orders.until((r) => r.data, 'the first result');
+  await script.line(/\S/);
+  const [order, line] = [id(), id()];
+  await db.transact([
+    db.tx.lines[line].update({ count: 3, price: 5 }),
+    db.tx.orders[order].update({ number: 'B-7', paid: false, due: Date.now() + 60000 }).link({ lines: line }),
+  ]);
+  await orders.until((r) => r.data.orders.some((o) => o.total === 15), 'the total that Lua wrote');
+});
+
+test('the to-do example and a JavaScript client share a list', async (t) => {
+  const server = await serve(t);
+  const app = await makeApp(server);
+  const at = ['--api', server.api, '--app', app.id];
+  const watch = run(t, ['examples/todo.lua', ...at]);
+  const added = run(t, ['examples/todo.lua', ...at, 'add', 'Water', 'the', 'plants']);
+  assert.equal(await added.ended, 0, added.output());
+  await watch.line(/Water the plants/);
+  const db = connect(t, server, app);
+  const todos = live(t, db, { todos: {} });
+  await todos.until((r) => r.data?.todos[0]?.text === 'Water the plants', 'the to-do of the Lua client');
+  await db.transact(db.tx.todos[id()].update({ text: 'From JavaScript', done: false }));
+  await watch.line(/From JavaScript/);
+});
