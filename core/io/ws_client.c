@@ -437,7 +437,9 @@ static int on_writable(struct conn *conn) {
     if (conn->wants_ping) {
         unsigned char frame[LWS_PRE + 1];
         conn->wants_ping = false;
-        if (lws_write(conn->wsi, frame + LWS_PRE, 0, LWS_WRITE_PING) < 0)
+        /* Not empty: libwebsockets tells us of no empty pong. */
+        frame[LWS_PRE] = 'i';
+        if (lws_write(conn->wsi, frame + LWS_PRE, 1, LWS_WRITE_PING) < 0)
             return -1;
     }
     while (conn->first && !lws_send_pipe_choked(conn->wsi)) {
