@@ -1,6 +1,9 @@
-# Installs what the build and the tests need, on Debian 12. Sourced by start.sh and test.sh.
+# shellcheck shell=sh disable=SC2034
+# What start.sh and test.sh share: installing what is missing (Debian 12) and building. Sourced from
+# the project's root.
 #
 #   setup_packages PACKAGE...   installs those that are missing, with apt-get
+#   setup_build PRESET TESTS    builds build/ (preset release) or build-debug/ (debug); TESTS ON or OFF
 
 say() { printf '%s\n' "== $*"; }
 
@@ -11,27 +14,66 @@ fail() {
 
 BUILD_PACKAGES="gcc libc6-dev cmake ninja-build pkg-config lua5.4 liblua5.4-dev libwebsockets-dev
   libuv1-dev libcjson-dev libsqlite3-dev libssl-dev libicu-dev"
-TEST_PACKAGES="libcmocka-dev lua-busted lua-check valgrind"
+TEST_PACKAGES="libcmocka-dev lua-busted lua-check clang-format valgrind"
+
+# setup_logged COMMAND...: keeps what it prints in setup.log, and shows the end of it when it fails.
+setup_logged() {
+  "$@" >setup.log 2>&1 || {
+    tail -n 30 setup.log >&2
+    return 1
+  }
+}
+
+setup_can_write() {
+  { : >setup.log; } 2>/dev/null ||
+    fail "cannot write into $PWD; clone the repository into a folder of your own, or run this as its owner"
+}
 
 setup_packages() {
-  command -v dpkg-query >/dev/null 2>&1 ||
-    fail "this script installs Debian packages; elsewhere install the equivalents of: $*"
+  if ! command -v dpkg-query >/dev/null 2>&1; then
+    say "not a Debian system, so nothing is installed; needed are the equivalents of: $*"
+    return 0
+  fi
   missing=""
   for package in "$@"; do
     state=$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null) || state=""
     [ "$state" = "install ok installed" ] || missing="$missing $package"
   done
   [ -n "$missing" ] || return 0
-  say "installing:$missing"
+  setup_can_write
   as_root=""
   if [ "$(id -u)" != 0 ]; then
     command -v sudo >/dev/null 2>&1 ||
-      fail "these packages are missing and need root to install: apt-get install$missing"
+      fail "packages are missing; as root run this, then start again: apt-get install$missing"
+    say "asking sudo for the right to install packages"
+    sudo -v || fail "sudo refused; let an administrator run this, then start again: apt-get install$missing"
     as_root=sudo
   fi
-  $as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq ||
-    fail "apt-get update failed; check the network and /etc/apt/sources.list, then run this again"
+  say "installing with apt-get (this can take a minute or two):$missing"
+  # A package list that cannot be fetched may belong to some other source: the installation decides.
+  setup_logged $as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q ||
+    say "apt-get update had problems (above); going on with the package lists that are there"
   # shellcheck disable=SC2086
-  $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing \
-    >/dev/null || fail "apt-get could not install:$missing"
+  setup_logged $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing ||
+    fail "apt-get could not install:$missing
+  (its last lines are above). Check the network and /etc/apt, see that this is Debian 12 or newer, then
+  start again."
+  rm -f setup.log
+}
+
+setup_build() {
+  case $1 in release) folder=build ;; *) folder=build-debug ;; esac
+  setup_can_write
+  say "building $folder/ ($1)"
+  setup_logged cmake --preset "$1" -DINSTANT_TESTS="$2" ||
+    fail "cmake could not configure $folder/ (its last lines are above). When a package is missing, install
+  it; when $folder/ is from another place or another cmake, remove it; then start again."
+  if [ -t 1 ]; then
+    cmake --build "$folder"
+  else
+    setup_logged cmake --build "$folder"
+  fi ||
+    fail "the $1 build failed (its last lines are above). In an unchanged clone try again after
+  rm -rf $folder; when the compiler was killed, the machine has too little memory: CMAKE_BUILD_PARALLEL_LEVEL=1"
+  rm -f setup.log
 }

@@ -1,17 +1,21 @@
 #!/bin/sh
 # Installs what is missing, builds into build/ and runs the automation example on the embedded
-# backend. Arguments are handed to the example.
+# backend, which ends by itself. Arguments are handed to the example.
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/setup.sh
 
 # shellcheck disable=SC2086
 setup_packages $BUILD_PACKAGES
-say "building into build/"
-cmake --preset release -DINSTANT_TESTS=OFF >build.log 2>&1 ||
-  { tail -n 20 build.log >&2; fail "cmake could not configure the build; the whole output is in build.log"; }
-cmake --build build >build.log 2>&1 ||
-  { tail -n 20 build.log >&2; fail "the build failed; the whole output is in build.log"; }
-rm -f build.log
-say "build/instant-lua is ready; running examples/automation.lua on the embedded backend"
-exec build/instant-lua examples/automation.lua "$@"
+setup_build release OFF
+if [ $# -gt 0 ]; then
+  say "running build/instant-lua examples/automation.lua $*"
+  exec build/instant-lua examples/automation.lua "$@"
+fi
+say "build/instant-lua is ready; examples/automation.lua runs on the embedded backend, for a few seconds:"
+build/instant-lua examples/automation.lua ||
+  fail "the example failed; run it again with: build/instant-lua examples/automation.lua"
+say "done. Next:
+   build/instant-lua examples/todo.lua add Buy milk     a to-do list in a file of its own
+   build/instant-lua serve --data instant-data          a backend for all clients; Ctrl-C ends it
+   sh scripts/test.sh                                   every test"
