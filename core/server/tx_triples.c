@@ -2,6 +2,7 @@
 
 #include "base/json.h"
 #include "base/text.h"
+#include "instaml/deep_merge.h"
 #include "server/refusal.h"
 
 /* One add-triple step with everything resolved. */
@@ -171,33 +172,6 @@ enum inst_status inst_tx_add_triples(struct inst_tx *tx, struct inst_err *err) {
 
 /* ---- deep merge (transactions.md 8.2) ---- */
 
-static bool merge(struct inst_arena *arena, const struct inst_value *target,
-                  const struct inst_value *patch, struct inst_value *out) {
-    if (target->tag != INST_OBJECT || patch->tag != INST_OBJECT) {
-        *out = *patch;
-        return true;
-    }
-    struct inst_object_builder b;
-    inst_object_begin(&b, arena);
-    for (uint32_t i = 0; i < target->len; i++) {
-        const struct inst_member *member = &target->u.members[i];
-        const struct inst_value *with = inst_get(patch, member->key, member->key_len);
-        struct inst_value merged = member->value;
-        if (with != NULL && with->tag == INST_NULL)
-            continue;
-        if (with != NULL && !merge(arena, &member->value, with, &merged))
-            return false;
-        inst_object_add(&b, member->key, member->key_len, merged);
-    }
-    for (uint32_t i = 0; i < patch->len; i++) {
-        const struct inst_member *member = &patch->u.members[i];
-        if (member->value.tag != INST_NULL &&
-            inst_get(target, member->key, member->key_len) == NULL)
-            inst_object_add(&b, member->key, member->key_len, member->value);
-    }
-    return inst_object_end(&b, out);
-}
-
 static enum inst_status deep_merge(struct inst_tx *tx, const struct inst_tx_step *step,
                                    struct inst_err *err) {
     uint32_t e;
@@ -214,7 +188,7 @@ static enum inst_status deep_merge(struct inst_tx *tx, const struct inst_tx_step
     bool found;
     if ((st = inst_tx_read(tx, e, attr, &triple, &found, err)) != INST_OK)
         return st;
-    if (found && !merge(tx->arena, &triple.v, step->v, &merged))
+    if (found && !inst_deep_merge(tx->arena, &triple.v, step->v, &merged))
         return inst_err_nomem(err);
     return inst_tx_put(tx, e, attr, &merged, 0, NULL, err);
 }
