@@ -127,10 +127,12 @@ static void close_failed(void *ctx) {
     }
 }
 
+/* The ping carries a byte, which the pong repeats: libwebsockets tells us of no empty pong. */
 static int write_ping(struct conn *conn) {
     unsigned char frame[LWS_PRE + 1];
     conn->wants_ping = false;
-    return lws_write(conn->wsi, frame + LWS_PRE, 0, LWS_WRITE_PING) < 0 ? -1 : 0;
+    frame[LWS_PRE] = 'i';
+    return lws_write(conn->wsi, frame + LWS_PRE, 1, LWS_WRITE_PING) < 0 ? -1 : 0;
 }
 
 static int on_writable(struct conn *conn) {
