@@ -158,8 +158,8 @@ static void subscribe(struct inst_session *session, uint32_t n) {
     default:
         say(session,
             "{\"op\":\"add-query\",\"q\":{\"notes\":{\"$\":{\"where\":{\"rank\":{\"$gte\":%" PRIu32
-            ",\"$lt\":%" PRIu32 "}}}}}}",
-            n, n + 10);
+            "}}}}}}",
+            n);
     }
 }
 

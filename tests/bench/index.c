@@ -42,9 +42,10 @@ struct shape {
 static const struct shape shapes[] = {
     {"eq", "{'rows':{'$':{'where':{'title':'row 777'}}}}"},
     {"$in", "{'rows':{'$':{'where':{'title':{'$in':['row 1','row 777','row 5000','none']}}}}}"},
-    {"range", "{'rows':{'$':{'where':{'rank':{'$gte':500,'$lt':520}}}}}"},
-    {"range and an unindexed attr",
-     "{'rows':{'$':{'where':{'rank':{'$gte':500,'$lt':520},'state':'open'}}}}"},
+    {"range", "{'rows':{'$':{'where':{'rank':{'$lt':20}}}}}"},
+    {"range from two sides",
+     "{'rows':{'$':{'where':{'and':[{'rank':{'$gte':500}},{'rank':{'$lt':520}}]}}}}"},
+    {"range and an unindexed attr", "{'rows':{'$':{'where':{'rank':{'$lt':40},'state':'open'}}}}"},
     {"order, limit", "{'rows':{'$':{'order':{'rank':'desc'},'limit':20}}}"},
     {"reverse link", "{'groups':{'$':{'where':{'rows.title':'row 777'}}}}"},
     {"nested", "{'groups':{'$':{'where':{'name':'group 7'}},'rows':{}}}"},
