@@ -19,13 +19,13 @@ TEST_PACKAGES="libcmocka-dev lua-busted lua-check clang-format valgrind"
 # setup_logged COMMAND...: keeps what it prints in setup.log, and shows the end of it when it fails.
 setup_logged() {
   "$@" >setup.log 2>&1 || {
-    tail -n 30 setup.log >&2
+    tail -n 15 setup.log >&2
     return 1
   }
 }
 
 setup_can_write() {
-  { : >setup.log; } 2>/dev/null ||
+  (: >setup.log) 2>/dev/null ||
     fail "cannot write into $PWD; clone the repository into a folder of your own, or run this as its owner"
 }
 

@@ -49,6 +49,7 @@ if (command === 'add') {
   await db.transact(db.tx.todos[id()].update({ text: words.join(' '), done: false }));
   show((await db.queryOnce(query)).data.todos);
   db.shutdown();
+  process.exit(); // the client's timers would keep node for another half a minute
 } else {
   db.subscribeQuery(query, ({ data, error }) => (error ? console.error(error.message) : show(data.todos)));
 }
