@@ -91,9 +91,13 @@ void inst_reply_error(struct inst_buf *buf, struct inst_tracer *tracer, const st
     else
         inst_buf_add_str(buf, "null");
     inst_buf_add_str(buf, ",\"message\":");
+    /* Which file and what the disk said is for the operator, whose log has it. */
+    bool is_private = err->type != NULL && strcmp(err->type, "data-file") == 0;
     const char *message = err->message != NULL ? err->message : "";
+    if (is_private)
+        message = "The backend could not read or write its data; its log says why.";
     inst_json_write_string(buf, message, strlen(message));
-    inst_buf_addf(buf, ",\"hint\":%s", err->hint != NULL ? err->hint : "null");
+    inst_buf_addf(buf, ",\"hint\":%s", err->hint != NULL && !is_private ? err->hint : "null");
     if (event != NULL) {
         inst_buf_add_str(buf, ",\"client-event-id\":");
         inst_write_bounded(buf, id);

@@ -66,6 +66,9 @@ struct inst_shared *inst_server_error_bytes(struct inst_session *session,
                                             const struct inst_err *err,
                                             const struct inst_value *event) {
     struct inst_buf buf;
+    const struct inst_env *env = session->server->env;
+    if (err->status >= 500 && env->log != NULL && err->message != NULL)
+        env->log(env->ctx, INST_LOG_ERROR, err->message);
     inst_buf_init(&buf);
     inst_reply_error(&buf, &session->server->tracer, err, event, session->id);
     struct inst_shared *message = buf.failed ? NULL : inst_shared_new(buf.data, buf.len);

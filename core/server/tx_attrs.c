@@ -203,6 +203,18 @@ static enum inst_status check_identities(struct edit *edit, const struct inst_va
 
 /* ---- the wire shape ---- */
 
+/* Only links have several values: the data file keeps one value of a blob for each entity, and the
+ * clients make no other. */
+static enum inst_status check_cardinality(const struct inst_value *attr, struct inst_err *err) {
+    const struct inst_value *type = inst_getz(attr, "value-type");
+    const struct inst_value *cardinality = inst_getz(attr, "cardinality");
+    if (type == NULL || cardinality == NULL || !inst_is_string(type, "blob") ||
+        !inst_is_string(cardinality, "many"))
+        return INST_OK;
+    return inst_refuse_validation(err, "attributes", attr, NULL,
+                                  "Only links can have cardinality `many`.");
+}
+
 static void carry(struct inst_object_builder *b, const struct inst_value *from, const char *key) {
     const struct inst_value *v = inst_getz(from, key);
     if (v != NULL && !inst_is_nullish(v))
@@ -308,7 +320,8 @@ static enum inst_status add_attr(struct edit *edit, const struct inst_value *giv
         return inst_err_nomem(err);
     if (known != NULL && is_same && (known->before == NULL || !known->before->is_system))
         return INST_OK;
-    if ((st = check_system_names(edit, given, err)) != INST_OK)
+    if ((st = check_system_names(edit, given, err)) != INST_OK ||
+        (st = check_cardinality(given, err)) != INST_OK)
         return st;
     if (inst_get_true(given, "required?")) {
         if ((st = has_entities(tx, &forward->u.items[1], &is_used, err)) != INST_OK)
@@ -393,6 +406,7 @@ static enum inst_status update_attr(struct edit *edit, const struct inst_value *
         return INST_OK;
     forget_names(edit, entry);
     if ((st = check_system_names(edit, &json, err)) != INST_OK ||
+        (st = check_cardinality(&json, err)) != INST_OK ||
         (st = check_free_names(edit, &json, entry, err)) != INST_OK)
         return st;
     entry->attr.json = json;

@@ -299,6 +299,19 @@ static void cardinality_one_wants_one(void **state) {
     is(1, "todos.owner=#4");
 }
 
+static void only_links_have_many_values(void **state) {
+    (void)state;
+    no("[['add-attr',{'id':'cccccccc-0000-4000-8000-000000000009','forward-identity':"
+       "['cccccccc-0000-4000-8001-000000000009','a','x'],'value-type':'blob',"
+       "'cardinality':'many','unique?':false,'index?':false}]]",
+       "validation-failed",
+       "Validation failed for attributes: Only links can have cardinality `many`.");
+    admin_no("[['update-attr',{'id':'@users.tag','cardinality':'many'}]]", "validation-failed",
+             "Validation failed for attributes: Only links can have cardinality `many`.");
+    ok("[['add-triple','#1','@users.tag','x'],['add-triple','#1','@users.tag','y']]");
+    is(1, "users.tag='y'");
+}
+
 static void blobs_become_links_and_back(void **state) {
     (void)state;
     ok("[['add-triple','#1','@users.tag','#2']]");
@@ -389,6 +402,7 @@ int main(void) {
         T(updates_attrs),
         T(cascades_are_always_overwritten),
         T(cardinality_one_wants_one),
+        T(only_links_have_many_values),
         T(blobs_become_links_and_back),
         T(deleted_attrs_hide_and_come_back),
         T(attr_changes_are_undone_with_the_rest),
