@@ -23,6 +23,20 @@ static struct inst_table_key app_key(const char *id) {
 /* More than the system catalog will ever have. */
 #define SYSTEM_ATTRS_MAX 512
 
+/* A new app's first transaction is its making: clients take a processed-tx-id of 0 for none
+ * (session.md 5.9) and would hide their first confirmed write until its refresh. */
+static enum inst_status log_making(struct inst_app *app, struct inst_err *err) {
+    static const char nothing[] = "{\"triples\":[],\"attrs\":[]}";
+    const struct inst_env *env = app->server->env;
+    struct inst_log_record record = {.tx_id = 1,
+                                     .at_ms = env->now_ms(env->ctx),
+                                     .who = "null",
+                                     .who_len = 4,
+                                     .changes = nothing,
+                                     .changes_len = sizeof nothing - 1};
+    return app->db->db_ops->append_log(app->db, &record, err);
+}
+
 /* The system attrs as this program knows them; those that the file lacks are saved. */
 static enum inst_status add_system_attrs(struct inst_app *app, const struct inst_attrs *known,
                                          struct inst_attr_entry *entries, size_t *count,
@@ -56,6 +70,8 @@ static enum inst_status add_system_attrs(struct inst_app *app, const struct inst
             st = inst_err_nomem(err);
         entries[(*count)++] = entry;
     }
+    if (is_begun && st == INST_OK && ops->last_tx_id(app->db) == 0)
+        st = log_making(app, err);
     if (is_begun && st == INST_OK)
         st = ops->commit(app->db, err);
     if (is_begun && st != INST_OK)

@@ -49,6 +49,20 @@ test('a write of one client reaches the other', async (t) => {
   await seen.until((r) => r.data.todos.length === 0, 'the deletion');
 });
 
+test('the first write of a new app does not vanish between its confirmation and its refresh', async (t) => {
+  const server = await serve(t);
+  const app = await makeApp(server);
+  const db = connect(t, server, app);
+  const counts = [];
+  t.after(db.subscribeQuery({ notes: {} }, (r) => r.data && counts.push(r.data.notes.length)));
+  await db.queryOnce({ notes: {} });
+  await db.transact(db.tx.notes[id()].update({ n: 1 }));
+  await db.transact(db.tx.notes[id()].update({ n: 2 }));
+  await db.queryOnce({ notes: { $: { where: { n: 2 } } } }); // behind both refreshes
+  assert.deepEqual(counts, [...counts].sort((a, b) => a - b), 'never fewer than before');
+  assert.equal(counts.at(-1), 2);
+});
+
 test('deep merge keeps, replaces and removes', async (t) => {
   const server = await serve(t);
   const app = await makeApp(server, { title: 'merge', schema });
