@@ -377,6 +377,10 @@ static void on_request(void *ctx, const struct inst_http_request *request,
 
 /* ---- the server ---- */
 
+/* Without: libwebsockets keeps one more timer a connection, in a list that it searches each time.
+ */
+static const lws_retry_bo_t no_pings = {.secs_since_valid_ping = 0};
+
 static enum inst_status make_vhost(struct inst_ws_server *server, struct inst_err *err) {
     struct lws_context *lws = inst_loop_lws(server->loop, err);
     if (!lws)
@@ -387,6 +391,7 @@ static enum inst_status make_vhost(struct inst_ws_server *server, struct inst_er
     info.protocols = protocols;
     info.user = server;
     info.vhost_name = "instant-server";
+    info.retry_and_idle_policy = &no_pings;
     info.options = LWS_SERVER_OPTION_VALIDATE_UTF8;
     info.timeout_secs = 10;
     server->vhost = lws_create_vhost(lws, &info);
