@@ -95,7 +95,7 @@ local order, tea, cups = instant.id(), instant.id(), instant.id()
 local tx = people.tx
 play("a customer orders two packets of tea", {
   tx.lines[tea]:update { name = "tea", price = 4, count = 2 },
-  tx.orders[order]:update { number = "A-1", due = instant.now() + 1200, paid = false }:link { lines = tea },
+  tx.orders[order]:update { number = "A-1", due = instant.now() + 1700, paid = false }:link { lines = tea },
 })
 play("and adds a cup", {
   tx.lines[cups]:update { name = "cup", price = 7.5, count = 1 },
