@@ -19,7 +19,7 @@ TEST_PACKAGES="libcmocka-dev lua-busted lua-check clang-format valgrind"
 # setup_logged COMMAND...: keeps what it prints in setup.log, and shows the end of it when it fails.
 setup_logged() {
   "$@" >setup.log 2>&1 || {
-    tail -n 15 setup.log >&2
+    tail -n 25 setup.log >&2
     return 1
   }
 }
