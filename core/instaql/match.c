@@ -165,6 +165,20 @@ static bool fix_entity(struct inst_matcher *m, const struct inst_term *term,
     return term->kind != INST_TERM_NEVER;
 }
 
+/* The operator of an ordered store as its range; false: it has to be tested triple by triple. */
+static bool fix_range(const struct inst_step *step, struct inst_scan *scan) {
+    const struct inst_operator *other = step->other_end;
+    struct inst_bound low, high;
+    if (inst_operator_range(step->v.op, &scan->low, &scan->high) != INST_RANGE_EXACT) {
+        return false;
+    }
+    if (other && inst_operator_range(other, &low, &high) == INST_RANGE_EXACT) {
+        bool is_low = other->kind == INST_OP_GT || other->kind == INST_OP_GTE;
+        *(is_low ? &scan->low : &scan->high) = is_low ? low : high;
+    }
+    return true;
+}
+
 bool inst_step_scan(struct inst_matcher *m, const struct inst_step *step, struct inst_scan *scan,
                     bool *is_exact) {
     const struct inst_term *v = &step->v;
@@ -181,7 +195,7 @@ bool inst_step_scan(struct inst_matcher *m, const struct inst_step *step, struct
     case INST_TERM_OPERATOR:
         *is_exact = !scan->e && m->run->is_server &&
                     m->run->store->ops->can_range(m->run->store, step->attr) &&
-                    inst_operator_range(v->op, &scan->low, &scan->high) == INST_RANGE_EXACT;
+                    fix_range(step, scan);
         return true;
     case INST_TERM_SLOT: {
         const struct inst_binding *b = &m->slots[v->slot];

@@ -47,6 +47,8 @@ struct inst_step {
     struct inst_term e;
     struct inst_term v;
     int32_t time_slot; /* created-at is bound to it; -1: not */
+    /* Server: what bounds the same one value from the other side, in a step of its own. */
+    const struct inst_operator *other_end;
     struct inst_steps *branches;
     uint32_t branch_count;
 };

@@ -478,6 +478,35 @@ static bool compile_path(struct compiler *s, struct inst_step_list *list,
     return false;
 }
 
+/* Longer lists stay as they are: looking for pairs is quadratic. */
+enum { MAX_PAIRED = 64 };
+
+static bool is_low_end(const struct inst_step *step) {
+    return step->attr && step->v.kind == INST_TERM_OPERATOR &&
+           (step->v.op->kind == INST_OP_GT || step->v.op->kind == INST_OP_GTE);
+}
+
+static bool is_high_end(const struct inst_step *step) {
+    return step->attr && step->v.kind == INST_TERM_OPERATOR &&
+           (step->v.op->kind == INST_OP_LT || step->v.op->kind == INST_OP_LTE);
+}
+
+/* From-to: two steps about the same value can each scan the range between both. */
+static void pair_ends(struct inst_step_list *list) {
+    uint32_t count = list->count <= MAX_PAIRED ? list->count : 0;
+    for (uint32_t i = 0; i < count; i++) {
+        struct inst_step *low = &list->items[i];
+        for (uint32_t k = 0; is_low_end(low) && !low->attr->is_many && k < count; k++) {
+            struct inst_step *high = &list->items[k];
+            if (is_high_end(high) && high->attr == low->attr && low->e.kind == INST_TERM_SLOT &&
+                high->e.kind == INST_TERM_SLOT && high->e.slot == low->e.slot) {
+                low->other_end = high->v.op;
+                high->other_end = low->v.op;
+            }
+        }
+    }
+}
+
 static bool compile_cond(struct compiler *s, struct inst_step_list *list,
                          const struct inst_suffix *suffix, const struct inst_cond *cond);
 
@@ -499,6 +528,7 @@ static bool compile_group(struct compiler *s, struct inst_step_list *list,
             return false;
         }
         if (is_or) {
+            pair_ends(&branch);
             branches[i] = inst_compile_end(&branch);
         }
     }
@@ -535,6 +565,7 @@ static bool compile_where(struct compiler *s, struct inst_step_list *list) {
             return false;
         }
     }
+    pair_ends(list);
     return in->link || count > 0 || add_on_id(s, list, NULL, in->etype, in->level, NULL);
 }
 

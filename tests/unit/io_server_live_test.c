@@ -216,6 +216,30 @@ static void date_windows(void **state) {
     told(c, "");
 }
 
+/* Both ends of a window are one range: what lies outside of either wakes nobody. */
+static void windows_from_two_sides(void **state) {
+    (void)state;
+    static const int ranks[] = {5, 10, 15, 20, 25};
+    for (unsigned i = 0; i < 5; i++) {
+        char more[100];
+        snprintf(more, sizeof more, ",['add-triple','#%u','@todos.rank',%d]", i + 1, ranks[i]);
+        make_todo(i + 1, more);
+    }
+    asks(c, "{'todos':{'$':{'where':{'and':[{'rank':{'$gte':10}},{'rank':{'$lt':20}}]}}}}", "2 3");
+    asks(c, "{'todos':{'$':{'where':{'and':[{'rank':{'$lt':10}},{'rank':{'$gt':20}}]}}}}", "");
+    asks(c,
+         "{'todos':{'$':{'where':{'or':[{'and':[{'rank':{'$lte':5}},{'rank':{'$gt':4}}]},"
+         "{'and':[{'rank':{'$gt':20}},{'rank':{'$lte':25}}]}]}}}}",
+         "1 5");
+    uint64_t before = runs();
+    write("[['add-triple','#1','@todos.rank',-1],['add-triple','#5','@todos.rank',100]]");
+    told(c, "");
+    assert_int_equal(runs() - before, 1); /* the third */
+    write("[['add-triple','#5','@todos.rank',12],['add-triple','#2','@todos.rank',9]]");
+    told(c, "3 5");
+    expect_nothing(c);
+}
+
 /* ---- what was unknown becomes known ---- */
 
 static void unknown_entity(void **state) {
@@ -527,6 +551,7 @@ int main(void) {
         T(order_and_limit),
         T(newest_first),
         T(date_windows),
+        T(windows_from_two_sides),
         T(unknown_entity),
         T(unknown_names),
         T(attrs_come_before_results),
