@@ -5,6 +5,8 @@
 function row(name, ours, peer, unit, rule, bar,    ratio, shown, state, want) {
   ratio = rule == "faster" ? peer / ours : rule == "atmost" || peer <= 0 ? ours : ours / peer
   state = bar < 0 ? "" : (rule == "growth" || rule == "atmost" ? ratio <= bar : ratio >= bar) ? "ok" : "MISSED"
+  # A bar against a peer that was not measured is not met.
+  if (bar >= 0 && peer <= 0 && rule != "atmost") state = "MISSED"
   want = bar < 0 ? "" : (rule == "growth" || rule == "atmost" ? "<= " : ">= ") bar
   shown = ""
   if (peer > 0) shown = sprintf((ratio >= 100 ? "%.0f" : "%.2f"), ratio)
