@@ -39,6 +39,7 @@ static const char *const run_sql[RUN_COUNT] = {
     [RUN_RELEASE] = "RELEASE tx",
     [RUN_FIND_ENTITY] = "SELECT e FROM ents WHERE uuid=?1",
     [RUN_ADD_ENTITY] = "INSERT OR IGNORE INTO ents(uuid) VALUES(?1)",
+    [RUN_DROP_ENTITY] = "DELETE FROM ents WHERE uuid=?1",
     [RUN_FIND_UUID] = "SELECT uuid FROM ents WHERE e=?1",
     [RUN_ADD_TRIPLE] = "INSERT INTO triples(e,a,ref,v,t) VALUES(?1,?2,?3,?4,?5)",
     [RUN_ADD_LINK] = "INSERT OR IGNORE INTO triples(e,a,ref,v,t) VALUES(?1,?2,?3,?4,?5)",
@@ -52,6 +53,7 @@ static const char *const run_sql[RUN_COUNT] = {
     [RUN_SET_ATTR] = "UPDATE attrs SET id=?1, json=?2, deleted=?4 WHERE row=?5",
     [RUN_SET_KIND] = "UPDATE attrs SET index_kind=?2 WHERE row=?1",
     [RUN_ADD_LOG] = "INSERT INTO log(tx_id,at,event,who,changes) VALUES(?1,?2,?3,?4,?5)",
+    [RUN_DROP_LOG] = "DELETE FROM log WHERE tx_id=?1",
     [RUN_FIND_EVENT] = "SELECT tx_id FROM log WHERE event=?1",
     [RUN_COUNT_AVE] =
         "SELECT count(*) FROM (SELECT 1 FROM ave WHERE a=?1 AND k>=?2 AND k<=?4 LIMIT ?6)",
@@ -173,13 +175,14 @@ static enum inst_status load_kinds(struct sqlite_app_db *db, struct inst_err *er
 enum inst_status db_set_kind(struct sqlite_app_db *db, uint32_t row, enum index_kind kind,
                              struct inst_err *err) {
     sqlite3_stmt *stmt = db_stmt(db, RUN_SET_KIND, err);
-    if (!stmt) {
-        return INST_FAILED;
+    enum inst_status status = stmt ? db_undo_deepen(db, err) : INST_FAILED;
+    if (status != INST_OK) {
+        return status;
     }
     db->is_attrs_changed = true;
     sqlite3_bind_int64(stmt, 1, row);
     sqlite3_bind_int(stmt, 2, kind);
-    enum inst_status status = db_run(db, stmt, err);
+    status = db_run(db, stmt, err);
     if (status == INST_OK && !keep_kind(db, row, kind)) {
         status = inst_err_nomem(err);
     }
@@ -206,6 +209,9 @@ static enum inst_status save_attr(struct inst_app_db *base, const struct inst_at
                                   struct inst_err *err) {
     struct sqlite_app_db *db = of_db(base);
     enum inst_status status = db_may_write(db, err);
+    if (status == INST_OK) {
+        status = db_undo_deepen(db, err);
+    }
     if (status == INST_OK && *row == 0) {
         status = find_attr(db, attr, row, err);
     }
@@ -384,6 +390,7 @@ static void rollback(struct inst_app_db *base) {
         run(db, RUN_ROLLBACK, NULL);
     }
     db->is_begun = db->is_saved = db->is_lost = false;
+    db_undo_clear(db);
     db->last_tx_id = db->group_tx_id;
     forget_undone(db, NULL);
     forget_texts(db);
@@ -405,6 +412,7 @@ static enum inst_status commit(struct inst_app_db *base, struct inst_err *err) {
         return status;
     }
     db->is_begun = db->is_saved = db->is_attrs_changed = false;
+    db_undo_clear(db);
     db_trim(db);
     return INST_OK;
 }
@@ -416,9 +424,7 @@ static enum inst_status savepoint(struct inst_app_db *base, struct inst_err *err
         return inst_err_set(err, "data-file", 500, "%s: a savepoint inside a savepoint", db->path);
     }
     if (status == INST_OK) {
-        status = run(db, RUN_SAVEPOINT, err);
-    }
-    if (status == INST_OK) {
+        db_undo_clear(db);
         db->is_saved = true;
         db->saved_tx_id = db->last_tx_id;
     }
@@ -428,9 +434,12 @@ static enum inst_status savepoint(struct inst_app_db *base, struct inst_err *err
 static enum inst_status release(struct inst_app_db *base, struct inst_err *err) {
     struct sqlite_app_db *db = of_db(base);
     enum inst_status status = db_may_write(db, err);
-    if (status == INST_OK && db->is_saved) {
+    if (status == INST_OK && db->is_deep) {
         status = run(db, RUN_RELEASE, err);
-        db->is_saved = status != INST_OK;
+    }
+    if (status == INST_OK) {
+        db->is_saved = false;
+        db_undo_clear(db);
     }
     return status;
 }
@@ -441,12 +450,10 @@ static enum inst_status undo(struct inst_app_db *base, struct inst_err *err) {
     if (status != INST_OK || !db->is_saved) {
         return status;
     }
-    status = run(db, RUN_UNDO, err);
-    if (status == INST_OK) {
-        status = run(db, RUN_RELEASE, err);
-    }
+    status = db_undo_all(db, err);
     if (status == INST_OK) {
         db->is_saved = false;
+        db_undo_clear(db);
         db->last_tx_id = db->saved_tx_id;
         status = forget_undone(db, err);
     }
@@ -483,7 +490,8 @@ static enum inst_status append_log(struct inst_app_db *base, const struct inst_l
     }
     sqlite3_bind_text64(stmt, 4, record->who, record->who_len, SQLITE_STATIC, SQLITE_UTF8);
     sqlite3_bind_text64(stmt, 5, record->changes, record->changes_len, SQLITE_STATIC, SQLITE_UTF8);
-    status = db_run(db, stmt, err);
+    struct undo_row row = {.kind = UNDO_ADDED_LOG, .t = record->tx_id};
+    status = db_run_noted(db, stmt, &row, err);
     if (status == INST_OK) {
         db->last_tx_id = record->tx_id;
     }
@@ -588,6 +596,7 @@ static void close_db(struct inst_app_db *base) {
     inst_attrs_unref(base->store.attrs);
     forget_texts(db);
     inst_arena_free(&db->row_arena);
+    inst_arena_free(&db->undo_arena);
     for (size_t i = 0; i < sizeof db->scratch / sizeof *db->scratch; i++) {
         inst_buf_free(&db->scratch[i]);
     }
@@ -631,6 +640,7 @@ enum inst_status inst_sqlite_app_db_open(const char *path,
     db->base.db_ops = &app_db_ops;
     inst_arena_init(&db->texts_arena);
     inst_arena_init(&db->row_arena);
+    inst_arena_init(&db->undo_arena);
     for (size_t i = 0; i < sizeof db->scratch / sizeof *db->scratch; i++) {
         inst_buf_init(&db->scratch[i]);
     }

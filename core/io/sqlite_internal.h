@@ -3,6 +3,7 @@
  *
  *     sqlite_app_db   open, close, the group, attrs, log, meta
  *     sqlite_write    entities, put, retract, reindex
+ *     sqlite_undo     what a transaction wrote, to take it back
  *     sqlite_scan     the Store interface and the callbacks over triples
  *     sqlite_value    values and order keys to columns and back
  *     sqlite_check    is the file whole?
@@ -44,6 +45,7 @@ enum run_stmt {
     RUN_RELEASE,
     RUN_FIND_ENTITY,
     RUN_ADD_ENTITY,
+    RUN_DROP_ENTITY,
     RUN_FIND_UUID,
     RUN_ADD_TRIPLE,
     RUN_ADD_LINK,
@@ -57,6 +59,7 @@ enum run_stmt {
     RUN_SET_ATTR,
     RUN_SET_KIND,
     RUN_ADD_LOG,
+    RUN_DROP_LOG,
     RUN_FIND_EVENT,
     RUN_COUNT_AVE,
     RUN_COUNT_PLACES,
@@ -102,6 +105,35 @@ struct text_slot {
     const char *text;
 };
 
+/*
+ * What one transaction did to the tables, row by row, so that it can be taken back, the last row
+ * first. SQLite's own savepoint would copy every page that a transaction touches. A transaction
+ * that changes attrs, and one of very many rows, goes on in a savepoint:
+ *
+ *     row row row ... | savepoint: attrs, more rows
+ */
+enum undo_kind {
+    UNDO_ADDED_ENTITY,   /* key: the uuid */
+    UNDO_ADDED_TRIPLE,   /* e, a, ref */
+    UNDO_SET_TRIPLE,     /* and key, t: what it was */
+    UNDO_DROPPED_TRIPLE, /* likewise */
+    UNDO_ADDED_AVE,      /* a, key, e */
+    UNDO_DROPPED_AVE,    /* and t */
+    UNDO_ADDED_LOG,      /* t: tx-id */
+};
+
+struct undo_row {
+    struct undo_row *before;
+    enum undo_kind kind;
+    uint32_t e, a, ref;
+    int64_t t; /* INST_NO_TIME: none */
+    struct db_key key;
+};
+
+/* Past either a transaction goes on in a savepoint. */
+#define INST_SQLITE_UNDO_ROWS 4096
+#define INST_SQLITE_UNDO_BYTES (1u << 20)
+
 struct sqlite_app_db {
     struct inst_app_db base;
     sqlite3 *db;
@@ -110,12 +142,17 @@ struct sqlite_app_db {
     struct scan_stmt *pool[SCAN_COUNT];
 
     bool is_begun;
-    bool is_saved;         /* inside the savepoint */
+    bool is_saved;         /* inside a transaction: what it writes is noted */
+    bool is_deep;          /* and it goes on in a savepoint: not noted any more */
     bool is_lost;          /* SQLite gave up the group by itself: only rollback is left */
     bool is_attrs_changed; /* in this group: kinds are read again when something is undone */
     int64_t last_tx_id;
     int64_t group_tx_id; /* last_tx_id at begin */
     int64_t saved_tx_id; /* ... at savepoint */
+
+    struct undo_row *undo_last;
+    size_t undo_count;
+    struct inst_arena undo_arena;
 
     uint8_t *kinds; /* enum index_kind by attr row */
     uint32_t kinds_cap;
@@ -129,8 +166,8 @@ struct sqlite_app_db {
 
     struct inst_arena row_arena; /* what the last `row` gave */
 
-    /* JSON text of a value (or key) being written: new and old at once. */
-    struct inst_buf scratch[3];
+    /* JSON text of values and keys being written: new and old at once. */
+    struct inst_buf scratch[4];
 };
 
 static inline struct sqlite_app_db *of_store(struct inst_store *store) {
@@ -162,6 +199,18 @@ enum inst_status db_set_kind(struct sqlite_app_db *db, uint32_t row, enum index_
 /* Forgets what reads have cached: entities after an undo, texts past the limit. */
 void db_forget_entities(struct sqlite_app_db *db);
 void db_trim(struct sqlite_app_db *db);
+
+/* ---- sqlite_undo.c ---- */
+
+/* db_run of a statement that writes this one row, which is noted when it does. Copies the key. */
+enum inst_status db_run_noted(struct sqlite_app_db *db, sqlite3_stmt *stmt,
+                              const struct undo_row *row, struct inst_err *err);
+/* Before anything is written that is not noted. */
+enum inst_status db_undo_deepen(struct sqlite_app_db *db, struct inst_err *err);
+/* Takes everything back. When it fails only the group's rollback is left. */
+enum inst_status db_undo_all(struct sqlite_app_db *db, struct inst_err *err);
+/* Nothing is to be taken back any more. */
+void db_undo_clear(struct sqlite_app_db *db);
 
 /* ---- sqlite_value.c ---- */
 

@@ -39,6 +39,11 @@ uint32_t db_find_entity(struct sqlite_app_db *db, const struct inst_uuid *id) {
     return e;
 }
 
+static struct db_key uuid_key(const struct inst_uuid *id) {
+    return (struct db_key){
+        .type = SQLITE_BLOB, .bytes = (const char *)id->bytes, .len = sizeof id->bytes};
+}
+
 enum inst_status db_make_entity(struct inst_app_db *base, const struct inst_uuid *id, uint32_t *e,
                                 bool *is_new, struct inst_err *err) {
     struct sqlite_app_db *db = of_db(base);
@@ -57,7 +62,8 @@ enum inst_status db_make_entity(struct inst_app_db *base, const struct inst_uuid
         return INST_FAILED;
     }
     sqlite3_bind_blob(stmt, 1, id->bytes, sizeof id->bytes, SQLITE_STATIC);
-    status = db_run(db, stmt, err);
+    struct undo_row added = {.kind = UNDO_ADDED_ENTITY, .key = uuid_key(id)};
+    status = db_run_noted(db, stmt, &added, err);
     if (status == INST_OK && sqlite3_changes(db->db) > 0) {
         sqlite3_int64 row = sqlite3_last_insert_rowid(db->db);
         if (row > UINT32_MAX) {
@@ -91,30 +97,45 @@ static void bind_time(sqlite3_stmt *stmt, int at, int64_t t) {
     }
 }
 
+/* old, old_t: what RUN_SET_TRIPLE replaces. */
 static enum inst_status write_triple(struct sqlite_app_db *db, enum run_stmt which, uint32_t e,
                                      uint32_t a, uint32_t ref, const struct db_key *v, int64_t t,
+                                     const struct db_key *old, int64_t old_t,
                                      struct inst_err *err) {
+    struct undo_row row = {.kind = UNDO_ADDED_TRIPLE, .e = e, .a = a, .ref = ref};
     sqlite3_stmt *stmt = db_stmt(db, which, err);
     if (!stmt) {
         return INST_FAILED;
     }
+    if (which == RUN_SET_TRIPLE) {
+        row.kind = UNDO_SET_TRIPLE;
+        row.key = *old;
+        row.t = old_t;
+    }
     bind_triple_key(stmt, e, a, ref);
     db_bind_key(stmt, 4, v, true);
     bind_time(stmt, 5, t);
-    return db_run(db, stmt, err);
+    return db_run_noted(db, stmt, &row, err);
 }
 
+/* v, t: what it is, for undoing. */
 static enum inst_status drop_triple(struct sqlite_app_db *db, uint32_t e, uint32_t a, uint32_t ref,
-                                    struct inst_err *err) {
+                                    const struct db_key *v, int64_t t, struct inst_err *err) {
+    struct undo_row row = {
+        .kind = UNDO_DROPPED_TRIPLE, .e = e, .a = a, .ref = ref, .t = t, .key = *v};
     sqlite3_stmt *stmt = db_stmt(db, RUN_DROP_TRIPLE, err);
     if (!stmt) {
         return INST_FAILED;
     }
     bind_triple_key(stmt, e, a, ref);
-    return db_run(db, stmt, err);
+    return db_run_noted(db, stmt, &row, err);
 }
 
-/* t is kept in ave only where a scan gives it without looking at the triple. */
+/* t as ave keeps it: only where a scan gives it without looking at the triple. */
+static int64_t ave_time(enum index_kind kind, int64_t t) {
+    return kind == KIND_VALUE || kind == KIND_LINK ? t : INST_NO_TIME;
+}
+
 static enum inst_status add_ave(struct sqlite_app_db *db, enum index_kind kind, uint32_t a,
                                 const struct db_key *k, uint32_t e, int64_t t,
                                 struct inst_err *err) {
@@ -122,15 +143,18 @@ static enum inst_status add_ave(struct sqlite_app_db *db, enum index_kind kind, 
     if (!stmt) {
         return INST_FAILED;
     }
+    struct undo_row row = {.kind = UNDO_ADDED_AVE, .e = e, .a = a, .key = *k};
     sqlite3_bind_int64(stmt, 1, a);
     db_bind_key(stmt, 2, k, true);
     sqlite3_bind_int64(stmt, 3, e);
-    bind_time(stmt, 4, kind == KIND_VALUE || kind == KIND_LINK ? t : INST_NO_TIME);
-    return db_run(db, stmt, err);
+    bind_time(stmt, 4, ave_time(kind, t));
+    return db_run_noted(db, stmt, &row, err);
 }
 
+/* t: what it has there, for undoing. */
 static enum inst_status drop_ave(struct sqlite_app_db *db, uint32_t a, const struct db_key *k,
-                                 uint32_t e, struct inst_err *err) {
+                                 uint32_t e, int64_t t, struct inst_err *err) {
+    struct undo_row row = {.kind = UNDO_DROPPED_AVE, .e = e, .a = a, .t = t, .key = *k};
     sqlite3_stmt *stmt = db_stmt(db, RUN_DROP_AVE, err);
     if (!stmt) {
         return INST_FAILED;
@@ -138,7 +162,7 @@ static enum inst_status drop_ave(struct sqlite_app_db *db, uint32_t a, const str
     sqlite3_bind_int64(stmt, 1, a);
     db_bind_key(stmt, 2, k, true);
     sqlite3_bind_int64(stmt, 3, e);
-    enum inst_status status = db_run(db, stmt, err);
+    enum inst_status status = db_run_noted(db, stmt, &row, err);
     if (status == INST_OK && sqlite3_changes(db->db) != 1) {
         return db_damaged(db, "an index lacks a triple", err);
     }
@@ -157,6 +181,13 @@ static bool triple_key(enum index_kind kind, const struct inst_value *v, uint32_
         return true;
     }
     return db_order_key(kind, v, scratch, out);
+}
+
+/* A triple's value as `triples` keeps it: links and ids have none. */
+static bool stored_key(enum index_kind kind, const struct inst_value *v, struct inst_buf *scratch,
+                       struct db_key *out) {
+    *out = (struct db_key){.type = SQLITE_NULL};
+    return kind == KIND_LINK || kind == KIND_ID || db_value_key(v, scratch, out);
 }
 
 /* ---- put and retract ---- */
@@ -178,13 +209,13 @@ static enum inst_status put_link(struct sqlite_app_db *db, uint32_t e, const str
     enum inst_status status = INST_OK;
     if (old) {
         struct db_key k = db_int_key(old->ref);
-        status = drop_triple(db, e, attr->row, old->ref, err);
+        status = drop_triple(db, e, attr->row, old->ref, &no_value, old->t, err);
         if (status == INST_OK) {
-            status = drop_ave(db, attr->row, &k, e, err);
+            status = drop_ave(db, attr->row, &k, e, old->t, err);
         }
     }
     if (status == INST_OK) {
-        status = write_triple(db, RUN_ADD_LINK, e, attr->row, ref, &no_value, t, err);
+        status = write_triple(db, RUN_ADD_LINK, e, attr->row, ref, &no_value, t, NULL, 0, err);
     }
     /* A link that is there already stays as it is. */
     if (status != INST_OK || sqlite3_changes(db->db) == 0) {
@@ -206,19 +237,21 @@ enum inst_status db_put(struct inst_app_db *base, uint32_t e, const struct inst_
     if (kind == KIND_LINK) {
         return put_link(db, e, attr, ref, t, old, err);
     }
-    struct db_key stored = {.type = SQLITE_NULL}, k, old_k = {.type = SQLITE_NULL};
-    if ((kind != KIND_ID && !db_value_key(v, &db->scratch[0], &stored)) ||
+    struct db_key stored, k, old_stored, old_k = {.type = SQLITE_NULL};
+    int64_t old_t = old ? old->t : INST_NO_TIME;
+    if (!stored_key(kind, v, &db->scratch[0], &stored) ||
         !triple_key(kind, v, 0, t, &db->scratch[1], &k) ||
-        (old && !triple_key(kind, &old->v, 0, old->t, &db->scratch[2], &old_k))) {
+        (old && (!triple_key(kind, &old->v, 0, old_t, &db->scratch[2], &old_k) ||
+                 !stored_key(kind, &old->v, &db->scratch[3], &old_stored)))) {
         return inst_err_nomem(err);
     }
-    bool is_moved = !old || db_key_cmp(&k, &old_k) != 0 || (kind == KIND_VALUE && t != old->t);
+    bool is_moved = !old || db_key_cmp(&k, &old_k) != 0 || (kind == KIND_VALUE && t != old_t);
     if (old && is_moved) {
-        status = drop_ave(db, attr->row, &old_k, e, err);
+        status = drop_ave(db, attr->row, &old_k, e, ave_time(kind, old_t), err);
     }
     if (status == INST_OK) {
         status = write_triple(db, old ? RUN_SET_TRIPLE : RUN_ADD_TRIPLE, e, attr->row, 0, &stored,
-                              t, err);
+                              t, &old_stored, old_t, err);
     }
     if (status == INST_OK && old && sqlite3_changes(db->db) != 1) {
         return db_damaged(db, "a triple that is to be replaced is missing", err);
@@ -237,16 +270,17 @@ enum inst_status db_retract(struct inst_app_db *base, const struct inst_attr *at
         return status;
     }
     enum index_kind kind = db_kind(db, attr->row);
-    struct db_key k;
-    if (!triple_key(kind, &triple->v, triple->ref, triple->t, &db->scratch[0], &k)) {
+    struct db_key stored, k;
+    if (!triple_key(kind, &triple->v, triple->ref, triple->t, &db->scratch[0], &k) ||
+        !stored_key(kind, &triple->v, &db->scratch[1], &stored)) {
         return inst_err_nomem(err);
     }
     uint32_t ref = kind == KIND_LINK ? triple->ref : 0;
-    status = drop_triple(db, triple->e, attr->row, ref, err);
+    status = drop_triple(db, triple->e, attr->row, ref, &stored, triple->t, err);
     if (status != INST_OK || sqlite3_changes(db->db) == 0) {
         return status;
     }
-    return drop_ave(db, attr->row, &k, triple->e, err);
+    return drop_ave(db, attr->row, &k, triple->e, ave_time(kind, triple->t), err);
 }
 
 /* ---- reindexing ---- */
@@ -282,7 +316,7 @@ static enum inst_status reindex_row(struct sqlite_app_db *db, uint32_t row, enum
     if (!db_order_key(kind, &v, &db->scratch[0], &k)) {
         return inst_err_nomem(err);
     }
-    status = drop_ave(db, row, &now, e, err);
+    status = drop_ave(db, row, &now, e, INST_NO_TIME, err);
     return status == INST_OK ? add_ave(db, kind, row, &k, e, t, err) : status;
 }
 
@@ -339,7 +373,10 @@ enum inst_status db_reindex_attr(struct inst_app_db *base, const struct inst_att
         return status;
     }
     bool has_triples = false;
-    status = db_has_triples(db, attr->row, &has_triples, err);
+    status = db_undo_deepen(db, err);
+    if (status == INST_OK) {
+        status = db_has_triples(db, attr->row, &has_triples, err);
+    }
     if (status == INST_OK && has_triples) {
         if (!is_blob_kind(wanted) || !is_blob_kind(kind)) {
             /* What triples of links and ids keep is of another shape: they stay what they are. */

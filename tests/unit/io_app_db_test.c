@@ -1,3 +1,4 @@
+#include "io/sqlite_internal.h"
 #include "io_app_db_fixture.h"
 
 static void test_empty_file_knows_nothing(void **state) {
@@ -532,6 +533,62 @@ static void test_undo_takes_back_one_transaction(void **state) {
     must(inst_sqlite_app_db_check(f->db, &f->err), &f->err);
 }
 
+/* Every kind of row, with an old state to go back to; `count` entities are more than is noted. */
+static void write_a_lot(struct fixture *f, uint32_t count) {
+    struct inst_triple old = {.e = 1, .v = inst_cstring("kept"), .t = 1};
+    put(f, 1, A_TITLE, inst_cstring("changed"), 0, 5, &old);
+    old = (struct inst_triple){.e = 1, .v = inst_cstring("body"), .t = 1};
+    must(f->db->db_ops->retract(f->db, attr_of(f->db, A_BODY), &old, &f->err), &f->err);
+    old = (struct inst_triple){.e = 1, .v = inst_cstring("2020-01-01"), .t = 2};
+    put(f, 1, A_DUE, inst_cstring("2021-01-01"), 0, 5, &old);
+    old = (struct inst_triple){.e = 1, .ref = 2, .t = 3};
+    put(f, 1, A_AUTHOR, inst_undefined(), entity_of(f, 3), 5, &old);
+    put(f, 1, A_TAGS, inst_undefined(), entity_of(f, 4), 5, NULL);
+    put(f, 1, A_TAGS, inst_undefined(), entity_of(f, 4), 6, NULL); /* it is there already */
+    for (uint32_t n = 10; n < 10 + count; n++) {
+        put(f, entity_of(f, n), A_TITLE, inst_cstring("new"), 0, 5, NULL);
+    }
+    append(f, f->db->db_ops->last_tx_id(f->db) + 1, NULL);
+}
+
+static void test_undo_brings_back_what_was(void **state) {
+    struct fixture *f = *state;
+    static const uint32_t counts[] = {0, INST_SQLITE_UNDO_ROWS};
+    static const uint32_t rows[] = {A_TITLE, A_BODY, A_DUE, A_AUTHOR, A_TAGS};
+    char before[5][256];
+    begin(f);
+    entity_of(f, 1);
+    put(f, 1, A_TITLE, inst_cstring("kept"), 0, 1, NULL);
+    put(f, 1, A_BODY, inst_cstring("body"), 0, 1, NULL);
+    put(f, 1, A_DUE, inst_cstring("2020-01-01"), 0, 2, NULL);
+    put(f, 1, A_AUTHOR, inst_undefined(), entity_of(f, 2), 3, NULL);
+    for (size_t i = 0; i < 5; i++) {
+        struct inst_scan scan = {.attr = attr_of(f->db, rows[i])};
+        const char *text = scan_text(f, &scan);
+        assert_true(strlen(text) < sizeof before[i]);
+        memcpy(before[i], text, strlen(text) + 1);
+    }
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
+        must(f->db->db_ops->savepoint(f->db, &f->err), &f->err);
+        write_a_lot(f, counts[i]);
+        must(f->db->db_ops->undo(f->db, &f->err), &f->err);
+        for (size_t k = 0; k < 5; k++) {
+            struct inst_scan scan = {.attr = attr_of(f->db, rows[k])};
+            assert_string_equal(scan_text(f, &scan), before[k]);
+        }
+        assert_int_equal(f->db->db_ops->last_tx_id(f->db), 0);
+    }
+    commit(f);
+    must(inst_sqlite_app_db_check(f->db, &f->err), &f->err);
+    /* What is kept after all is whole too. */
+    begin(f);
+    must(f->db->db_ops->savepoint(f->db, &f->err), &f->err);
+    write_a_lot(f, INST_SQLITE_UNDO_ROWS);
+    must(f->db->db_ops->release(f->db, &f->err), &f->err);
+    commit(f);
+    must(inst_sqlite_app_db_check(f->db, &f->err), &f->err);
+}
+
 static const char extra_attr[] =
     "{'id':'00000000-0000-4000-8000-00000000000e','value-type':'ref','cardinality':'many',"
     "'forward-identity':['10000000-0000-4000-8000-00000000000e','notes','extra'],"
@@ -646,6 +703,7 @@ int main(void) {
         TEST(test_reindexing),
         TEST(test_the_log),
         TEST(test_undo_takes_back_one_transaction),
+        TEST(test_undo_brings_back_what_was),
         TEST(test_rollback_takes_back_the_group),
         TEST(test_texts_of_entities_are_let_go),
         TEST(test_reopening_keeps_everything),
