@@ -2,7 +2,7 @@
 # Installs what is missing, builds, runs every test and ends with `N passed, N failed`.
 #
 #   sh scripts/test.sh             everything
-#   sh scripts/test.sh SUITE...    some of: lint unit vectors lua e2e sim fuzz valgrind
+#   sh scripts/test.sh SUITE...    some of: lint unit vectors lua e2e sim fuzz bench valgrind
 #
 # Everything but valgrind runs on build-debug/, built with the Address and UndefinedBehavior
 # sanitizers; valgrind runs on build/. Vectors come from ../shared (or $INSTANT_SHARED).
@@ -10,11 +10,11 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 . scripts/setup.sh
 
-suites=${*:-lint unit vectors lua e2e sim fuzz valgrind}
+suites=${*:-lint unit vectors lua e2e sim fuzz bench valgrind}
 for suite in $suites; do
   case $suite in
-    lint | unit | vectors | lua | e2e | sim | fuzz | valgrind) ;;
-    *) fail "there is no suite $suite; there are: lint unit vectors lua e2e sim fuzz valgrind" ;;
+    lint | unit | vectors | lua | e2e | sim | fuzz | bench | valgrind) ;;
+    *) fail "there is no suite $suite; there are: lint unit vectors lua e2e sim fuzz bench valgrind" ;;
   esac
 done
 shared=${INSTANT_SHARED:-../shared}
@@ -108,6 +108,10 @@ if suite fuzz; then
   for target in build-debug/tests/fuzz/*_fuzz; do
     run "$(basename "$target")" sh tests/fuzz/run "$target"
   done
+fi
+if suite bench; then
+  command -v npm >/dev/null 2>&1 || setup_packages nodejs npm
+  run "benchmarks, small" env INSTANT_BUILD=build-debug sh tests/bench/run --quick
 fi
 if suite valgrind; then
   setup_build release ON
