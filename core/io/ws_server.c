@@ -135,6 +135,15 @@ static int write_ping(struct conn *conn) {
     return lws_write(conn->wsi, frame + LWS_PRE, 1, LWS_WRITE_PING) < 0 ? -1 : 0;
 }
 
+/* Ends a connection whose peer is taken for dead. What waits for its socket would keep it: with
+ * bytes unsent libwebsockets stays in a flushing state, whose time limit a second
+ * LWS_TO_KILL_SYNC removes. */
+static void cut(struct conn *conn) {
+    conn->is_ending = true;
+    shutdown(lws_get_socket_fd(conn->wsi), SHUT_RDWR);
+    lws_set_timeout(conn->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC);
+}
+
 static int on_writable(struct conn *conn) {
     /* Behind a close frame of libwebsockets' own nothing may follow (websocket.md 15). */
     if (lws_get_close_length(conn->wsi) || conn->close_code)
@@ -330,14 +339,14 @@ static void sweep(void *ctx) {
     }
     for (struct conn *conn = server->conns; conn; conn = next) {
         next = conn->next;
-        if (now < conn->ping_ms)
+        if (now < conn->ping_ms || conn->is_ending)
             continue;
         if (is_taking(conn))
             conn->unanswered = 0;
         /* Counted in pings, not in time: after a pause of this whole process nobody has had a
          * chance to answer. */
         if ((conn->unanswered + 1) * server->ping_ms >= server->silence_ms) {
-            lws_set_timeout(conn->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC);
+            cut(conn);
             continue;
         }
         conn->ping_ms = now + server->ping_ms;
