@@ -4,6 +4,28 @@
 
 /* ---- subscriptions ---- */
 
+static void enlist(struct inst_reactor *r, struct inst_sub_list *list) {
+    list->r = r;
+    list->prev_list = NULL;
+    list->next_list = r->sub_lists;
+    if (r->sub_lists) {
+        r->sub_lists->prev_list = list;
+    }
+    r->sub_lists = list;
+}
+
+static void delist(struct inst_sub_list *list) {
+    if (list->prev_list) {
+        list->prev_list->next_list = list->next_list;
+    } else {
+        list->r->sub_lists = list->next_list;
+    }
+    if (list->next_list) {
+        list->next_list->prev_list = list->prev_list;
+    }
+    list->r = NULL;
+}
+
 enum inst_status inst_subs_add(struct inst_reactor *r, struct inst_sub_list *list,
                                const struct inst_sub *like, struct inst_sub **out,
                                struct inst_err *err) {
@@ -17,6 +39,9 @@ enum inst_status inst_subs_add(struct inst_reactor *r, struct inst_sub_list *lis
     if (!inst_map_add(&r->subs, &sub->id, sizeof(sub->id), sub)) {
         free(sub);
         return inst_err_nomem(err);
+    }
+    if (!list->first) {
+        enlist(r, list);
     }
     sub->next = NULL;
     sub->prev = list->last;
@@ -43,6 +68,9 @@ static void unlink_sub(struct inst_sub *sub) {
     } else {
         list->last = sub->prev;
     }
+    if (!list->first) {
+        delist(list);
+    }
     free(sub);
 }
 
@@ -67,14 +95,31 @@ static void sweep(struct inst_sub_list *list) {
 }
 
 static void sweep_all(struct inst_reactor *r) {
-    sweep(&r->mutation_error_subs);
-    sweep(&r->status_subs);
-    sweep(&r->app_status_subs);
-    sweep(&r->attrs_subs);
-    for (struct inst_live_query *q = r->first_query; q; q = q->next) {
-        sweep(&q->subs);
+    for (struct inst_sub_list *list = r->sub_lists, *next; list; list = next) {
+        next = list->next_list;
+        sweep(list);
     }
     r->has_dead_subs = false;
+}
+
+void inst_reactor_unsubscribe(struct inst_reactor *r, uint64_t id) {
+    struct inst_sub *sub = inst_map_get(&r->subs, &id, sizeof(id));
+    if (!sub) {
+        return;
+    }
+    void (*ended)(struct inst_reactor *, void *) = sub->ended;
+    void *owner = sub->owner;
+    inst_subs_end(r, sub);
+    if (ended) {
+        ended(r, owner);
+    }
+    inst_events_deliver(r);
+}
+
+void inst_subs_free(struct inst_sub_list *list) {
+    while (list->first) {
+        unlink_sub(list->first);
+    }
 }
 
 void inst_subs_drop_all(struct inst_reactor *r, struct inst_sub_list *list) {
@@ -114,90 +159,8 @@ static struct inst_event *pop(struct inst_reactor *r) {
     return event;
 }
 
-/* Only those that were there when the event came get it; a list grows at its end only. */
-static bool is_due(const struct inst_sub *sub, uint64_t last_id) {
+bool inst_sub_is_due(const struct inst_sub *sub, uint64_t last_id) {
     return !sub->is_dead && sub->id <= last_id;
-}
-
-static void deliver_status(struct inst_reactor *r, struct inst_status_event *event) {
-    struct inst_reactor_error view = inst_problem_view(&event->problem);
-    uint64_t last = r->next_sub;
-    for (struct inst_sub *sub = r->status_subs.first; sub; sub = sub->next) {
-        if (is_due(sub, last)) {
-            sub->fn.status(sub->ctx, event->status, event->has_problem ? &view : NULL);
-        }
-    }
-    inst_problem_clear(&event->problem);
-    free(event);
-}
-
-static void deliver_mutation_error(struct inst_reactor *r,
-                                   struct inst_mutation_error_event *event) {
-    struct inst_reactor_error view = inst_problem_view(&event->problem);
-    uint64_t last = r->next_sub;
-    for (struct inst_sub *sub = r->mutation_error_subs.first; sub; sub = sub->next) {
-        if (is_due(sub, last)) {
-            sub->fn.mutation_error(sub->ctx, event->event_id, &view);
-        }
-    }
-    inst_problem_clear(&event->problem);
-    free(event);
-}
-
-static void deliver_app_status(struct inst_reactor *r) {
-    struct inst_app_status status = inst_reactor_app_status(r);
-    bool is_for_all = r->app_status_changed;
-    r->app_status_changed = false;
-    uint64_t last = r->next_sub;
-    for (struct inst_sub *sub = r->app_status_subs.first; sub; sub = sub->next) {
-        if (is_due(sub, last) && (is_for_all || sub->is_fresh)) {
-            sub->is_fresh = false;
-            sub->fn.app_status(sub->ctx, &status);
-        }
-    }
-}
-
-static void deliver_attrs(struct inst_reactor *r) {
-    struct inst_attrs *attrs = inst_reactor_attrs(r);
-    bool is_for_all = r->attrs_changed;
-    r->attrs_changed = false;
-    uint64_t last = r->next_sub;
-    for (struct inst_sub *sub = r->attrs_subs.first; attrs && sub; sub = sub->next) {
-        if (is_due(sub, last) && (is_for_all || sub->is_fresh)) {
-            sub->is_fresh = false;
-            sub->fn.attrs(sub->ctx, attrs);
-        }
-    }
-    inst_attrs_unref(attrs);
-}
-
-static void deliver(struct inst_reactor *r, struct inst_event *event) {
-    switch (event->kind) {
-    case INST_EVENT_QUERY:
-        inst_queries_deliver(r, (struct inst_live_query *)event);
-        break;
-    case INST_EVENT_QUERY_PROBLEM:
-        inst_queries_deliver_problem(r, (struct inst_query_problem_event *)event);
-        break;
-    case INST_EVENT_SETTLE_ONCE:
-        inst_queries_deliver_once(r, (struct inst_once *)event);
-        break;
-    case INST_EVENT_SETTLE_TX:
-        inst_mutations_deliver(r, (struct inst_tx_waiter *)event);
-        break;
-    case INST_EVENT_MUTATION_ERROR:
-        deliver_mutation_error(r, (struct inst_mutation_error_event *)event);
-        break;
-    case INST_EVENT_STATUS:
-        deliver_status(r, (struct inst_status_event *)event);
-        break;
-    case INST_EVENT_APP_STATUS:
-        deliver_app_status(r);
-        break;
-    case INST_EVENT_ATTRS:
-        deliver_attrs(r);
-        break;
-    }
 }
 
 void inst_events_deliver(struct inst_reactor *r) {
@@ -207,7 +170,7 @@ void inst_events_deliver(struct inst_reactor *r) {
     r->is_delivering = true;
     struct inst_event *event;
     while ((event = pop(r)) != NULL) {
-        deliver(r, event);
+        event->ops->deliver(r, event);
     }
     r->is_delivering = false;
     if (r->is_shutdown) {
@@ -218,52 +181,9 @@ void inst_events_deliver(struct inst_reactor *r) {
     }
 }
 
-static void drop(struct inst_event *event) {
-    switch (event->kind) {
-    case INST_EVENT_QUERY:
-        inst_queries_unref((struct inst_live_query *)event);
-        break;
-    case INST_EVENT_QUERY_PROBLEM: {
-        struct inst_query_problem_event *e = (struct inst_query_problem_event *)event;
-        inst_queries_unref(e->query);
-        inst_problem_clear(&e->problem);
-        free(e);
-        break;
-    }
-    case INST_EVENT_SETTLE_ONCE: {
-        struct inst_once *once = (struct inst_once *)event;
-        inst_shown_unref(once->shown);
-        inst_problem_clear(&once->problem);
-        free(once);
-        break;
-    }
-    case INST_EVENT_SETTLE_TX: {
-        struct inst_tx_waiter *waiter = (struct inst_tx_waiter *)event;
-        inst_problem_clear(&waiter->problem);
-        free(waiter);
-        break;
-    }
-    case INST_EVENT_MUTATION_ERROR: {
-        struct inst_mutation_error_event *e = (struct inst_mutation_error_event *)event;
-        inst_problem_clear(&e->problem);
-        free(e);
-        break;
-    }
-    case INST_EVENT_STATUS: {
-        struct inst_status_event *e = (struct inst_status_event *)event;
-        inst_problem_clear(&e->problem);
-        free(e);
-        break;
-    }
-    case INST_EVENT_APP_STATUS:
-    case INST_EVENT_ATTRS:
-        break;
-    }
-}
-
 void inst_events_drop(struct inst_reactor *r) {
     struct inst_event *event;
     while ((event = pop(r)) != NULL) {
-        drop(event);
+        event->ops->drop(r, event);
     }
 }

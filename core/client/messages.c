@@ -216,19 +216,37 @@ static void query_error(struct inst_reactor *r, const struct inst_value *q,
     }
 }
 
+static void add_query_error(struct inst_reactor *r, const struct inst_value *msg,
+                            struct inst_problem *problem) {
+    const struct inst_value *q = inst_getz(inst_getz(msg, "original-event"), "q");
+    if (q) {
+        query_error(r, q, inst_getz(msg, "client-event-id"), problem);
+    }
+}
+
 static void server_error(struct inst_reactor *r, const struct inst_value *msg) {
+    /* By the op that failed. problem is the caller's. */
+    static const struct {
+        const char *op;
+        void (*handle)(struct inst_reactor *, const struct inst_value *, struct inst_problem *);
+    } table[] = {
+        {"init", init_error},
+        {"add-query", add_query_error},
+    };
     const struct inst_value *event_id = inst_getz(msg, "client-event-id");
-    const struct inst_value *original = inst_getz(msg, "original-event");
-    const struct inst_value *op = inst_get_string(original, "op");
+    const struct inst_value *op = inst_get_string(inst_getz(msg, "original-event"), "op");
     struct inst_problem problem;
     inst_problem_of_message(r, msg, &problem);
     struct inst_mutation *m = inst_mutations_find(r, event_id);
+    size_t row = 0, rows = sizeof(table) / sizeof(table[0]);
+    while (op && row < rows && !inst_is_string(op, table[row].op)) {
+        row++;
+    }
     if (m) {
         inst_mutations_fail(r, m, &problem);
-    } else if (op && inst_is_string(op, "add-query") && inst_getz(original, "q")) {
-        query_error(r, inst_getz(original, "q"), event_id, &problem);
-    } else if ((op && inst_is_string(op, "init")) ||
-               (event_id && inst_is_string(event_id, r->init_id))) {
+    } else if (op && row < rows) {
+        table[row].handle(r, msg, &problem);
+    } else if (event_id && inst_is_string(event_id, r->init_id)) {
         init_error(r, msg, &problem);
     } else {
         inst_reactor_log(r, INST_LOG_ERROR, "the server reports (%.*s): %s", op ? (int)op->len : 1,

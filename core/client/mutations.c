@@ -119,10 +119,31 @@ size_t inst_reactor_unconfirmed_count(const struct inst_reactor *r) {
 
 /* ---- who waits ---- */
 
+static void drop_waiter(struct inst_reactor *r, struct inst_event *event) {
+    struct inst_tx_waiter *waiter = (struct inst_tx_waiter *)event;
+    (void)r;
+    inst_problem_clear(&waiter->problem);
+    free(waiter);
+}
+
+static void deliver_waiter(struct inst_reactor *r, struct inst_event *event) {
+    struct inst_tx_waiter *waiter = (struct inst_tx_waiter *)event;
+    if (waiter->status) {
+        struct inst_transact_result result = {waiter->status, waiter->event_id};
+        waiter->fn(waiter->ctx, &result, NULL);
+    } else {
+        struct inst_reactor_error view = inst_problem_view(&waiter->problem);
+        waiter->fn(waiter->ctx, NULL, &view);
+    }
+    drop_waiter(r, event);
+}
+
+static const struct inst_event_ops waiter_ops = {deliver_waiter, drop_waiter};
+
 static struct inst_tx_waiter *new_waiter(inst_transact_fn *fn, void *ctx, const char *event_id) {
     struct inst_tx_waiter *waiter = calloc(1, sizeof(*waiter));
     if (waiter) {
-        waiter->event.kind = INST_EVENT_SETTLE_TX;
+        waiter->event.ops = &waiter_ops;
         waiter->fn = fn;
         waiter->ctx = ctx;
         memcpy(waiter->event_id, event_id, INST_UUID_TEXT + 1);
@@ -138,18 +159,26 @@ static void settle(struct inst_reactor *r, struct inst_mutation *m, const char *
     }
 }
 
-void inst_mutations_deliver(struct inst_reactor *r, struct inst_tx_waiter *waiter) {
+static void drop_error(struct inst_reactor *r, struct inst_event *base) {
+    struct inst_mutation_error_event *event = (struct inst_mutation_error_event *)base;
     (void)r;
-    if (waiter->status) {
-        struct inst_transact_result result = {waiter->status, waiter->event_id};
-        waiter->fn(waiter->ctx, &result, NULL);
-    } else {
-        struct inst_reactor_error view = inst_problem_view(&waiter->problem);
-        waiter->fn(waiter->ctx, NULL, &view);
-    }
-    inst_problem_clear(&waiter->problem);
-    free(waiter);
+    inst_problem_clear(&event->problem);
+    free(event);
 }
+
+static void deliver_error(struct inst_reactor *r, struct inst_event *base) {
+    struct inst_mutation_error_event *event = (struct inst_mutation_error_event *)base;
+    struct inst_reactor_error view = inst_problem_view(&event->problem);
+    uint64_t last = r->next_sub;
+    for (struct inst_sub *sub = r->mutation_error_subs.first; sub; sub = sub->next) {
+        if (inst_sub_is_due(sub, last)) {
+            sub->fn.mutation_error(sub->ctx, event->event_id, &view);
+        }
+    }
+    drop_error(r, base);
+}
+
+static const struct inst_event_ops error_ops = {deliver_error, drop_error};
 
 /* The waiter is told, then the listeners. problem is moved. */
 static void tell_failure(struct inst_reactor *r, struct inst_tx_waiter *waiter,
@@ -157,7 +186,7 @@ static void tell_failure(struct inst_reactor *r, struct inst_tx_waiter *waiter,
     if (r->mutation_error_subs.live) {
         struct inst_mutation_error_event *event = calloc(1, sizeof(*event));
         if (event) {
-            event->event.kind = INST_EVENT_MUTATION_ERROR;
+            event->event.ops = &error_ops;
             memcpy(event->event_id, event_id, INST_UUID_TEXT + 1);
             inst_problem_copy(&event->problem, problem);
         }
@@ -462,7 +491,7 @@ enum inst_status inst_reactor_subscribe_mutation_errors(struct inst_reactor *r,
     if (r->is_shutdown) {
         return inst_err_set(err, "shutdown", 0, "The client was shut down.");
     }
-    struct inst_sub like = {.kind = INST_SUB_MUTATION_ERRORS, .fn.mutation_error = fn, .ctx = ctx};
+    struct inst_sub like = {.fn.mutation_error = fn, .ctx = ctx};
     struct inst_sub *sub;
     enum inst_status status = inst_subs_add(r, &r->mutation_error_subs, &like, &sub, err);
     if (status == INST_OK) {

@@ -4,6 +4,9 @@
 
 #include <stdlib.h>
 
+/* Defined behind what they call. */
+static const struct inst_event_ops query_ops, problem_ops, once_ops;
+
 /* ---- the table ---- */
 
 void inst_queries_ref(struct inst_live_query *query) { query->refs++; }
@@ -14,10 +17,7 @@ void inst_queries_unref(struct inst_live_query *query) {
     }
     inst_results_clear(query);
     inst_shown_unref(query->shown);
-    for (struct inst_sub *sub = query->subs.first, *next; sub; sub = next) {
-        next = sub->next;
-        free(sub);
-    }
+    inst_subs_free(&query->subs);
     inst_query_free(query->prepared);
     inst_read_attrs_free(&query->reads);
     free(query->problem_text);
@@ -40,7 +40,7 @@ static enum inst_status new_query(struct inst_reactor *r, const struct inst_valu
     if (!query) {
         return inst_err_nomem(err);
     }
-    query->event.kind = INST_EVENT_QUERY;
+    query->event.ops = &query_ops;
     query->refs = 1;
     memcpy(query->key, key, sizeof(query->key));
     inst_uuid_make_text(&r->env, query->event_id);
@@ -136,7 +136,7 @@ static void push_problem(struct inst_reactor *r, struct inst_live_query *query, 
                          problem->err.message);
         return;
     }
-    event->event.kind = INST_EVENT_QUERY_PROBLEM;
+    event->event.ops = &problem_ops;
     event->query = query;
     event->only_sub = only_sub;
     inst_queries_ref(query);
@@ -145,6 +145,8 @@ static void push_problem(struct inst_reactor *r, struct inst_live_query *query, 
 }
 
 /* ---- subscribing ---- */
+
+static void ended(struct inst_reactor *r, void *owner) { inst_queries_cleanup(r, owner); }
 
 /* `{"$$ruleParams": ..., ...q}`: the params come first, and q's own win. */
 static enum inst_status with_params(struct inst_arena *arena, const struct inst_value *q,
@@ -195,7 +197,7 @@ enum inst_status inst_reactor_subscribe_query(struct inst_reactor *r, const stru
     if (status != INST_OK) {
         goto out;
     }
-    struct inst_sub like = {.kind = INST_SUB_QUERY, .fn.query = fn, .ctx = ctx, .query = query};
+    struct inst_sub like = {.fn.query = fn, .ctx = ctx, .owner = query, .ended = ended};
     struct inst_sub *sub;
     status = inst_subs_add(r, &query->subs, &like, &sub, err);
     if (status != INST_OK) {
@@ -217,19 +219,6 @@ enum inst_status inst_reactor_subscribe_query(struct inst_reactor *r, const stru
 out:
     inst_arena_free(&arena);
     return status;
-}
-
-void inst_reactor_unsubscribe(struct inst_reactor *r, uint64_t id) {
-    struct inst_sub *sub = inst_map_get(&r->subs, &id, sizeof(id));
-    if (!sub) {
-        return;
-    }
-    struct inst_live_query *query = sub->kind == INST_SUB_QUERY ? sub->query : NULL;
-    inst_subs_end(r, sub);
-    if (query) {
-        inst_queries_cleanup(r, query);
-    }
-    inst_events_deliver(r);
 }
 
 /* ---- asking once ---- */
@@ -306,7 +295,7 @@ enum inst_status inst_reactor_query_once(struct inst_reactor *r, const struct in
     if (status != INST_OK) {
         goto out;
     }
-    once->event.kind = INST_EVENT_SETTLE_ONCE;
+    once->event.ops = &once_ops;
     once->fn = fn;
     once->ctx = ctx;
     once->deadline = inst_reactor_now(r) + INST_REACTOR_QUERY_ONCE_MS;
@@ -423,7 +412,29 @@ void inst_queries_fail_all(struct inst_reactor *r, const struct inst_problem *pr
     }
 }
 
-void inst_queries_deliver_problem(struct inst_reactor *r, struct inst_query_problem_event *event) {
+static void drop_query(struct inst_reactor *r, struct inst_event *event) {
+    (void)r;
+    inst_queries_unref((struct inst_live_query *)event);
+}
+
+static void drop_problem(struct inst_reactor *r, struct inst_event *base) {
+    struct inst_query_problem_event *event = (struct inst_query_problem_event *)base;
+    (void)r;
+    inst_queries_unref(event->query);
+    inst_problem_clear(&event->problem);
+    free(event);
+}
+
+static void drop_once(struct inst_reactor *r, struct inst_event *event) {
+    struct inst_once *once = (struct inst_once *)event;
+    (void)r;
+    inst_shown_unref(once->shown);
+    inst_problem_clear(&once->problem);
+    free(once);
+}
+
+static void deliver_problem(struct inst_reactor *r, struct inst_event *base) {
+    struct inst_query_problem_event *event = (struct inst_query_problem_event *)base;
     struct inst_live_query *query = event->query;
     struct inst_reactor_error view = inst_problem_view(&event->problem);
     /* The next result is delivered whatever was shown before (instaql.md 2.5). */
@@ -431,13 +442,11 @@ void inst_queries_deliver_problem(struct inst_reactor *r, struct inst_query_prob
     query->shown = NULL;
     uint64_t last = r->next_sub;
     for (struct inst_sub *sub = query->subs.first; sub && !r->is_shutdown; sub = sub->next) {
-        if (!sub->is_dead && sub->id <= last && (!event->only_sub || event->only_sub == sub->id)) {
+        if (inst_sub_is_due(sub, last) && (!event->only_sub || event->only_sub == sub->id)) {
             sub->fn.query(sub->ctx, NULL, &view);
         }
     }
-    inst_problem_clear(&event->problem);
-    free(event);
-    inst_queries_unref(query);
+    drop_problem(r, base);
 }
 
 static struct inst_query_result view_result(const struct inst_shown *shown) {
@@ -462,7 +471,8 @@ static void deliver_eval_problem(struct inst_reactor *r, struct inst_live_query 
     inst_problem_clear(&problem);
 }
 
-void inst_queries_deliver(struct inst_reactor *r, struct inst_live_query *query) {
+static void deliver_query(struct inst_reactor *r, struct inst_event *event) {
+    struct inst_live_query *query = (struct inst_live_query *)event;
     struct inst_shown *shown = NULL;
     struct inst_err err = {0};
     if (query->is_gone || !query->has_result || r->is_shutdown ||
@@ -485,7 +495,7 @@ void inst_queries_deliver(struct inst_reactor *r, struct inst_live_query *query)
     uint64_t last = r->next_sub;
     uint64_t version = query->version;
     for (struct inst_sub *sub = query->subs.first; sub && !r->is_shutdown; sub = sub->next) {
-        if (!sub->is_dead && sub->id <= last && sub->seen != version) {
+        if (inst_sub_is_due(sub, last) && sub->seen != version) {
             sub->seen = version;
             sub->fn.query(sub->ctx, &result, NULL);
         }
@@ -496,8 +506,8 @@ out:
     inst_queries_unref(query);
 }
 
-void inst_queries_deliver_once(struct inst_reactor *r, struct inst_once *once) {
-    (void)r;
+static void deliver_once(struct inst_reactor *r, struct inst_event *event) {
+    struct inst_once *once = (struct inst_once *)event;
     if (once->shown) {
         struct inst_query_result result = view_result(once->shown);
         once->fn(once->ctx, &result, NULL);
@@ -505,10 +515,12 @@ void inst_queries_deliver_once(struct inst_reactor *r, struct inst_once *once) {
         struct inst_reactor_error view = inst_problem_view(&once->problem);
         once->fn(once->ctx, NULL, &view);
     }
-    inst_shown_unref(once->shown);
-    inst_problem_clear(&once->problem);
-    free(once);
+    drop_once(r, event);
 }
+
+static const struct inst_event_ops query_ops = {deliver_query, drop_query};
+static const struct inst_event_ops problem_ops = {deliver_problem, drop_problem};
+static const struct inst_event_ops once_ops = {deliver_once, drop_once};
 
 /* ---- the connection ---- */
 

@@ -21,6 +21,9 @@ void inst_reactor_log(struct inst_reactor *r, enum inst_log_level level, const c
     r->env.log(r->env.ctx, level, line);
 }
 
+/* Defined behind what they call. */
+static const struct inst_event_ops status_ops, app_status_ops, attrs_ops;
+
 /* ---- birth ---- */
 
 static bool is_space(char c) {
@@ -123,8 +126,8 @@ enum inst_status inst_reactor_new(const struct inst_reactor_config *config,
     r->reconnect_at = INST_REACTOR_NEVER;
     r->ack_at = INST_REACTOR_NEVER;
     r->epoch = 1;
-    r->app_status_event.kind = INST_EVENT_APP_STATUS;
-    r->attrs_event.kind = INST_EVENT_ATTRS;
+    r->app_status_event.ops = &app_status_ops;
+    r->attrs_event.ops = &attrs_ops;
     inst_map_init(&r->mutations, random_seed(r));
     inst_map_init(&r->queries, random_seed(r));
     inst_map_init(&r->subs, random_seed(r));
@@ -165,8 +168,7 @@ void inst_reactor_shutdown(struct inst_reactor *r) {
         r->transport == INST_TRANSPORT_CONNECTING || r->transport == INST_TRANSPORT_OPEN;
     r->wants_close = r->wants_close || has_transport;
     r->transport = INST_TRANSPORT_NONE;
-    inst_outbox_clear(r);
-    inst_mutations_connection_lost(r);
+    inst_reactor_connection_lost(r);
     inst_mutations_fail_all(r, "shutdown", "The client was shut down.");
     struct inst_problem problem;
     inst_problem_local(&problem, "shutdown", "The client was shut down.");
@@ -237,7 +239,7 @@ void inst_reactor_set_status(struct inst_reactor *r, enum inst_connection_status
     if (!event) {
         return;
     }
-    event->event.kind = INST_EVENT_STATUS;
+    event->event.ops = &status_ops;
     event->status = status;
     if (r->init_problem.err.type) {
         inst_problem_copy(&event->problem, &r->init_problem);
@@ -263,7 +265,7 @@ static enum inst_status subscribe(struct inst_reactor *r, struct inst_sub_list *
 enum inst_status inst_reactor_subscribe_connection_status(struct inst_reactor *r,
                                                           inst_connection_fn *fn, void *ctx,
                                                           uint64_t *id, struct inst_err *err) {
-    struct inst_sub like = {.kind = INST_SUB_STATUS, .fn.status = fn, .ctx = ctx};
+    struct inst_sub like = {.fn.status = fn, .ctx = ctx};
     return subscribe(r, &r->status_subs, &like, id, err);
 }
 
@@ -287,8 +289,7 @@ void inst_reactor_set_app_status(struct inst_reactor *r, const char *status) {
 
 enum inst_status inst_reactor_subscribe_app_status(struct inst_reactor *r, inst_app_status_fn *fn,
                                                    void *ctx, uint64_t *id, struct inst_err *err) {
-    struct inst_sub like = {
-        .kind = INST_SUB_APP_STATUS, .fn.app_status = fn, .ctx = ctx, .is_fresh = true};
+    struct inst_sub like = {.fn.app_status = fn, .ctx = ctx, .is_fresh = true};
     enum inst_status status = subscribe(r, &r->app_status_subs, &like, id, err);
     if (status == INST_OK) {
         inst_events_push(r, &r->app_status_event);
@@ -299,7 +300,7 @@ enum inst_status inst_reactor_subscribe_app_status(struct inst_reactor *r, inst_
 
 enum inst_status inst_reactor_subscribe_attrs(struct inst_reactor *r, inst_attrs_fn *fn, void *ctx,
                                               uint64_t *id, struct inst_err *err) {
-    struct inst_sub like = {.kind = INST_SUB_ATTRS, .fn.attrs = fn, .ctx = ctx, .is_fresh = true};
+    struct inst_sub like = {.fn.attrs = fn, .ctx = ctx, .is_fresh = true};
     enum inst_status status = subscribe(r, &r->attrs_subs, &like, id, err);
     if (status == INST_OK) {
         inst_events_push(r, &r->attrs_event);
@@ -313,9 +314,75 @@ void inst_reactor_attrs_changed(struct inst_reactor *r) {
     inst_events_push(r, &r->attrs_event);
 }
 
+/* ---- telling listeners ---- */
+
+static void drop_status(struct inst_reactor *r, struct inst_event *base) {
+    struct inst_status_event *event = (struct inst_status_event *)base;
+    (void)r;
+    inst_problem_clear(&event->problem);
+    free(event);
+}
+
+static void deliver_status(struct inst_reactor *r, struct inst_event *base) {
+    struct inst_status_event *event = (struct inst_status_event *)base;
+    struct inst_reactor_error view = inst_problem_view(&event->problem);
+    uint64_t last = r->next_sub;
+    for (struct inst_sub *sub = r->status_subs.first; sub; sub = sub->next) {
+        if (inst_sub_is_due(sub, last)) {
+            sub->fn.status(sub->ctx, event->status, event->has_problem ? &view : NULL);
+        }
+    }
+    drop_status(r, base);
+}
+
+static void deliver_app_status(struct inst_reactor *r, struct inst_event *event) {
+    struct inst_app_status status = inst_reactor_app_status(r);
+    bool is_for_all = r->app_status_changed;
+    (void)event;
+    r->app_status_changed = false;
+    uint64_t last = r->next_sub;
+    for (struct inst_sub *sub = r->app_status_subs.first; sub; sub = sub->next) {
+        if (inst_sub_is_due(sub, last) && (is_for_all || sub->is_fresh)) {
+            sub->is_fresh = false;
+            sub->fn.app_status(sub->ctx, &status);
+        }
+    }
+}
+
+static void deliver_attrs(struct inst_reactor *r, struct inst_event *event) {
+    struct inst_attrs *attrs = inst_reactor_attrs(r);
+    bool is_for_all = r->attrs_changed;
+    (void)event;
+    r->attrs_changed = false;
+    uint64_t last = r->next_sub;
+    for (struct inst_sub *sub = r->attrs_subs.first; attrs && sub; sub = sub->next) {
+        if (inst_sub_is_due(sub, last) && (is_for_all || sub->is_fresh)) {
+            sub->is_fresh = false;
+            sub->fn.attrs(sub->ctx, attrs);
+        }
+    }
+    inst_attrs_unref(attrs);
+}
+
+/* For events that are part of the reactor. */
+static void drop_nothing(struct inst_reactor *r, struct inst_event *event) {
+    (void)r;
+    (void)event;
+}
+
+static const struct inst_event_ops status_ops = {deliver_status, drop_status};
+static const struct inst_event_ops app_status_ops = {deliver_app_status, drop_nothing};
+static const struct inst_event_ops attrs_ops = {deliver_attrs, drop_nothing};
+
 const char *inst_reactor_session_id(const struct inst_reactor *r) { return r->session_id; }
 
 /* ---- the transport (session.md 1.8) ---- */
+
+void inst_reactor_connection_lost(struct inst_reactor *r) {
+    inst_outbox_clear(r);
+    inst_queries_connection_lost(r);
+    inst_mutations_connection_lost(r);
+}
 
 void inst_reactor_connect(struct inst_reactor *r) {
     if (r->is_shutdown || r->transport == INST_TRANSPORT_WANTED ||
@@ -324,9 +391,7 @@ void inst_reactor_connect(struct inst_reactor *r) {
     }
     if (r->transport == INST_TRANSPORT_OPEN) {
         r->wants_close = true;
-        inst_outbox_clear(r);
-        inst_queries_connection_lost(r);
-        inst_mutations_connection_lost(r);
+        inst_reactor_connection_lost(r);
     }
     r->transport = INST_TRANSPORT_WANTED;
     r->reconnect_at = INST_REACTOR_NEVER;
@@ -368,9 +433,7 @@ static void schedule_reconnect(struct inst_reactor *r) {
 
 static void lost(struct inst_reactor *r) {
     r->transport = INST_TRANSPORT_NONE;
-    inst_outbox_clear(r);
-    inst_queries_connection_lost(r);
-    inst_mutations_connection_lost(r);
+    inst_reactor_connection_lost(r);
     inst_reactor_set_status(r, INST_CONNECTION_CLOSED, NULL);
 }
 
@@ -476,8 +539,7 @@ void inst_reactor_change_user(struct inst_reactor *r, char *token) {
     } else if (r->transport == INST_TRANSPORT_OPEN) {
         r->wants_close = true;
         r->transport = INST_TRANSPORT_NONE;
-        inst_outbox_clear(r);
-        inst_queries_connection_lost(r);
+        inst_reactor_connection_lost(r);
     }
 }
 

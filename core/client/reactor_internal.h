@@ -55,21 +55,18 @@ struct inst_problem {
 
 /* ---- events ---- */
 
-enum inst_event_kind {
-    INST_EVENT_QUERY,          /* its data may have changed */
-    INST_EVENT_QUERY_PROBLEM,  /* its listeners get an error */
-    INST_EVENT_SETTLE_ONCE,    /* a queryOnce has its answer */
-    INST_EVENT_SETTLE_TX,      /* a transaction has its answer */
-    INST_EVENT_MUTATION_ERROR, /* the mutation error listeners */
-    INST_EVENT_STATUS,         /* the connection status listeners */
-    INST_EVENT_APP_STATUS,     /* the app status listeners */
-    INST_EVENT_ATTRS,          /* the attrs listeners */
+struct inst_event;
+
+/* What an area does with its events. Both end the event's time in the queue. */
+struct inst_event_ops {
+    void (*deliver)(struct inst_reactor *r, struct inst_event *event); /* calls back */
+    void (*drop)(struct inst_reactor *r, struct inst_event *event);    /* calls nobody */
 };
 
 /* First member of what carries it. */
 struct inst_event {
     struct inst_event *next;
-    enum inst_event_kind kind;
+    const struct inst_event_ops *ops;
     bool is_queued;
 };
 
@@ -98,19 +95,10 @@ struct inst_mutation_error_event {
 
 /* ---- subscriptions ---- */
 
-enum inst_sub_kind {
-    INST_SUB_QUERY,
-    INST_SUB_MUTATION_ERRORS,
-    INST_SUB_STATUS,
-    INST_SUB_APP_STATUS,
-    INST_SUB_ATTRS,
-};
-
 /* One callback. Unsubscribed ones stay in their list, dead, while events are being delivered. */
 struct inst_sub {
     struct inst_sub *prev, *next; /* in its list, by id ascending */
     struct inst_sub_list *list;
-    enum inst_sub_kind kind;
     uint64_t id;
     bool is_dead;
     bool is_fresh; /* attrs, app status: waits for its first call */
@@ -122,13 +110,18 @@ struct inst_sub {
         inst_attrs_fn *attrs;
     } fn;
     void *ctx;
-    struct inst_live_query *query; /* QUERY: whose listener it is */
-    uint64_t seen;                 /* QUERY: version of the data it was last given */
+    void *owner; /* whose listener it is: a query, a room; NULL: the reactor's */
+    /* Called when it was unsubscribed, after its end; may be NULL. */
+    void (*ended)(struct inst_reactor *r, void *owner);
+    uint64_t seen; /* of a query: version of the data it was last given */
 };
 
+/* Zero is empty. Lists with subscriptions are in the reactor's list of them. */
 struct inst_sub_list {
     struct inst_sub *first, *last;
     size_t live; /* those not dead */
+    struct inst_sub_list *prev_list, *next_list;
+    struct inst_reactor *r; /* while it is in that list */
 };
 
 /* ---- queries ---- */
@@ -298,6 +291,7 @@ struct inst_reactor {
 
     struct inst_map subs; /* by id */
     uint64_t next_sub;
+    struct inst_sub_list *sub_lists; /* those with subscriptions */
     struct inst_sub_list mutation_error_subs, status_subs, app_status_subs, attrs_subs;
     struct inst_event app_status_event, attrs_event;
     bool app_status_changed; /* the event is for all listeners, not only for fresh ones */
@@ -325,6 +319,8 @@ void inst_reactor_connect(struct inst_reactor *r);
  * sends all state again. */
 void inst_reactor_drop_transport(struct inst_reactor *r, const char *why);
 bool inst_reactor_is_authenticated(const struct inst_reactor *r);
+/* The session is over: every area forgets what was only true of it. */
+void inst_reactor_connection_lost(struct inst_reactor *r);
 void inst_reactor_set_app_status(struct inst_reactor *r, const char *status);
 /* After a shutdown was delivered: ends all subscriptions and queries. */
 void inst_reactor_forget_all(struct inst_reactor *r);
@@ -360,6 +356,11 @@ enum inst_status inst_subs_add(struct inst_reactor *r, struct inst_sub_list *lis
 /* Dead at once; freed when nothing is being delivered. */
 void inst_subs_end(struct inst_reactor *r, struct inst_sub *sub);
 void inst_subs_drop_all(struct inst_reactor *r, struct inst_sub_list *list);
+/* Before its owner is freed. */
+void inst_subs_free(struct inst_sub_list *list);
+/* Only those that were there when the event came get it; a list grows at its end only. last_id:
+ * r->next_sub at the start of the delivery. */
+bool inst_sub_is_due(const struct inst_sub *sub, uint64_t last_id);
 
 /* ---- queries.c ---- */
 
@@ -373,10 +374,6 @@ void inst_queries_touch(struct inst_reactor *r, struct inst_live_query *query);
 void inst_queries_touch_all(struct inst_reactor *r);
 /* Those that a new mutation at the end of the queue may concern. */
 void inst_queries_touch_for(struct inst_reactor *r, const struct inst_mutation *m);
-/* The event of inst_queries_touch arrived. */
-void inst_queries_deliver(struct inst_reactor *r, struct inst_live_query *query);
-void inst_queries_deliver_problem(struct inst_reactor *r, struct inst_query_problem_event *event);
-void inst_queries_deliver_once(struct inst_reactor *r, struct inst_once *once);
 /* Every listener gets a copy of problem; the last data counts as forgotten. */
 void inst_queries_fail(struct inst_reactor *r, struct inst_live_query *query,
                        const struct inst_problem *problem);
@@ -435,7 +432,6 @@ void inst_mutations_fail_all(struct inst_reactor *r, const char *type, const cha
 void inst_mutations_clean_by_queries(struct inst_reactor *r);
 void inst_mutations_clean_by_time(struct inst_reactor *r);
 void inst_mutations_expire(struct inst_reactor *r, int64_t now);
-void inst_mutations_deliver(struct inst_reactor *r, struct inst_tx_waiter *waiter);
 void inst_mutations_free(struct inst_reactor *r);
 
 /* ---- known_attrs.c ---- */
