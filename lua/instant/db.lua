@@ -138,7 +138,8 @@ local function report_failures(self)
   end)
 end
 
-local db = {}
+-- Other modules add their methods of a client to `methods`.
+local db = { methods = Db, ask = ask, callback = callback, unsubscriber = unsubscriber }
 
 --- `options` are those of core.client; `forget` is called at shutdown.
 function db.new(options, forget)

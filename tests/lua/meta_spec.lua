@@ -1,10 +1,10 @@
 local instant = require "instant"
 local support = require "support"
 
--- Functions and fields that lua/instant/meta.lua documents, by the name in front.
-local function documented()
-  local file = assert(io.open "lua/instant/meta.lua")
-  local names, class = {}, nil
+-- Functions and fields that a lua/instant/meta*.lua documents, by the name in front.
+local function read_documented(path, names)
+  local file = assert(io.open(path))
+  local class
   local function add(owner, name)
     names[owner] = names[owner] or {}
     names[owner][name] = true
@@ -25,6 +25,13 @@ local function documented()
     if owner then add(owner, name) end
   end
   file:close()
+end
+
+local function documented()
+  local names = {}
+  local list = assert(io.popen "ls lua/instant/meta*.lua")
+  for path in list:lines() do read_documented(path, names) end
+  list:close()
   return names
 end
 

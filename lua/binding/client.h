@@ -1,0 +1,80 @@
+/*
+ * client.h - a client of the binding and its listeners, for the files that add methods to it.
+ *
+ *     client userdata ── inst_lua_client ── listeners: {reactor's id, callback ref}
+ *                                              └── listener userdata (to stop it)
+ *
+ * A client lives until it is shut down or the state ends: what is subscribed goes on without
+ * anybody holding the userdata. Every listener that watches holds the loop, and so does a client
+ * whose writes are not confirmed yet.
+ *
+ * A file of methods, client_<area>.c, has one inst_lua_add_<area>(L), which adds its methods to the
+ * table on top; inst_lua_open_client calls it.
+ */
+#ifndef INST_LUA_CLIENT_H
+#define INST_LUA_CLIENT_H
+
+#include "context.h"
+#include "io/client.h"
+
+#define INST_LUA_CLIENT "instant.client"
+#define INST_LUA_LISTENER "instant.listener"
+
+struct inst_lua_listener {
+    struct inst_lua_listener *next;
+    struct inst_lua_listener *prev;
+    struct inst_lua_client *owner;
+    struct inst_lua_listener **box; /* the userdata, NULL when there is none */
+    uint64_t id;                    /* the reactor's; 0: called once, cannot be stopped */
+    int ref;
+    bool holds; /* the loop runs for it */
+};
+
+struct inst_lua_client {
+    struct inst_lua_client *next;
+    struct inst_lua *lua;
+    struct inst_lua_client **box; /* the userdata, NULL when that was collected */
+    struct inst_client *client;
+    struct inst_lua_backend *backend; /* NULL: over the network */
+    struct inst_lua_listener *listeners;
+    struct inst_deferred bury; /* frees the reactor once nothing of it is on the stack */
+    bool is_shut;
+};
+
+/* The client at index 1; raises when it was shut down. */
+struct inst_lua_client *inst_lua_check_client(lua_State *L);
+/* Pushes the error object. */
+void inst_lua_push_problem(lua_State *L, const struct inst_reactor_error *error);
+/* Sets field name of the table on top; nothing when value is NULL. */
+void inst_lua_set_part(lua_State *L, const char *name, const struct inst_value *value);
+
+/* ---- listeners ---- */
+
+/* What a subscribing function of the reactor looks like behind its own arguments. */
+typedef enum inst_status inst_lua_subscribe_fn(struct inst_lua_client *client,
+                                               struct inst_lua_listener *listener, lua_State *L,
+                                               struct inst_err *err);
+
+enum inst_lua_listening {
+    INST_LUA_WATCH,  /* called again and again: a reason to go on */
+    INST_LUA_LISTEN, /* the same, no reason */
+    INST_LUA_ONCE,
+};
+
+/* client, ..., function at fn_index -> listener, or nil and an error. */
+int inst_lua_subscribe(lua_State *L, int fn_index, inst_lua_subscribe_fn *fn,
+                       enum inst_lua_listening kind);
+/* Calls a listener that is called once, which is gone before its function runs. */
+void inst_lua_call_once(struct inst_lua_listener *listener, inst_lua_push_fn *push,
+                        const void *args);
+void inst_lua_stop_listener(struct inst_lua_listener *listener);
+/* Only its own end: the reactor is not told. unref: also the function's reference. */
+void inst_lua_free_listener(struct inst_lua_listener *listener, bool unref);
+/* Registers the listener's metatable. */
+void inst_lua_open_listener(lua_State *L);
+
+/* ---- methods of a client ---- */
+
+void inst_lua_add_calls(lua_State *L);
+
+#endif
