@@ -11,14 +11,19 @@ static const char *reason(int status) {
     } reasons[] = {
         {200, "OK"},
         {204, "No Content"},
+        {206, "Partial Content"},
+        {302, "Found"},
+        {304, "Not Modified"},
         {400, "Bad Request"},
         {401, "Unauthorized"},
         {403, "Forbidden"},
         {404, "Not Found"},
         {405, "Method Not Allowed"},
+        {409, "Conflict"},
         {411, "Length Required"},
         {413, "Content Too Large"},
         {414, "URI Too Long"},
+        {416, "Range Not Satisfiable"},
         {417, "Expectation Failed"},
         {426, "Upgrade Required"},
         {429, "Too Many Requests"},
@@ -46,7 +51,7 @@ static bool is_echoable(const struct inst_slice *value) {
 }
 
 static void write_origin(struct inst_buf *out, const struct inst_http_head *head) {
-    const struct inst_slice *origin = head ? inst_http_field(head, "origin", NULL) : NULL;
+    const struct inst_slice *origin = head ? inst_head_field(head, "origin", NULL) : NULL;
     inst_buf_add_str(out, "Vary: Origin, Access-Control-Request-Headers\r\n");
     if (!origin || !is_echoable(origin))
         return;
@@ -67,13 +72,27 @@ static void write_top(struct inst_buf *out, const struct inst_http_head *head, i
     write_origin(out, head);
 }
 
-void inst_http_write(struct inst_buf *out, const struct inst_http_head *head, int status,
-                     const char *body, size_t body_len, bool keep_alive, const char *extra) {
+static void write_all(struct inst_buf *out, const struct inst_http_head *head, int status,
+                      const char *type, const char *body, size_t body_len, bool keep_alive,
+                      const char *extra) {
     write_top(out, head, status, keep_alive);
-    inst_buf_addf(out, "Content-Type: application/json\r\nContent-Length: %zu\r\n%s\r\n", body_len,
-                  extra);
+    inst_buf_addf(out, "Content-Type: %s\r\nContent-Length: %zu\r\n%s\r\n", type, body_len, extra);
     if (!head || !inst_slice_is(&head->method, "HEAD"))
         inst_buf_add(out, body, body_len);
+}
+
+void inst_http_write(struct inst_buf *out, const struct inst_http_head *head, int status,
+                     const char *body, size_t body_len, bool keep_alive, const char *extra) {
+    write_all(out, head, status, "application/json", body, body_len, keep_alive, extra);
+}
+
+void inst_http_write_response(struct inst_buf *out, const struct inst_http_head *head,
+                              const struct inst_http_response *response, bool keep_alive) {
+    bool is_empty = response->body.len == 0 && !response->content_type;
+    write_all(out, head, response->status,
+              response->content_type ? response->content_type : "application/json",
+              is_empty ? "{}" : response->body.data, is_empty ? 2 : response->body.len, keep_alive,
+              response->headers.len ? response->headers.data : "");
 }
 
 void inst_http_write_error(struct inst_buf *out, const struct inst_http_head *head, int status,
@@ -101,7 +120,7 @@ void inst_http_write_error(struct inst_buf *out, const struct inst_http_head *he
 void inst_http_write_preflight(struct inst_buf *out, const struct inst_http_head *head,
                                bool keep_alive) {
     write_top(out, head, 200, keep_alive);
-    const struct inst_slice *asked = inst_http_field(head, "access-control-request-headers", NULL);
+    const struct inst_slice *asked = inst_head_field(head, "access-control-request-headers", NULL);
     if (asked && is_echoable(asked)) {
         inst_buf_add_str(out, "Access-Control-Allow-Headers: ");
         inst_buf_add(out, asked->str, asked->len);
@@ -148,8 +167,8 @@ int inst_ws_handshake(const struct inst_http_head *head) {
         !inst_http_has_token(head, "connection", "upgrade"))
         return 426;
     size_t keys, versions;
-    const struct inst_slice *key = inst_http_field(head, "sec-websocket-key", &keys);
-    const struct inst_slice *version = inst_http_field(head, "sec-websocket-version", &versions);
+    const struct inst_slice *key = inst_head_field(head, "sec-websocket-key", &keys);
+    const struct inst_slice *version = inst_head_field(head, "sec-websocket-version", &versions);
     int status = versions > 1 ? 400 : check_version(version);
     if (status != 101)
         return status;

@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "io/http_head.h"
+#include "server/http.h"
 
 #include <stdbool.h>
 
@@ -13,6 +14,9 @@
  * each with its line end, or "". */
 void inst_http_write(struct inst_buf *out, const struct inst_http_head *head, int status,
                      const char *body, size_t body_len, bool keep_alive, const char *extra);
+/* The same for what the engine answers. */
+void inst_http_write_response(struct inst_buf *out, const struct inst_http_head *head,
+                              const struct inst_http_response *response, bool keep_alive);
 /* The same with the error envelope of that status as its body. */
 void inst_http_write_error(struct inst_buf *out, const struct inst_http_head *head, int status,
                            const char *message, bool keep_alive);

@@ -120,7 +120,7 @@ static int parse_field(const char *line, size_t len, struct inst_http_head *head
     const char *colon = memchr(line, ':', len);
     if (!colon)
         return 400;
-    struct inst_http_field field = {.name = {line, (size_t)(colon - line)}};
+    struct inst_head_field field = {.name = {line, (size_t)(colon - line)}};
     if (!is_token(&field.name)) /* also a folded line, and white space before the colon */
         return 400;
     const char *from = colon + 1, *to = line + len;
@@ -135,7 +135,7 @@ static int parse_field(const char *line, size_t len, struct inst_http_head *head
     return 0;
 }
 
-const struct inst_slice *inst_http_field(const struct inst_http_head *head, const char *name,
+const struct inst_slice *inst_head_field(const struct inst_http_head *head, const char *name,
                                          size_t *count) {
     const struct inst_slice *first = NULL;
     size_t n = 0;
@@ -176,8 +176,8 @@ bool inst_http_has_token(const struct inst_http_head *head, const char *name, co
 
 static int check_length(struct inst_http_head *head) {
     size_t lengths, encodings;
-    const struct inst_slice *length = inst_http_field(head, "content-length", &lengths);
-    const struct inst_slice *encoding = inst_http_field(head, "transfer-encoding", &encodings);
+    const struct inst_slice *length = inst_head_field(head, "content-length", &lengths);
+    const struct inst_slice *encoding = inst_head_field(head, "transfer-encoding", &encodings);
     if (lengths > 1 || (lengths && encodings))
         return 400;
     if (encodings)
@@ -199,7 +199,7 @@ static int check_length(struct inst_http_head *head) {
 
 static int check_host(const struct inst_http_head *head) {
     size_t hosts;
-    const struct inst_slice *host = inst_http_field(head, "host", &hosts);
+    const struct inst_slice *host = inst_head_field(head, "host", &hosts);
     if (hosts == 0)
         return head->minor == 0 ? 0 : 400;
     if (hosts > 1 || host->len == 0)
@@ -226,7 +226,7 @@ static int check_single(const struct inst_http_head *head) {
                                         "content-type",  "origin", "expect"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         size_t count;
-        inst_http_field(head, names[i], &count);
+        inst_head_field(head, names[i], &count);
         if (count > 1)
             return 400;
     }
@@ -243,7 +243,7 @@ static int check_head(struct inst_http_head *head) {
         return status;
     head->keep_alive = head->minor == 1 ? !inst_http_has_token(head, "connection", "close")
                                         : inst_http_has_token(head, "connection", "keep-alive");
-    const struct inst_slice *expect = inst_http_field(head, "expect", NULL);
+    const struct inst_slice *expect = inst_head_field(head, "expect", NULL);
     if (expect && !inst_slice_is(expect, "100-continue"))
         return 417;
     head->expects_continue = expect && head->minor == 1 && head->content_length > 0;

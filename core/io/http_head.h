@@ -23,7 +23,7 @@ struct inst_slice {
     size_t len;
 };
 
-struct inst_http_field {
+struct inst_head_field {
     struct inst_slice name;
     struct inst_slice value; /* without white space around it */
 };
@@ -37,7 +37,7 @@ struct inst_http_head {
     bool has_length;
     uint64_t content_length;
     bool expects_continue;
-    struct inst_http_field fields[INST_HTTP_MAX_FIELDS];
+    struct inst_head_field fields[INST_HTTP_MAX_FIELDS];
     size_t field_count;
 };
 
@@ -60,7 +60,7 @@ enum inst_head_result inst_http_head_parse(struct inst_head_scan *scan, const ch
                                            size_t *head_len, int *status);
 
 /* The first field of that name (lower case); NULL when there is none. *count gets how many. */
-const struct inst_slice *inst_http_field(const struct inst_http_head *head, const char *name,
+const struct inst_slice *inst_head_field(const struct inst_http_head *head, const char *name,
                                          size_t *count);
 /* Is token (lower case) in the comma-separated lists of all fields of that name? */
 bool inst_http_has_token(const struct inst_http_head *head, const char *name, const char *token);

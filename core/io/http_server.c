@@ -167,42 +167,74 @@ static bool is_known_method(const struct inst_slice *method) {
     return false;
 }
 
+/* The request as the application sees it: NUL-terminated copies. */
+struct asked {
+    struct inst_http_request request;
+    struct inst_http_field fields[INST_HTTP_MAX_FIELDS];
+    char *text; /* owned */
+};
+
+static const char *keep(char **at, const struct inst_slice *slice) {
+    char *text = *at;
+    memcpy(text, slice->str, slice->len);
+    text[slice->len] = '\0';
+    *at += slice->len + 1;
+    return text;
+}
+
+static void keep_fields(struct asked *asked, char **at, const struct inst_http_head *head) {
+    for (size_t i = 0; i < head->field_count; i++) {
+        char *name = *at;
+        asked->fields[i].name = keep(at, &head->fields[i].name);
+        for (char *c = name; *c; c++)
+            if (*c >= 'A' && *c <= 'Z')
+                *c |= 0x20;
+        asked->fields[i].value = keep(at, &head->fields[i].value);
+    }
+    asked->request.fields = asked->fields;
+    asked->request.field_count = head->field_count;
+}
+
+/* 0, or the status to refuse the request with; -1: out of memory. */
+static int make_asked(struct asked *asked, const struct conn *conn,
+                      const struct inst_http_head *head) {
+    /* Pieces of the head and a NUL behind each. */
+    asked->text = malloc(conn->head_len + 2 * head->field_count + 3);
+    if (!asked->text)
+        return -1;
+    char *at = asked->text;
+    bool is_head = inst_slice_is(&head->method, "HEAD");
+    if (!inst_http_decode_path(&head->path, at))
+        return 400;
+    asked->request = (struct inst_http_request){
+        .path = at, .body = conn->in + conn->head_len, .body_len = conn->body_len};
+    at += strlen(at) + 1;
+    asked->request.query = keep(&at, &head->query);
+    asked->request.method = keep(&at, &head->method);
+    if (is_head)
+        asked->request.method = "GET";
+    keep_fields(asked, &at, head);
+    return 0;
+}
+
 /* Asks the application and writes its answer into conn->out. */
 static bool ask(struct conn *conn, const struct inst_http_head *head) {
-    bool is_head = inst_slice_is(&head->method, "HEAD");
-    bool ok = false;
-    char *text = malloc(head->method.len + head->path.len + head->query.len + 3);
-    if (!text)
-        return false;
-    char *query = text + head->path.len + 1;
-    char *method = query + head->query.len + 1;
+    struct asked asked;
     struct inst_http_response response = {.status = 500};
-    if (!inst_http_decode_path(&head->path, text)) {
-        inst_http_write_error(&conn->out, head, 400, refusal(400), !conn->close_after);
-        ok = !conn->out.failed;
-        goto out;
+    int refused = make_asked(&asked, conn, head);
+    if (refused) {
+        free(asked.text);
+        if (refused > 0)
+            inst_http_write_error(&conn->out, head, refused, refusal(refused), !conn->close_after);
+        return refused > 0 && !conn->out.failed;
     }
-    memcpy(query, head->query.str, head->query.len);
-    query[head->query.len] = '\0';
-    memcpy(method, head->method.str, head->method.len);
-    method[head->method.len] = '\0';
-    struct inst_http_request request = {
-        .method = is_head ? "GET" : method,
-        .path = text,
-        .query = query,
-        .body = conn->in + conn->head_len,
-        .body_len = conn->body_len,
-    };
-    conn->server->config.answer(conn->server->config.ctx, &request, &response);
-    if (!response.body.failed) {
-        const char *body = response.body.len ? response.body.data : "{}";
-        inst_http_write(&conn->out, head, response.status, body,
-                        response.body.len ? response.body.len : 2, !conn->close_after, "");
-    }
-    ok = !response.body.failed && !conn->out.failed;
-    inst_buf_free(&response.body);
-out:
-    free(text);
+    conn->server->config.answer(conn->server->config.ctx, &asked.request, &response);
+    bool ok = !response.body.failed && !response.headers.failed;
+    if (ok)
+        inst_http_write_response(&conn->out, head, &response, !conn->close_after);
+    ok = ok && !conn->out.failed;
+    inst_http_response_clear(&response);
+    free(asked.text);
     return ok;
 }
 
@@ -246,7 +278,7 @@ static void answer(struct conn *conn) {
 
 static void upgrade(struct conn *conn, const struct inst_http_head *head, size_t head_len) {
     struct inst_http_server *server = conn->server;
-    struct inst_slice key = *inst_http_field(head, "sec-websocket-key", NULL);
+    struct inst_slice key = *inst_head_field(head, "sec-websocket-key", NULL);
     drop(conn, true); /* memory stays until libuv's close callback */
     server->config.upgrade(server->config.ctx, conn->fd, &key, conn->in + head_len,
                            conn->in_len - head_len);

@@ -1,6 +1,7 @@
 /*
- * http.h - the HTTP requests that the engine answers (http.md). The host parses HTTP; the engine
- * sees method, path, query and body, and gives a status and a JSON body.
+ * http.h - the HTTP requests that the engine answers (http.md), as the host sees them. The host
+ * parses HTTP; the engine sees method, path, query, header fields and body, and gives a status,
+ * header lines and a body. What routes see is in http_routes.h.
  */
 #ifndef INST_SERVER_HTTP_H
 #define INST_SERVER_HTTP_H
@@ -10,21 +11,40 @@
 
 #include <stddef.h>
 
+/* `:name` segments of one route. */
+#define INST_HTTP_MAX_PATH_PARAMS 4
+
+struct inst_http_field {
+    const char *name;  /* of header fields in lower case */
+    const char *value; /* as sent: bytes above 0x7f are possible, control bytes are not */
+};
+
+/* Everything is borrowed for the call. */
 struct inst_http_request {
     const char *method; /* "GET", "POST" ... */
     const char *path;   /* without the query, percent-decoded */
     const char *query;  /* behind the '?', "" when none */
     const char *body;
     size_t body_len;
+    const struct inst_http_field *fields; /* header fields, in order; a name may come twice */
+    size_t field_count;
+    /* Filled in by the engine from the route that matched. */
+    struct inst_http_field path_params[INST_HTTP_MAX_PATH_PARAMS];
+    size_t path_param_count;
 };
 
 struct inst_http_response {
     int status;
-    struct inst_buf body; /* JSON; the caller frees it */
+    const char *content_type; /* static string; NULL: JSON */
+    struct inst_buf headers;  /* further header lines, each "Name: value\r\n"; the caller frees */
+    struct inst_buf body;     /* the caller frees it */
 };
 
-/* Answers every request: unknown routes with 404 and the original's message. */
+/* Answers every request: unknown routes with 404 and the original's message. Out of memory: one of
+ * the response's buffers has failed. */
 void inst_server_http(struct inst_server *server, const struct inst_http_request *request,
                       struct inst_http_response *response);
+/* Frees the buffers. */
+void inst_http_response_clear(struct inst_http_response *response);
 
 #endif

@@ -415,7 +415,8 @@ static void events_are_known_after_a_restart(void **state) {
 static int http(const char *method, const char *path, const char *body,
                 struct inst_http_response *response) {
     char *text = quoted(body);
-    struct inst_http_request request = {method, path, "", text, strlen(text)};
+    struct inst_http_request request = {
+        .method = method, .path = path, .query = "", .body = text, .body_len = strlen(text)};
     inst_server_http(world.server, &request, response);
     free(text);
     return response->status;
@@ -428,7 +429,7 @@ static void expect_http(int status, const char *method, const char *path, const 
     char *text = quoted(wanted);
     assert_non_null(strstr(response.body.data, text));
     free(text);
-    inst_buf_free(&response.body);
+    inst_http_response_clear(&response);
 }
 
 static void http_requests(void **state) {
@@ -439,9 +440,9 @@ static void http_requests(void **state) {
     assert_int_equal(http("GET", "/nowhere", "", &response), 404);
     assert_string_equal(response.body.data,
                         "{\"message\":\"Oops! We couldn't match this route.\"}");
-    inst_buf_free(&response.body);
+    inst_http_response_clear(&response);
     assert_int_equal(http("POST", "/health/system", "", &response), 404);
-    inst_buf_free(&response.body);
+    inst_http_response_clear(&response);
     const char *path = "/dash/apps/ephemeral";
     expect_http(400, "POST", path, "nonsense", "'type':'param-malformed'");
     expect_http(400, "POST", path, "[]", "'type':'param-malformed'");
@@ -466,7 +467,11 @@ static void http_makes_an_app(void **state) {
     char *body = quoted("{'title':' My app ','rules':{'code':{}},'schema':{'entities':{'books':"
                         "{'attrs':{'name':{'valueType':'string','required':true,'config':"
                         "{'indexed':true,'unique':true}}}}},'links':{}}}");
-    struct inst_http_request request = {"POST", "/dash/apps/ephemeral", "", body, strlen(body)};
+    struct inst_http_request request = {.method = "POST",
+                                        .path = "/dash/apps/ephemeral",
+                                        .query = "",
+                                        .body = body,
+                                        .body_len = strlen(body)};
     inst_server_http(w.server, &request, &response);
     free(body);
     assert_int_equal(response.status, 200);
@@ -484,7 +489,7 @@ static void http_makes_an_app(void **state) {
     assert_non_null(attr_id(&w, "books.name", 10));
     assert_non_null(attr_id(&w, "books.id", 8));
     inst_arena_free(&arena);
-    inst_buf_free(&response.body);
+    inst_http_response_clear(&response);
     world_close(&w);
 }
 

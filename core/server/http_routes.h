@@ -1,0 +1,84 @@
+/*
+ * http_routes.h - how the engine's HTTP routes are written.
+ *
+ *     http.c ── the list of tables ──> inst_http_dash_routes, ... one table per http_<area>.c
+ *         request -> first route whose method and path fit -> fn -> response
+ *                                                             └ not INST_OK: error envelope
+ *
+ * A route lives on server->scratch, which is reset behind it, and answers in the same call: one
+ * that transacts commits its app's group at once (inst_app_commit). Parameters are read in the
+ * order and with the errors of the original (http.md 1.2, 1.3).
+ */
+#ifndef INST_SERVER_HTTP_ROUTES_H
+#define INST_SERVER_HTTP_ROUTES_H
+
+#include "base/arena.h"
+#include "base/value.h"
+#include "server/engine.h"
+#include "server/http.h"
+
+#include <stdbool.h>
+
+/* Puts JSON into response->body (nothing there: `{}`), response->status is 200 unless it says
+ * otherwise. Not INST_OK: what it wrote is thrown away and err goes out as the error envelope, with
+ * the status that its type has over HTTP. */
+typedef enum inst_status inst_http_fn(struct inst_server *server,
+                                      const struct inst_http_request *request,
+                                      struct inst_http_response *response, struct inst_err *err);
+
+struct inst_http_route {
+    const char *method;
+    const char *path; /* "/dash/apps/:app_id": a segment with ':' takes any one that is not empty */
+    inst_http_fn *fn;
+};
+
+/* Ends with a route whose method is NULL. */
+extern const struct inst_http_route inst_http_dash_routes[];
+
+/* ---- what a request says ---- */
+
+/* The first header field of that name (lower case); NULL: none. */
+const char *inst_http_header(const struct inst_http_request *request, const char *name);
+/* What stood in the place of `:name`; NULL: the route has no such segment. A slash that was
+ * percent-encoded is still encoded. */
+const char *inst_http_path_param(const struct inst_http_request *request, const char *name);
+/* The first query parameter of that name, decoded (%xx, + is a space) on arena; *out is NULL when
+ * there is none. err: `param-malformed` for a broken escape, a NUL or broken UTF-8. */
+enum inst_status inst_http_param(const struct inst_http_request *request, const char *name,
+                                 struct inst_arena *arena, const char **out, struct inst_err *err);
+/* The body, which must be one JSON object. Lives on server->scratch. */
+enum inst_status inst_http_body(struct inst_server *server, const struct inst_http_request *request,
+                                struct inst_value *out, struct inst_err *err);
+/* Members of the body by the rules of http.md 1.2. Absent or null: `param-missing`. */
+enum inst_status inst_http_body_uuid(const struct inst_value *body, const char *name,
+                                     char out[INST_UUID_TEXT + 1], struct inst_err *err);
+/* A trimmed text that is not blank; numbers are taken as their text. */
+enum inst_status inst_http_body_text(const struct inst_value *body, const char *name,
+                                     struct inst_arena *arena, const char **out,
+                                     struct inst_err *err);
+
+/* ---- who asks ---- */
+
+/* The app id, in lower case, of the header `app-id`, else of the query parameter `app_id`. */
+enum inst_status inst_http_app_id(struct inst_server *server,
+                                  const struct inst_http_request *request,
+                                  char out[INST_UUID_TEXT + 1], struct inst_err *err);
+/* What follows `Bearer ` (or the whole field without it), trimmed; NULL: no such field, or the
+ * words `undefined` and `null` that clients without a token send (http.md 2). */
+const char *inst_http_bearer(struct inst_server *server, const struct inst_http_request *request);
+/* The open app that the request names, with everything before it committed, so that a route sees
+ * and shows durable data only. */
+enum inst_status inst_http_app(struct inst_server *server, const struct inst_http_request *request,
+                               struct inst_app **out, struct inst_err *err);
+/* The same for somebody who has shown the app's admin token. err: `param-missing`,
+ * `param-malformed` of ["headers" "authorization"], `record-not-found` app-admin-token. */
+enum inst_status inst_http_admin_app(struct inst_server *server,
+                                     const struct inst_http_request *request, struct inst_app **out,
+                                     struct inst_err *err);
+
+/* ---- what a route answers ---- */
+
+/* One header line. A name or value that would break the head makes the response fail. */
+void inst_http_add_header(struct inst_http_response *response, const char *name, const char *value);
+
+#endif
