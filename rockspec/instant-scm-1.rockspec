@@ -11,15 +11,17 @@ description = {
 Subscribe to InstaQL queries and see every change at once, write optimistically, go on working through
 lost connections. The backend may be InstantDB, instant-lua serve, or one inside the process.
 
-Needs a C compiler, cmake, pkg-config, and libraries; on Debian:
+For Lua 5.4 and LuaJIT. Needs a C compiler, cmake, pkg-config, and libraries; on Debian:
 apt-get install gcc cmake make pkg-config liblua5.4-dev libwebsockets-dev libuv1-dev libcjson-dev
 libsqlite3-dev libssl-dev libicu-dev
+(for LuaJIT libluajit2-5.1-dev in the place of liblua5.4-dev)
 ]],
   license = "Apache-2.0",
 }
 
 supported_platforms = { "linux" }
-dependencies = { "lua ~> 5.4" }
+-- LuaJIT is 5.1 to LuaRocks.
+dependencies = { "lua >= 5.1, ~= 5.2, ~= 5.3, < 5.5" }
 
 -- LuaRocks names what it does not find by these names; Debian's packages are beside them.
 external_dependencies = {

@@ -3,7 +3,8 @@
 # the project's root.
 #
 #   setup_packages PACKAGE...   installs those that are missing, with apt-get
-#   setup_build PRESET TESTS    builds build/ (preset release) or build-debug/ (debug); TESTS ON or OFF
+#   setup_build PRESET TESTS    builds build/ (preset release) or build-debug/ (debug); with TESTS ON
+#                               the tests and the module for LuaJIT too
 
 say() { printf '%s\n' "== $*"; }
 
@@ -15,6 +16,11 @@ fail() {
 BUILD_PACKAGES="gcc libc6-dev cmake ninja-build pkg-config lua5.4 liblua5.4-dev libwebsockets-dev
   libuv1-dev libcjson-dev libsqlite3-dev libssl-dev libicu-dev"
 TEST_PACKAGES="libcmocka-dev lua-busted lua-check clang-format valgrind"
+# OpenResty's LuaJIT, which installs beside nginx's Lua module. The original one does as well, and
+# the two exclude each other.
+if ! command -v luajit >/dev/null 2>&1 || ! pkg-config --exists luajit 2>/dev/null; then
+  TEST_PACKAGES="$TEST_PACKAGES luajit2 libluajit2-5.1-dev"
+fi
 
 # setup_logged COMMAND...: keeps what it prints in setup.log, and shows the end of it when it fails.
 setup_logged() {
@@ -65,7 +71,7 @@ setup_build() {
   case $1 in release) folder=build ;; *) folder=build-debug ;; esac
   setup_can_write
   say "building $folder/ ($1)"
-  setup_logged cmake --preset "$1" -DINSTANT_TESTS="$2" ||
+  setup_logged cmake --preset "$1" -DINSTANT_TESTS="$2" -DINSTANT_LUAJIT="$2" ||
     fail "cmake could not configure $folder/ (its last lines are above). When a package is missing, install
   it; when $folder/ is from another place or another cmake, remove it; then start again."
   if [ -t 1 ]; then

@@ -98,11 +98,13 @@ local function addresses(config)
   return "ws" .. scheme .. "://" .. rest .. "/runtime/session", nil, api
 end
 
--- The backend in this process is always there: a task goes on when it is reached, so that its first
--- write is confirmed and not queued.
+-- The backend in this process is always there: whoever may wait goes on when it is reached, so that
+-- the first write is confirmed and not queued. In a program without a host that is the main chunk
+-- too, unless it called from inside the loop.
 local function reach(client)
-  local co = coroutine.running()
-  if not co or not Future.tasks[co] then return end
+  local co, is_main = coroutine.running()
+  if co and not is_main and not Future.tasks[co] then return end
+  if (not co or is_main) and core.is_running() then return end
   local reached = Future.new()
   local stop = client:subscribeConnectionStatus(function(status)
     if status == "authenticated" or status == "errored" then reached:resolve(status) end

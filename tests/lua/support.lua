@@ -53,16 +53,25 @@ function support.live(db, query)
   return watch
 end
 
--- Runs the host; gives what it printed and its exit code.
-function support.host(...)
-  local words = { (os.getenv "INSTANT_HOST" or "build/instant-lua") }
+-- Runs a command with these arguments; gives what it printed and its exit code.
+local function run(command, ...)
+  local words = { command }
   for _, word in ipairs { ... } do
     words[#words + 1] = "'" .. word:gsub("'", [['\'']]) .. "'"
   end
-  local pipe = assert(io.popen("env -u LD_PRELOAD " .. table.concat(words, " ") .. " 2>&1; echo \"exit $?\""))
-  local text = pipe:read "a"
+  local pipe = assert(io.popen(table.concat(words, " ") .. " 2>&1; echo \"exit $?\""))
+  local text = pipe:read "*a"
   pipe:close()
   return text:gsub("exit %d+\n$", ""), tonumber(text:match "exit (%d+)\n$")
+end
+
+-- In the host, and in plain Lua (the one that runs the specs, or Lua 5.4 in the host).
+function support.host(...)
+  return run("env -u LD_PRELOAD " .. (os.getenv "INSTANT_HOST" or "build/instant-lua"), ...)
+end
+
+function support.plain(...)
+  return run(os.getenv "INSTANT_PLAIN" or "lua5.4", ...)
 end
 
 function support.write(text)

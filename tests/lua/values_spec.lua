@@ -41,11 +41,14 @@ describe("values", function()
       ["value.a: a table is either a list or an object, this one is both"] = { a = { 1, x = 2 } },
       ["value.a: a list must not have holes; put instant.null there"] = { a = { 1, nil, 3 } },
       ["value.a: keys must be strings, or 1, 2, 3 ... for a list"] = { a = { [0.5] = 1 } },
-      ["value.n: integers beyond 2^53 lose digits; send a string"] = { n = 2 ^ 53 // 1 * 4 | 1 },
       ["value.s: the string is not valid UTF-8"] = { s = "\xff" },
       ["value.c: a thread is not a value"] = { c = coroutine.create(print) },
     } do
       assert.equal(expected, encode(value))
+    end
+    if math.type then -- Lua with integers
+      assert.equal("value.n: integers beyond 2^53 lose digits; send a string",
+        encode { n = math.tointeger(2 ^ 55) + 1 })
     end
     assert.matches("nested too deep", encode(deep))
     assert.is_nil(core.json_encode(print))
@@ -53,8 +56,10 @@ describe("values", function()
 
   it("reads integers as integers and keeps empty lists", function()
     local value = core.json_decode '{"i":1,"f":1.5,"big":9007199254740992,"list":[],"null":null,"s":"\\u00e9\\u0000"}'
-    assert.equal("integer", math.type(value.i))
-    assert.equal("float", math.type(value.f))
+    if math.type then -- Lua with integers
+      assert.equal("integer", math.type(value.i))
+      assert.equal("float", math.type(value.f))
+    end
     assert.equal(2 ^ 53, value.big)
     assert.equal("[]", encode(value.list))
     assert.equal(instant.null, value.null)
