@@ -394,7 +394,7 @@ static struct inst_value args_of(const struct inst_value *op) {
 
 static enum inst_status need_lookups_of(struct builder *b, const struct inst_value *op) {
     if (!is_object_action(op) && !is_link_action(op) && !is_action(op, "delete") &&
-        !is_action(op, "ruleParams")) {
+        (!is_action(op, "ruleParams") || b->context->is_admin)) {
         return INST_OK;
     }
     const struct inst_value *etype = &op->u.items[1];

@@ -12,6 +12,7 @@ struct expansion {
     const struct inst_tx_context *context;
     const struct inst_attrs *attrs; /* old and new ones */
     struct inst_array_builder *steps;
+    const struct inst_value *refused; /* the lookup or action that an error is about */
     struct inst_err *err;
 };
 
@@ -33,8 +34,15 @@ static enum inst_status attr_id(struct expansion *x, const struct inst_attr *att
     return inst_value_dup(x->arena, &attr->id, out) ? INST_OK : inst_err_nomem(x->err);
 }
 
-static enum inst_status not_unique(struct expansion *x, const struct inst_value *name) {
+static enum inst_status not_unique(struct expansion *x, const struct inst_value *etype,
+                                   const struct inst_value *name) {
     bool is_text = name->tag == INST_STRING;
+    if (x->context->is_admin) {
+        return inst_err_set(x->err, TYPE, 400, "%.*s is not a unique attribute on %.*s",
+                            is_text ? (int)name->len : 0, is_text ? name->u.str : "",
+                            etype->tag == INST_STRING ? (int)etype->len : 0,
+                            etype->tag == INST_STRING ? etype->u.str : "");
+    }
     return inst_err_set(x->err, TYPE, 400, "%.*s is not a unique attribute.",
                         is_text ? (int)name->len : 9, is_text ? name->u.str : "undefined");
 }
@@ -42,7 +50,7 @@ static enum inst_status not_unique(struct expansion *x, const struct inst_value 
 static enum inst_status lookup_attr(struct expansion *x, const struct inst_value *etype,
                                     const struct inst_value *name, const struct inst_attr **out) {
     *out = NULL;
-    if (name->tag != INST_STRING) {
+    if (name->tag != INST_STRING || etype->tag != INST_STRING) {
         return INST_OK;
     }
     bool is_ref_lookup;
@@ -57,10 +65,10 @@ static enum inst_status lookup_attr(struct expansion *x, const struct inst_value
         return INST_OK;
     }
     *out = forward(x->attrs, etype, label.u.str, label.len);
-    if (!*out) {
+    if (!*out && !x->context->is_admin) {
         *out = inst_attrs_reverse(x->attrs, etype->u.str, etype->len, label.u.str, label.len);
     }
-    if (*out && !(*out)->is_ref) {
+    if (*out && !(*out)->is_ref && !x->context->is_admin) {
         return inst_err_set(x->err, TYPE, 400, "%.*s does not reference a valid link attribute.",
                             (int)name->len, name->u.str);
     }
@@ -80,13 +88,15 @@ static enum inst_status entity_of(struct expansion *x, const struct inst_value *
         return INST_OK;
     }
     const struct inst_attr *attr;
+    x->refused = eid;
     status = lookup_attr(x, etype, &lookup.name, &attr);
     if (status != INST_OK) {
         return status;
     }
     if (!attr || !attr->is_unique) {
-        return not_unique(x, &lookup.name);
+        return not_unique(x, etype, &lookup.name);
     }
+    x->refused = NULL;
     struct inst_value pair[2] = {inst_undefined(), lookup.value};
     status = attr_id(x, attr, &pair[0]);
     if (status != INST_OK) {
@@ -159,6 +169,14 @@ static enum inst_status mode_of_opts(struct expansion *x, const struct inst_valu
                                      const struct inst_value *entity, struct inst_value *out) {
     struct inst_value opts = element(op, 4);
     const struct inst_value *upsert = inst_getz(&opts, "upsert");
+    if (x->context->is_admin) {
+        bool is_given = upsert && !inst_is_nullish(upsert);
+        return make_mode(x,
+                         !is_given                   ? NULL
+                         : inst_value_truthy(upsert) ? "upsert"
+                                                     : "update",
+                         out);
+    }
     bool is_update = upsert && upsert->tag == INST_FALSE;
     if (!is_update && !(upsert && upsert->tag == INST_TRUE)) {
         is_update = is_known(x, &op->u.items[1], entity);
@@ -243,7 +261,8 @@ static enum inst_status expand_link_value(struct expansion *x, const struct inst
     const struct inst_attr *fwd = forward(x->attrs, etype, m->key, m->key_len);
     const struct inst_attr *attr =
         fwd ? fwd : inst_attrs_reverse(x->attrs, etype->u.str, etype->len, m->key, m->key_len);
-    if (!attr || (fwd && fwd->reverse.etype.tag != INST_STRING)) {
+    /* The admin API lets link set a plain attr to an id. */
+    if (!attr || (fwd && fwd->reverse.etype.tag != INST_STRING && !x->context->is_admin)) {
         return inst_err_set(x->err, TYPE, 400, "%.*s.%.*s is not a link.", (int)etype->len,
                             etype->u.str, (int)m->key_len, m->key);
     }
@@ -338,8 +357,29 @@ static enum inst_status expand(struct expansion *x, const struct inst_value *op)
     if (inst_is_string(action, "ruleParams")) {
         return expand_rule_params(x, op);
     }
-    return inst_err_set(x->err, TYPE, 400, "unsupported action %.*s", (int)action->len,
+    bool is_add = inst_is_string(action, "add-attr");
+    if (x->context->is_admin && (is_add || inst_is_string(action, "delete-attr"))) {
+        return add_step_of(x, is_add ? "add-attr" : "delete-attr", &op->u.items[1], 1);
+    }
+    x->refused = action;
+    return inst_err_set(x->err, TYPE, 400, "%s action %.*s",
+                        x->context->is_admin ? "Unsupported" : "unsupported", (int)action->len,
                         action->u.str);
+}
+
+enum inst_status inst_tx_expand(struct inst_arena *arena, const struct inst_tx_context *context,
+                                const struct inst_attrs *attrs, const struct inst_value *const *ops,
+                                size_t count, struct inst_array_builder *steps,
+                                const struct inst_value **refused, struct inst_err *err) {
+    struct expansion x = {arena, context, attrs, steps, NULL, err};
+    enum inst_status status = INST_OK;
+    for (size_t i = 0; status == INST_OK && i < count; i++) {
+        status = expand(&x, ops[i]);
+    }
+    if (refused) {
+        *refused = x.refused;
+    }
+    return status;
 }
 
 /* ---- flattening ---- */
@@ -415,9 +455,8 @@ enum inst_status inst_tx_transform(struct inst_arena *arena, const struct inst_t
     if (status == INST_OK) {
         status = inst_tx_missing_attrs(arena, context, ops.at, ops.count, &steps, &attrs, err);
     }
-    struct expansion x = {arena, context, attrs, &steps, err};
-    for (size_t i = 0; status == INST_OK && i < ops.count; i++) {
-        status = expand(&x, ops.at[i]);
+    if (status == INST_OK) {
+        status = inst_tx_expand(arena, context, attrs, ops.at, ops.count, &steps, NULL, err);
     }
     if (status == INST_OK && !inst_array_end(&steps, out)) {
         status = inst_err_nomem(err);

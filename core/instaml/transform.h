@@ -34,7 +34,10 @@ struct inst_tx_context {
     inst_tx_known_fn *is_known;           /* asked when no store has the entity; may be NULL */
     void *is_known_ctx;                   /* */
     bool use_date_objects;                /* create and update parse values of date attrs */
-    const struct inst_env *env;           /* randomness for attr ids */
+    /* The admin API's rules (transactions.md 11): modes come from options alone, lookups go through
+     * forward labels only, ruleParams makes no attrs; ops may be add-attr and delete-attr. */
+    bool is_admin;
+    const struct inst_env *env; /* randomness for attr ids */
 };
 
 /* chunks: one chunk or an ARRAY of them. *out is an ARRAY of steps on the arena; it borrows from
@@ -42,5 +45,13 @@ struct inst_tx_context {
 enum inst_status inst_tx_transform(struct inst_arena *arena, const struct inst_tx_context *context,
                                    const struct inst_value *chunks, struct inst_value *out,
                                    struct inst_err *err);
+
+/* Data steps of ops whose attrs are all in `attrs`; they are added to steps. Each op is an ARRAY as
+ * missing_attrs.h wants it, with is_admin also ["add-attr", attr] and ["delete-attr", id]. When it
+ * fails *refused is the lookup or the action that the error is about, or NULL; may be NULL. */
+enum inst_status inst_tx_expand(struct inst_arena *arena, const struct inst_tx_context *context,
+                                const struct inst_attrs *attrs, const struct inst_value *const *ops,
+                                size_t count, struct inst_array_builder *steps,
+                                const struct inst_value **refused, struct inst_err *err);
 
 #endif
