@@ -21,6 +21,7 @@
 #include "server/reply.h"
 #include "server/server.h"
 #include "server/table.h"
+#include "server/viewer.h"
 
 struct inst_waiting {
     struct inst_waiting *next;
@@ -32,8 +33,9 @@ struct inst_session {
     struct inst_server *server;
     void *connection;
     char id[INST_UUID_TEXT + 1];
-    struct inst_app *app; /* NULL before init */
-    bool is_admin;
+    struct inst_app *app;      /* NULL before init */
+    struct inst_viewer viewer; /* as of init (session.md 6.5) */
+    bool infers;               /* results in tree form: `inference?` of an admin's stream */
     bool wants_current;        /* `init` said so: told when all its results are current (app.c) */
     int64_t current_tx;        /* as of which it was last told */
     struct inst_table queries; /* hash of q -> struct inst_subscription */

@@ -3,10 +3,10 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "server/engine.h"
+#include "server/evaluation.h"
 #include "server/limits.h"
 #include "server/names.h"
 #include "server/recording_store.h"
-#include "server/result.h"
 
 #include <stdlib.h>
 
@@ -22,8 +22,9 @@ struct inst_computation {
     struct inst_query *query; /* compiled; NULL: not kept */
     size_t compiled_place;    /* in live->compiled, while query is set */
     bool was_used;            /* since the clock last passed */
-    bool is_tree;
-    bool is_admin;
+    struct inst_live_form form;
+    struct inst_viewer viewer; /* its user only when is_personal */
+    bool is_personal;          /* only for sessions of this user (or of nobody) */
     struct inst_read_set reads;
     bool has_result;   /* `result` is what subscribers have */
     bool is_outdated;  /* its last run failed, or it waits to run */
@@ -59,6 +60,7 @@ struct inst_live {
     struct inst_computation *queue, **queue_end;
     struct inst_computation **retries;
     size_t retry_count, retry_cap;
+    bool is_catalog_new; /* while inst_live_refresh runs: attrs changed */
     struct inst_arena scratch;
 };
 
@@ -259,7 +261,8 @@ static struct inst_computation *find_computation(const struct inst_live *live, c
 
 /* Takes the key. */
 static enum inst_status new_computation(struct inst_live *live, char *key_take, size_t key_len,
-                                        const struct inst_value *q, bool is_tree, bool is_admin,
+                                        const struct inst_value *q, struct inst_live_form form,
+                                        const struct inst_viewer *viewer, bool is_personal,
                                         struct inst_computation **out, struct inst_err *err) {
     struct inst_computation *computation = calloc(1, sizeof *computation);
     if (computation == NULL) {
@@ -271,10 +274,13 @@ static enum inst_status new_computation(struct inst_live *live, char *key_take, 
         .key = key_take,
         .key_len = key_len,
         .hash = hash_of(live, key_take, key_len),
-        .is_tree = is_tree,
-        .is_admin = is_admin,
+        .form = form,
+        .viewer = {.is_admin = viewer->is_admin},
+        .is_personal = is_personal,
         .is_outdated = true,
     };
+    if (is_personal)
+        computation->viewer = *viewer;
     struct inst_buf text;
     inst_buf_init(&text);
     inst_json_write(&text, q);
@@ -297,60 +303,18 @@ static enum inst_status new_computation(struct inst_live *live, char *key_take, 
 
 /* ---- running ---- */
 
-struct outcome {
-    struct inst_buf result;
-    struct inst_buf meta;
-    struct inst_result_hash sum;
-};
-
-static enum inst_status collator_of(struct inst_server *server, struct inst_err *err) {
-    return server->collator != NULL ? INST_OK : inst_collator_new(&server->collator, err);
-}
-
-/* Nobody but an admin sees the system's namespaces until a rule says so (permissions.md 2.1). */
-static int is_visible(void *ctx, const struct inst_attr *attr, const struct inst_triple *triple,
-                      struct inst_err *err) {
-    (void)ctx;
-    (void)triple;
-    (void)err;
-    const struct inst_value *etype = &attr->forward.etype;
-    return etype->len == 0 || etype->u.str[0] != '$';
-}
-
 static enum inst_status evaluate(struct inst_computation *computation, struct inst_store *store,
-                                 bool sees_system, struct outcome *out, struct inst_err *err) {
+                                 bool sees_system, struct inst_outcome *out, struct inst_err *err) {
     struct inst_live *live = computation->live;
-    struct inst_server *server = live->app->server;
-    enum inst_status st = collator_of(server, err);
-    if (st != INST_OK)
-        return st;
-    struct inst_collect_options options = {
-        .is_admin = computation->is_admin,
-        .is_visible = sees_system && !computation->is_admin ? is_visible : NULL,
-        .collator = server->collator,
+    struct inst_evaluation how = {
+        .viewer = &computation->viewer,
+        .is_tree = computation->form.is_tree,
+        .infers = computation->form.infers,
+        .is_guarded = sees_system,
+        .is_personal = computation->is_personal,
     };
-    struct inst_collected collected = {0};
-    if (!computation->is_tree) {
-        st = inst_query_collect(computation->query, store, &options, &live->scratch, &collected,
-                                err);
-        if (st != INST_OK)
-            return st;
-        inst_result_write_rows(&out->result, store, &collected, live->index.seed, &out->sum);
-        inst_buf_add_str(&out->meta, "null");
-    } else {
-        struct inst_value tree;
-        st = inst_query_tree(computation->query, store, &options, &live->scratch, &tree, &collected,
-                             err);
-        if (st != INST_OK)
-            return st;
-        inst_json_write(&out->result, &tree);
-        inst_result_write_meta(&out->meta, store, &collected);
-        if (!out->result.failed)
-            inst_result_hash_bytes(out->result.data, out->result.len, live->index.seed, &out->sum);
-        if (!out->meta.failed)
-            inst_result_hash_bytes(out->meta.data, out->meta.len, live->index.seed, &out->sum);
-    }
-    return out->result.failed || out->meta.failed ? inst_err_nomem(err) : INST_OK;
+    return inst_evaluate(live->app->server, computation->query, store, &how, &live->scratch, out,
+                         err);
 }
 
 /* Runs it and keeps what it read; *changed: the result is not the one kept. */
@@ -358,9 +322,8 @@ static enum inst_status run(struct inst_computation *computation, bool *changed,
                             struct inst_err *err) {
     struct inst_live *live = computation->live;
     struct inst_recording_store store;
-    struct outcome outcome = {.sum = {0, 0}};
-    inst_buf_init(&outcome.result);
-    inst_buf_init(&outcome.meta);
+    struct inst_outcome outcome;
+    inst_outcome_init(&outcome);
     live->app->server->stats.computations_run++;
     inst_read_set_begin(&live->index, &computation->reads);
     bool sees_system = inst_names_add(&computation->names, live->app->catalog->attrs, &live->index,
@@ -383,8 +346,8 @@ static enum inst_status run(struct inst_computation *computation, bool *changed,
         computation->sum = outcome.sum;
         computation->has_result = true;
     }
-    inst_buf_free(&outcome.result);
-    inst_buf_free(&outcome.meta);
+    inst_outcome_free(&outcome);
+    live->app->db->db_ops->trim(live->app->db);
     return st;
 }
 
@@ -410,22 +373,26 @@ static void send_to_all(struct inst_computation *computation, struct inst_buf *b
     inst_buf_free(buf);
 }
 
-static void send_refresh(struct inst_computation *computation) {
+static void write_refresh(struct inst_computation *computation, struct inst_buf *buf) {
     struct inst_app *app = computation->live->app;
+    inst_buf_init(buf);
+    inst_buf_reserve(buf, computation->result_len + computation->meta_len + 512);
+    inst_reply_begin(buf, "refresh-ok");
+    inst_buf_add_str(buf, ",\"processed-tx-id\":");
+    inst_buf_add_int(buf, app->last_tx);
+    inst_buf_add_str(buf, ",\"computations\":[{\"instaql-query\":");
+    inst_buf_add(buf, computation->q, computation->q_len);
+    inst_buf_add_str(buf, ",\"instaql-result\":");
+    inst_buf_add(buf, computation->result, computation->result_len);
+    inst_buf_add_str(buf, ",\"result-meta\":");
+    inst_buf_add(buf, computation->meta, computation->meta_len);
+    inst_buf_add_str(buf, ",\"result-changed?\":true}]");
+    inst_reply_end(buf, &app->server->tracer);
+}
+
+static void send_refresh(struct inst_computation *computation) {
     struct inst_buf buf;
-    inst_buf_init(&buf);
-    inst_buf_reserve(&buf, computation->result_len + computation->meta_len + 512);
-    inst_reply_begin(&buf, "refresh-ok");
-    inst_buf_add_str(&buf, ",\"processed-tx-id\":");
-    inst_buf_add_int(&buf, app->last_tx);
-    inst_buf_add_str(&buf, ",\"computations\":[{\"instaql-query\":");
-    inst_buf_add(&buf, computation->q, computation->q_len);
-    inst_buf_add_str(&buf, ",\"instaql-result\":");
-    inst_buf_add(&buf, computation->result, computation->result_len);
-    inst_buf_add_str(&buf, ",\"result-meta\":");
-    inst_buf_add(&buf, computation->meta, computation->meta_len);
-    inst_buf_add_str(&buf, ",\"result-changed?\":true}]");
-    inst_reply_end(&buf, &app->server->tracer);
+    write_refresh(computation, &buf);
     send_to_all(computation, &buf);
 }
 
@@ -497,22 +464,6 @@ static void send_attrs(struct inst_live *live) {
     }
     inst_shared_unref(message);
     inst_buf_free(&buf);
-}
-
-void inst_live_refresh(struct inst_live *live, const struct inst_changes *changes) {
-    if (changes->is_catalog_new)
-        send_attrs(live);
-    inst_read_index_ask(&live->index, changes, queue, live);
-    for (size_t i = 0; i < live->retry_count; i++)
-        queue(live, live->retries[i]);
-    while (live->queue != NULL) {
-        struct inst_computation *computation = live->queue;
-        live->queue = computation->next_queued;
-        if (live->queue == NULL)
-            live->queue_end = &live->queue;
-        computation->is_queued = false;
-        rerun(computation);
-    }
 }
 
 /* ---- subscriptions ---- */
@@ -604,35 +555,54 @@ static enum inst_status subscribe(struct inst_session *session,
     return inst_err_nomem(err);
 }
 
-enum inst_status inst_live_add(struct inst_session *session, const struct inst_value *q,
-                               bool is_tree, struct inst_subscription **out, struct inst_err *err) {
+/* What tells computations apart: who looks, as far as it matters, then the form, then q. */
+static void write_key(struct inst_buf *buf, const struct inst_viewer *viewer, bool is_personal,
+                      struct inst_live_form form) {
+    inst_buf_addf(buf, "%c%c%c%s:", viewer->is_admin ? 'a' : 'u', form.is_tree ? 't' : 'j',
+                  form.infers ? 'i' : '-', is_personal ? viewer->user : "");
+}
+
+static enum inst_status join(struct inst_session *session, const struct inst_value *q,
+                             struct inst_live_form form, struct inst_subscription **out,
+                             struct inst_err *err) {
     struct inst_live *live = session->app->live;
-    struct inst_computation *computation = NULL;
+    const struct inst_viewer *viewer = &session->viewer;
+    bool is_personal = !viewer->is_admin && viewer->user[0] != '\0' &&
+                       inst_query_reaches_system(q, session->app->catalog->attrs);
+    struct inst_computation *computation;
     struct inst_buf text;
-    size_t key_len, q_len;
+    size_t key_len;
     enum inst_status st = INST_OK;
     inst_buf_init(&text);
-    inst_buf_addf(&text, "%c%c", session->is_admin ? 'a' : 'u', is_tree ? 't' : 'j');
+    write_key(&text, viewer, is_personal, form);
+    size_t head = text.len;
     write_canonical(&text, q);
     char *key = inst_buf_take(&text, &key_len);
-    char *q_text = key != NULL ? malloc(key_len) : NULL;
+    char *q_text = key != NULL ? malloc(key_len - head + 1) : NULL;
     if (q_text == NULL) {
         free(key);
         return inst_err_nomem(err);
     }
-    q_len = key_len - 2;
-    memcpy(q_text, key + 2, q_len);
+    memcpy(q_text, key + head, key_len - head);
     computation = find_computation(live, key, key_len);
     if (computation == NULL)
-        st = new_computation(live, key, key_len, q, is_tree, session->is_admin, &computation, err);
+        st = new_computation(live, key, key_len, q, form, viewer, is_personal, &computation, err);
     else
         free(key);
     if (st != INST_OK) {
         free(q_text);
         return st;
     }
-    if ((st = subscribe(session, computation, q_text, q_len, out, err)) != INST_OK)
+    return subscribe(session, computation, q_text, key_len - head, out, err);
+}
+
+enum inst_status inst_live_add(struct inst_session *session, const struct inst_value *q,
+                               struct inst_live_form form, struct inst_subscription **out,
+                               struct inst_err *err) {
+    enum inst_status st = join(session, q, form, out, err);
+    if (st != INST_OK)
         return st;
+    struct inst_computation *computation = (*out)->computation;
     if (!computation->is_outdated)
         return INST_OK;
     bool changed;
@@ -641,7 +611,7 @@ enum inst_status inst_live_add(struct inst_session *session, const struct inst_v
         return st;
     }
     if (computation->count > 1 && changed) { /* others waited for it to succeed again */
-        set_retrying(live, computation, false);
+        set_retrying(computation->live, computation, false);
         send_refresh(computation);
     }
     return INST_OK;
@@ -675,4 +645,70 @@ void inst_live_remove_all(struct inst_session *session) {
         unsubscribe(subscription); /* NOLINT(clang-analyzer-unix.Malloc) */
     }
     inst_table_free(&session->queries);
+}
+
+/* ---- after a commit ---- */
+
+/* Moves one subscription to a computation of its own viewer, and sends what that says. */
+static void move_viewer(struct inst_subscription *subscription, const struct inst_value *q) {
+    struct inst_session *session = subscription->session;
+    struct inst_live_form form = subscription->computation->form;
+    struct inst_subscription *moved;
+    struct inst_err err = {0};
+    unsubscribe(subscription);
+    if (inst_live_add(session, q, form, &moved, &err) == INST_OK) {
+        struct inst_buf buf;
+        write_refresh(moved->computation, &buf);
+        session->server->stats.refreshes_sent++;
+        inst_server_send(session, &buf);
+    } else {
+        struct inst_member members[2] = {{"op", 2, inst_cstring("add-query")}, {"q", 1, *q}};
+        struct inst_value event = inst_object(members, 2);
+        inst_server_send_error(session, &err, &event);
+    }
+    inst_err_clear(&err);
+}
+
+/* New attrs may lead a query to rows that not everybody sees alike: then each user's subscriptions
+ * leave the shared computation. true: nobody is left and it is gone. */
+static bool part_viewers(struct inst_computation *computation) {
+    struct inst_live *live = computation->live;
+    struct inst_arena arena;
+    struct inst_value q;
+    bool is_gone = false;
+    if (computation->viewer.is_admin || computation->is_personal)
+        return false;
+    inst_arena_init(&arena);
+    if (inst_json_parse(&arena, computation->q, computation->q_len, &q, NULL) == INST_OK &&
+        inst_query_reaches_system(&q, live->app->catalog->attrs)) {
+        /* From the end: what unsubscribe puts in a left place is the last, which stays. */
+        for (size_t i = computation->count; i-- > 0 && !is_gone;) {
+            struct inst_subscription *subscription = computation->subscriptions[i];
+            if (subscription->session->viewer.user[0] == '\0')
+                continue;
+            is_gone = computation->count == 1;
+            move_viewer(subscription, &q);
+        }
+    }
+    inst_arena_free(&arena);
+    return is_gone;
+}
+
+void inst_live_refresh(struct inst_live *live, const struct inst_changes *changes) {
+    live->is_catalog_new = changes->is_catalog_new;
+    if (changes->is_catalog_new)
+        send_attrs(live);
+    inst_read_index_ask(&live->index, changes, queue, live);
+    for (size_t i = 0; i < live->retry_count; i++)
+        queue(live, live->retries[i]);
+    while (live->queue != NULL) {
+        struct inst_computation *computation = live->queue;
+        live->queue = computation->next_queued;
+        if (live->queue == NULL)
+            live->queue_end = &live->queue;
+        computation->is_queued = false;
+        if (!live->is_catalog_new || !part_viewers(computation))
+            rerun(computation);
+    }
+    live->is_catalog_new = false;
 }

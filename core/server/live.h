@@ -13,6 +13,9 @@
  * nobody else; it runs again when what it read changes (after a failure of the machine: at the next
  * commit).
  *
+ * Viewers share a computation unless it meets rows that not everybody sees alike (viewer.h): then
+ * it is one user's. Sessions part when new attrs make it so.
+ *
  * A computation lives as long as somebody subscribes.
  */
 #ifndef INST_SERVER_LIVE_H
@@ -32,6 +35,12 @@ struct inst_session;
 struct inst_subscription;
 struct inst_buf;
 
+/* How a result reads. */
+struct inst_live_form {
+    bool is_tree; /* return-type "tree" (session.md 3.2) */
+    bool infers;  /* of a tree: `inference?` of an admin's stream (session.md 7.2) */
+};
+
 enum inst_status inst_live_new(struct inst_app *app, struct inst_live **out, struct inst_err *err);
 /* Nobody may subscribe any more. */
 void inst_live_free(struct inst_live *live);
@@ -41,7 +50,8 @@ bool inst_live_has(struct inst_session *session, const struct inst_value *q);
 /* Subscribes the session and, when the computation is new or outdated, runs it. The app has no open
  * group. When it fails nothing is kept. */
 enum inst_status inst_live_add(struct inst_session *session, const struct inst_value *q,
-                               bool is_tree, struct inst_subscription **out, struct inst_err *err);
+                               struct inst_live_form form, struct inst_subscription **out,
+                               struct inst_err *err);
 /* `,"result":...,"result-meta":...,"processed-tx-id":...` as of the last run. */
 void inst_live_write_result(const struct inst_subscription *subscription, struct inst_buf *buf);
 void inst_live_remove(struct inst_session *session, const struct inst_value *q);

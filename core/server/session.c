@@ -35,17 +35,16 @@ static enum inst_status read_app_id(const struct inst_value *event, char out[INS
 }
 
 static enum inst_status check_tokens(struct inst_session *session, const struct inst_value *event,
-                                     const struct inst_app *app, bool *is_admin,
+                                     const struct inst_app *app, struct inst_viewer *viewer,
                                      struct inst_err *err) {
     const struct inst_server_host *host = &session->server->host;
     const struct inst_value *admin = inst_getz(event, "__admin-token");
     const struct inst_value *user = inst_getz(event, "refresh-token");
-    *is_admin = false;
     if (admin != NULL && !inst_is_nullish(admin)) {
         if (admin->tag != INST_STRING ||
             !host->apps->is_admin_token(host->apps_ctx, app->info.id, admin->u.str, admin->len))
             return refuse_token(err, "app-admin-token");
-        *is_admin = true;
+        viewer->is_admin = true;
     }
     if (user != NULL && !inst_is_nullish(user))
         return refuse_token(err, "app-user");
@@ -65,8 +64,8 @@ static void send_init_ok(struct inst_session *session, const struct inst_value *
                   ",\"session-id\":\"%s\",\"auth\":{\"app\":{\"id\":\"%s\",\"title\":", session->id,
                   app->info.id);
     inst_json_write(&buf, &title);
-    inst_buf_addf(&buf,
-                  "},\"user\":null,\"admin?\":%s},\"attrs\":", session->is_admin ? "true" : "null");
+    inst_buf_addf(&buf, "},\"user\":null,\"admin?\":%s},\"attrs\":",
+                  session->viewer.is_admin ? "true" : "null");
     if (inst_catalog_json(app->catalog, &attrs, &len, NULL) == INST_OK)
         inst_buf_add(&buf, attrs, len);
     else
@@ -76,9 +75,10 @@ static void send_init_ok(struct inst_session *session, const struct inst_value *
     inst_server_send(session, &buf);
 }
 
-static void enter_app(struct inst_session *session, struct inst_app *app, bool is_admin) {
+static void enter_app(struct inst_session *session, struct inst_app *app,
+                      const struct inst_viewer *viewer) {
     session->app = app;
-    session->is_admin = is_admin;
+    session->viewer = *viewer;
     session->app_previous = NULL;
     session->app_next = app->sessions;
     if (app->sessions != NULL)
@@ -106,7 +106,7 @@ static bool handle_init(struct inst_session *session, const struct inst_value *e
     struct inst_err err = {0};
     struct inst_app *app = NULL;
     char app_id[INST_UUID_TEXT + 1];
-    bool is_admin = false;
+    struct inst_viewer viewer = {0};
     if (session->app != NULL) {
         inst_refuse_validation(&err, "init", NULL, NULL,
                                "`init` has already run for this session.");
@@ -114,8 +114,8 @@ static bool handle_init(struct inst_session *session, const struct inst_value *e
                inst_app_get(session->server, app_id, &app, &err) == INST_OK) {
         if (app->is_group_open)
             return false; /* attrs that are not durable yet must not be seen */
-        if (check_tokens(session, event, app, &is_admin, &err) == INST_OK) {
-            enter_app(session, app, is_admin);
+        if (check_tokens(session, event, app, &viewer, &err) == INST_OK) {
+            enter_app(session, app, &viewer);
             session->wants_current = inst_get_true(event, "wants-current");
             send_init_ok(session, event);
             return true;
@@ -151,22 +151,24 @@ static void send_with_q(struct inst_session *session, const struct inst_value *e
     inst_server_send(session, &buf);
 }
 
-static enum inst_status read_return_type(const struct inst_value *event, bool *is_tree,
-                                         struct inst_err *err) {
+static enum inst_status read_form(const struct inst_session *session,
+                                  const struct inst_value *event, struct inst_live_form *form,
+                                  struct inst_err *err) {
     static const char *const path[] = {"return-type"};
     const struct inst_value *type = inst_getz(event, "return-type");
-    *is_tree = false;
+    *form = (struct inst_live_form){0};
     if (type == NULL || inst_is_nullish(type) || inst_is_string(type, "join-rows"))
         return INST_OK;
-    *is_tree = inst_is_string(type, "tree");
-    return *is_tree ? INST_OK : inst_refuse_malformed(err, path, 1, type);
+    form->is_tree = inst_is_string(type, "tree");
+    form->infers = form->is_tree && session->infers;
+    return form->is_tree ? INST_OK : inst_refuse_malformed(err, path, 1, type);
 }
 
 static bool handle_add_query(struct inst_session *session, const struct inst_value *event) {
     struct inst_err err = {0};
     struct inst_subscription *subscription;
     const struct inst_value *q = query_of(event);
-    bool is_tree;
+    struct inst_live_form form;
     if (session->app->is_group_open)
         return false;
     if (q == NULL) {
@@ -177,8 +179,8 @@ static bool handle_add_query(struct inst_session *session, const struct inst_val
     } else if (session->queries.count >= INST_SERVER_MAX_QUERIES) {
         inst_refuse_validation(&err, "add-query", NULL, NULL,
                                "A session takes at most %u live queries.", INST_SERVER_MAX_QUERIES);
-    } else if (read_return_type(event, &is_tree, &err) == INST_OK &&
-               inst_live_add(session, q, is_tree, &subscription, &err) == INST_OK) {
+    } else if (read_form(session, event, &form, &err) == INST_OK &&
+               inst_live_add(session, q, form, &subscription, &err) == INST_OK) {
         send_with_q(session, event, "add-query-ok", subscription);
         return true;
     }
@@ -215,8 +217,8 @@ static bool handle_transact(struct inst_session *session, const struct inst_valu
     enum inst_status st = answer.event_id == NULL ? inst_err_nomem(&err) : INST_OK;
     if (st == INST_OK)
         st = inst_app_transact(app, inst_getz(event, "tx-steps"), has_uuid ? &event_id : NULL,
-                               session->is_admin ? "{\"admin\":true}" : "null", session->is_admin,
-                               &answer.tx_id, &is_repeated, &err);
+                               session->viewer.is_admin ? "{\"admin\":true}" : "null",
+                               session->viewer.is_admin, &answer.tx_id, &is_repeated, &err);
     if (st != INST_OK)
         answer.refusal = inst_server_error_bytes(session, &err, event);
     bool is_lost = st != INST_OK && answer.refusal == NULL;

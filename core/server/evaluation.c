@@ -1,0 +1,94 @@
+#include "server/evaluation.h"
+
+#include "base/json.h"
+#include "server/engine.h"
+
+void inst_outcome_init(struct inst_outcome *outcome) {
+    *outcome = (struct inst_outcome){.sum = {0, 0}};
+    inst_buf_init(&outcome->result);
+    inst_buf_init(&outcome->meta);
+}
+
+void inst_outcome_free(struct inst_outcome *outcome) {
+    inst_buf_free(&outcome->result);
+    inst_buf_free(&outcome->meta);
+}
+
+static enum inst_status collator_of(struct inst_server *server, struct inst_err *err) {
+    return server->collator != NULL ? INST_OK : inst_collator_new(&server->collator, err);
+}
+
+static enum inst_status run_rows(struct inst_query *query, struct inst_store *store,
+                                 const struct inst_collect_options *options, uint64_t seed,
+                                 struct inst_arena *arena, struct inst_outcome *out,
+                                 struct inst_err *err) {
+    struct inst_collected collected = {0};
+    enum inst_status st = inst_query_collect(query, store, options, arena, &collected, err);
+    if (st != INST_OK)
+        return st;
+    inst_result_write_rows(&out->result, store, &collected, seed, &out->sum);
+    inst_buf_add_str(&out->meta, "null");
+    return INST_OK;
+}
+
+static enum inst_status run_tree(struct inst_query *query, struct inst_store *store,
+                                 const struct inst_collect_options *options, uint64_t seed,
+                                 struct inst_arena *arena, struct inst_outcome *out,
+                                 struct inst_err *err) {
+    struct inst_collected collected = {0};
+    struct inst_value tree;
+    enum inst_status st = inst_query_tree(query, store, options, arena, &tree, &collected, err);
+    if (st != INST_OK)
+        return st;
+    inst_json_write(&out->result, &tree);
+    inst_result_write_meta(&out->meta, store, &collected);
+    if (!out->result.failed)
+        inst_result_hash_bytes(out->result.data, out->result.len, seed, &out->sum);
+    if (!out->meta.failed)
+        inst_result_hash_bytes(out->meta.data, out->meta.len, seed, &out->sum);
+    return INST_OK;
+}
+
+enum inst_status inst_evaluate(struct inst_server *server, struct inst_query *query,
+                               struct inst_store *store, const struct inst_evaluation *how,
+                               struct inst_arena *arena, struct inst_outcome *out,
+                               struct inst_err *err) {
+    struct inst_view view;
+    bool is_guarded = how->is_guarded && !how->viewer->is_admin;
+    enum inst_status st = collator_of(server, err);
+    if (st == INST_OK && is_guarded)
+        st = inst_view_begin(&view, how->is_personal ? how->viewer->user : "", store, arena, err);
+    if (st != INST_OK)
+        return st;
+    struct inst_collect_options options = {
+        .is_admin = how->viewer->is_admin,
+        .is_visible = is_guarded ? inst_view_shows : NULL,
+        .ctx = &view,
+        .collator = server->collator,
+        .infer_singular = how->infers,
+    };
+    st = how->is_tree ? run_tree(query, store, &options, server->seed, arena, out, err)
+                      : run_rows(query, store, &options, server->seed, arena, out, err);
+    if (st == INST_OK && (out->result.failed || out->meta.failed))
+        st = inst_err_nomem(err);
+    return st;
+}
+
+enum inst_status inst_evaluate_once(struct inst_app *app, const struct inst_value *q,
+                                    const struct inst_viewer *viewer, bool is_tree, bool infers,
+                                    struct inst_outcome *out, struct inst_err *err) {
+    struct inst_query *query;
+    enum inst_status st = inst_query_new(q, INST_QUERY_SERVER, &query, err);
+    if (st != INST_OK)
+        return st;
+    struct inst_evaluation how = {.viewer = viewer,
+                                  .is_tree = is_tree,
+                                  .infers = infers,
+                                  .is_guarded = true,
+                                  .is_personal = true};
+    app->server->stats.computations_run++;
+    st = inst_evaluate(app->server, query, &app->db->store, &how, &app->server->scratch, out, err);
+    app->db->db_ops->trim(app->db);
+    inst_query_free(query);
+    return st;
+}

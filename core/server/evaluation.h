@@ -1,0 +1,44 @@
+/*
+ * evaluation.h - one run of one compiled query for one viewer, as bytes to send.
+ *
+ *     live.c       runs it over a store that records what it read
+ *     HTTP routes  run it once over the app's own store
+ */
+#ifndef INST_SERVER_EVALUATION_H
+#define INST_SERVER_EVALUATION_H
+
+#include "server/result.h"
+#include "server/viewer.h"
+
+struct inst_app;
+struct inst_server;
+
+struct inst_evaluation {
+    const struct inst_viewer *viewer;
+    bool is_tree;     /* objects (session.md 4.4); else join-rows (4.1) */
+    bool infers;      /* of a tree: `inference?`, one object and not a list for singular links */
+    bool is_guarded;  /* the query may come to see a namespace of the system */
+    bool is_personal; /* the viewer's own rows of it are shown too */
+};
+
+/* What came out; buffers are the caller's to free. */
+struct inst_outcome {
+    struct inst_buf result;
+    struct inst_buf meta; /* "null", or what belongs to the tree */
+    struct inst_result_hash sum;
+};
+
+void inst_outcome_init(struct inst_outcome *outcome);
+void inst_outcome_free(struct inst_outcome *outcome);
+
+/* arena is scratch, not reset. */
+enum inst_status inst_evaluate(struct inst_server *server, struct inst_query *query,
+                               struct inst_store *store, const struct inst_evaluation *how,
+                               struct inst_arena *arena, struct inst_outcome *out,
+                               struct inst_err *err);
+/* Compiles q, runs it over what is committed, forgets it. The app has no open group. */
+enum inst_status inst_evaluate_once(struct inst_app *app, const struct inst_value *q,
+                                    const struct inst_viewer *viewer, bool is_tree, bool infers,
+                                    struct inst_outcome *out, struct inst_err *err);
+
+#endif
