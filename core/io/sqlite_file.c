@@ -390,6 +390,10 @@ static enum inst_status open_connection(const char *path, const struct inst_sqli
 enum inst_status inst_sqlite_open(const char *path, const struct inst_sqlite_kind *kind,
                                   const struct inst_sqlite_options *options, sqlite3 **out,
                                   struct inst_err *err) {
+    enum inst_status loaded = inst_sqlite_load(err);
+    if (loaded != INST_OK) {
+        return loaded;
+    }
     if (strcmp(path, ":memory:") == 0) {
         return open_connection(path, kind, options, out, err);
     }

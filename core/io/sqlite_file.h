@@ -18,7 +18,7 @@
 
 #include "base/err.h"
 
-#include <sqlite3.h>
+#include "io/sqlite_api.h"
 #include <stdbool.h>
 
 /* Page cache of one connection when the options say nothing. */

@@ -13,9 +13,8 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "io/sqlite_api.h"
 #include "io/sqlite_app_db.h"
-
-#include <sqlite3.h>
 
 /* What `ave` holds for an attr; kept in attrs.index_kind. */
 enum index_kind {
