@@ -190,8 +190,8 @@ static void init_error(struct inst_reactor *r, const struct inst_value *msg,
     const struct inst_value *type = inst_getz(msg, "type");
     const struct inst_value *record = inst_get_string(inst_getz(msg, "hint"), "record-type");
     if (type && inst_is_string(type, "record-not-found") && record &&
-        inst_is_string(record, "app-user") && r->refresh_token) {
-        inst_reactor_change_user(r, NULL);
+        inst_is_string(record, "app-user") && inst_reactor_refresh_token(r)) {
+        inst_user_reject(r);
         return;
     }
     /* The official client tells only the connection's listeners (session.md 10 #9). */

@@ -57,8 +57,8 @@ void inst_outbox_send_init(struct inst_reactor *r) {
     begin(&buf, "init", r->init_id);
     struct inst_value text = inst_cstring(r->app_id);
     add_member(&buf, "app-id", &text);
-    if (r->refresh_token) {
-        text = inst_cstring(r->refresh_token);
+    if (inst_reactor_refresh_token(r)) {
+        text = inst_cstring(inst_reactor_refresh_token(r));
         add_member(&buf, "refresh-token", &text);
     }
     if (r->admin_token) {

@@ -95,10 +95,7 @@ static enum inst_status read_tokens(struct inst_reactor *r,
             return inst_err_nomem(err);
         }
     }
-    if (config->refresh_token && !(r->refresh_token = strdup(config->refresh_token))) {
-        return inst_err_nomem(err);
-    }
-    return INST_OK;
+    return inst_user_init(r, config, err);
 }
 
 static uint64_t random_seed(const struct inst_reactor *r) {
@@ -156,6 +153,7 @@ static void end_subs(struct inst_reactor *r) {
     inst_subs_drop_all(r, &r->status_subs);
     inst_subs_drop_all(r, &r->app_status_subs);
     inst_subs_drop_all(r, &r->attrs_subs);
+    inst_subs_drop_all(r, &r->user_subs);
 }
 
 void inst_reactor_shutdown(struct inst_reactor *r) {
@@ -204,7 +202,7 @@ void inst_reactor_free(struct inst_reactor *r) {
     inst_attrs_unref(r->optimistic);
     inst_collator_free(r->collator);
     inst_problem_clear(&r->init_problem);
-    free(r->refresh_token);
+    inst_user_free(r);
     free(r->session_id);
     inst_arena_free(&r->arena);
     free(r);
@@ -248,8 +246,9 @@ void inst_reactor_set_status(struct inst_reactor *r, enum inst_connection_status
     inst_events_push(r, &event->event);
 }
 
-static enum inst_status subscribe(struct inst_reactor *r, struct inst_sub_list *list,
-                                  const struct inst_sub *like, uint64_t *id, struct inst_err *err) {
+enum inst_status inst_reactor_add_sub(struct inst_reactor *r, struct inst_sub_list *list,
+                                      const struct inst_sub *like, uint64_t *id,
+                                      struct inst_err *err) {
     *id = 0;
     if (r->is_shutdown) {
         return inst_err_set(err, "shutdown", 0, "The client was shut down.");
@@ -266,7 +265,7 @@ enum inst_status inst_reactor_subscribe_connection_status(struct inst_reactor *r
                                                           inst_connection_fn *fn, void *ctx,
                                                           uint64_t *id, struct inst_err *err) {
     struct inst_sub like = {.fn.status = fn, .ctx = ctx};
-    return subscribe(r, &r->status_subs, &like, id, err);
+    return inst_reactor_add_sub(r, &r->status_subs, &like, id, err);
 }
 
 struct inst_app_status inst_reactor_app_status(const struct inst_reactor *r) {
@@ -290,7 +289,7 @@ void inst_reactor_set_app_status(struct inst_reactor *r, const char *status) {
 enum inst_status inst_reactor_subscribe_app_status(struct inst_reactor *r, inst_app_status_fn *fn,
                                                    void *ctx, uint64_t *id, struct inst_err *err) {
     struct inst_sub like = {.fn.app_status = fn, .ctx = ctx, .is_fresh = true};
-    enum inst_status status = subscribe(r, &r->app_status_subs, &like, id, err);
+    enum inst_status status = inst_reactor_add_sub(r, &r->app_status_subs, &like, id, err);
     if (status == INST_OK) {
         inst_events_push(r, &r->app_status_event);
         inst_events_deliver(r);
@@ -301,7 +300,7 @@ enum inst_status inst_reactor_subscribe_app_status(struct inst_reactor *r, inst_
 enum inst_status inst_reactor_subscribe_attrs(struct inst_reactor *r, inst_attrs_fn *fn, void *ctx,
                                               uint64_t *id, struct inst_err *err) {
     struct inst_sub like = {.fn.attrs = fn, .ctx = ctx, .is_fresh = true};
-    enum inst_status status = subscribe(r, &r->attrs_subs, &like, id, err);
+    enum inst_status status = inst_reactor_add_sub(r, &r->attrs_subs, &like, id, err);
     if (status == INST_OK) {
         inst_events_push(r, &r->attrs_event);
         inst_events_deliver(r);
@@ -447,13 +446,34 @@ void inst_reactor_drop_transport(struct inst_reactor *r, const char *why) {
     schedule_reconnect(r);
 }
 
+void inst_reactor_begin_session(struct inst_reactor *r) {
+    bool may_init = r->transport == INST_TRANSPORT_OPEN && r->status == INST_CONNECTION_OPENED;
+    if (may_init && r->is_user_known) {
+        inst_outbox_send_init(r);
+    }
+}
+
+void inst_reactor_start_over(struct inst_reactor *r) {
+    r->attempts = 0;
+    if (r->transport == INST_TRANSPORT_OPEN) {
+        inst_reactor_set_status(r, INST_CONNECTION_CLOSED, NULL);
+    }
+    if (r->is_online) {
+        inst_reactor_connect(r);
+    } else if (r->transport == INST_TRANSPORT_OPEN) {
+        r->wants_close = true;
+        r->transport = INST_TRANSPORT_NONE;
+        inst_reactor_connection_lost(r);
+    }
+}
+
 void inst_reactor_opened(struct inst_reactor *r) {
     if (r->transport != INST_TRANSPORT_CONNECTING || r->wants_close) {
         return;
     }
     r->transport = INST_TRANSPORT_OPEN;
     inst_reactor_set_status(r, INST_CONNECTION_OPENED, NULL);
-    inst_outbox_send_init(r);
+    inst_reactor_begin_session(r);
     inst_events_deliver(r);
 }
 
@@ -522,44 +542,3 @@ int64_t inst_reactor_next_deadline(const struct inst_reactor *r) {
     }
     return at;
 }
-
-/* ---- the user (session.md 5.11) ---- */
-
-void inst_reactor_change_user(struct inst_reactor *r, char *token) {
-    free(r->refresh_token);
-    r->refresh_token = token;
-    inst_mutations_fail_all(r, "user-changed", "User changed while transaction was in progress.");
-    inst_queries_forget_results(r);
-    r->attempts = 0;
-    if (r->transport == INST_TRANSPORT_OPEN) {
-        inst_reactor_set_status(r, INST_CONNECTION_CLOSED, NULL);
-    }
-    if (r->is_online) {
-        inst_reactor_connect(r);
-    } else if (r->transport == INST_TRANSPORT_OPEN) {
-        r->wants_close = true;
-        r->transport = INST_TRANSPORT_NONE;
-        inst_reactor_connection_lost(r);
-    }
-}
-
-enum inst_status inst_reactor_set_refresh_token(struct inst_reactor *r, const char *token,
-                                                struct inst_err *err) {
-    if (r->is_shutdown) {
-        return inst_err_set(err, "shutdown", 0, "The client was shut down.");
-    }
-    bool is_same = token && r->refresh_token ? strcmp(token, r->refresh_token) == 0
-                                             : !token && !r->refresh_token;
-    if (is_same) {
-        return INST_OK;
-    }
-    char *copy = token ? strdup(token) : NULL;
-    if (token && !copy) {
-        return inst_err_nomem(err);
-    }
-    inst_reactor_change_user(r, copy);
-    inst_events_deliver(r);
-    return INST_OK;
-}
-
-const char *inst_reactor_refresh_token(const struct inst_reactor *r) { return r->refresh_token; }

@@ -65,9 +65,11 @@ struct inst_package_version {
 
 /* Copied by inst_reactor_new; nothing needs to live longer than the call. Zero is the default. */
 struct inst_reactor_config {
-    const char *app_id;                 /* required; trimmed, must be a uuid */
-    const char *admin_token;            /* sent as __admin-token; may be NULL */
-    const char *refresh_token;          /* the user's; may be NULL (anonymous) */
+    const char *app_id;        /* required; trimmed, must be a uuid */
+    const char *admin_token;   /* sent as __admin-token; may be NULL */
+    const char *refresh_token; /* the user's; may be NULL (anonymous) */
+    bool
+        awaits_user; /* the host keeps the user: inst_reactor_user_loaded comes. Not with a token */
     const struct inst_value *schema;    /* schema JSON (transactions.md 13.1); may be NULL */
     bool use_date_objects;              /* date attrs become DATE values */
     bool disable_validation;            /* of queries and transactions against the schema */
@@ -238,12 +240,33 @@ enum inst_status inst_reactor_subscribe_attrs(struct inst_reactor *reactor, inst
 /* The session id of the last init-ok (also the peer id in rooms); NULL before. */
 const char *inst_reactor_session_id(const struct inst_reactor *reactor);
 
-/* Swaps the user: a refresh token, or NULL for anonymous. The same token again does nothing. Drops
- * all results, rejects pending mutations with type "user-changed", reconnects at once. */
+/* ---- the user (session.md 5.11) ---- */
+
+/* The record {id, refresh_token, email?, ...}; NULL: nobody is signed in, or not known yet.
+ * Borrowed until the user changes. */
+const struct inst_value *inst_reactor_user(const struct inst_reactor *reactor);
+/* False until what was kept of the user is read; `init` waits for it. */
+bool inst_reactor_is_user_known(const struct inst_reactor *reactor);
+/* The same record again does nothing. For another person (another `id`; without one, another token)
+ * drops all results and rejects pending mutations with type "user-changed"; for another token
+ * reconnects at once. Copies; NULL: nobody. err: "validation-failed" when it is no object. */
+enum inst_status inst_reactor_set_user(struct inst_reactor *reactor, const struct inst_value *user,
+                                       struct inst_err *err);
+/* With config.awaits_user: who it is, once, NULL for nobody. Does nothing when the user was set
+ * meanwhile. */
+enum inst_status inst_reactor_user_loaded(struct inst_reactor *reactor,
+                                          const struct inst_value *user, struct inst_err *err);
+/* user: NULL for nobody. Called with the present one as soon as it is known, then on every change,
+ * also when the server does not know the token (`init` refused with record-not-found, app-user),
+ * which makes it nobody. */
+typedef void inst_user_fn(void *ctx, const struct inst_value *user);
+enum inst_status inst_reactor_subscribe_user(struct inst_reactor *reactor, inst_user_fn *fn,
+                                             void *ctx, uint64_t *id, struct inst_err *err);
+
+/* Somebody known by the refresh token alone; NULL: nobody. The same token again does nothing. */
 enum inst_status inst_reactor_set_refresh_token(struct inst_reactor *reactor, const char *token,
                                                 struct inst_err *err);
-/* The token in use; NULL when anonymous. A token that the server does not know (`init` refused with
- * record-not-found, app-user) is dropped as by inst_reactor_set_refresh_token(NULL). */
+/* The token in use; NULL when anonymous. */
 const char *inst_reactor_refresh_token(const struct inst_reactor *reactor);
 
 #endif

@@ -101,13 +101,14 @@ struct inst_sub {
     struct inst_sub_list *list;
     uint64_t id;
     bool is_dead;
-    bool is_fresh; /* attrs, app status: waits for its first call */
+    bool is_fresh; /* attrs, app status, user: waits for its first call */
     union {
         inst_query_fn *query;
         inst_mutation_error_fn *mutation_error;
         inst_connection_fn *status;
         inst_app_status_fn *app_status;
         inst_attrs_fn *attrs;
+        inst_user_fn *user;
     } fn;
     void *ctx;
     void *owner; /* whose listener it is: a query, a room; NULL: the reactor's */
@@ -246,8 +247,9 @@ struct inst_reactor {
     bool verbose;
     enum inst_reconnect reconnect; /* ..config */
 
-    char *refresh_token; /* owned; NULL: anonymous */
-    char *session_id;    /* owned; NULL before the first init-ok */
+    struct inst_user *user; /* a reference; NULL: nobody, or not known yet */
+    bool is_user_known;
+    char *session_id; /* owned; NULL before the first init-ok */
     bool is_shutdown;
     bool is_online;
 
@@ -292,10 +294,10 @@ struct inst_reactor {
     struct inst_map subs; /* by id */
     uint64_t next_sub;
     struct inst_sub_list *sub_lists; /* those with subscriptions */
-    struct inst_sub_list mutation_error_subs, status_subs, app_status_subs, attrs_subs;
-    struct inst_event app_status_event, attrs_event;
+    struct inst_sub_list mutation_error_subs, status_subs, app_status_subs, attrs_subs, user_subs;
+    struct inst_event app_status_event, attrs_event, user_event;
     bool app_status_changed; /* the event is for all listeners, not only for fresh ones */
-    bool attrs_changed;
+    bool attrs_changed, user_changed;
 
     struct inst_event *first_event, *last_event;
     bool is_delivering;
@@ -326,8 +328,22 @@ void inst_reactor_set_app_status(struct inst_reactor *r, const char *status);
 void inst_reactor_forget_all(struct inst_reactor *r);
 /* The app's view of the attrs changed. */
 void inst_reactor_attrs_changed(struct inst_reactor *r);
-/* Forgets the user's results and mutations and connects as token (moved; NULL: anonymous). */
-void inst_reactor_change_user(struct inst_reactor *r, char *token);
+/* Subscribes like `like`, unless shut down. */
+enum inst_status inst_reactor_add_sub(struct inst_reactor *r, struct inst_sub_list *list,
+                                      const struct inst_sub *like, uint64_t *id,
+                                      struct inst_err *err);
+/* Sends `init` on a transport that waits for it, as soon as all that it takes is known. */
+void inst_reactor_begin_session(struct inst_reactor *r);
+/* Connects anew and at once: the session is of a user who is gone. */
+void inst_reactor_start_over(struct inst_reactor *r);
+
+/* ---- user.c ---- */
+
+enum inst_status inst_user_init(struct inst_reactor *r, const struct inst_reactor_config *config,
+                                struct inst_err *err);
+void inst_user_free(struct inst_reactor *r);
+/* The server does not know the token: nobody is signed in any more. */
+void inst_user_reject(struct inst_reactor *r);
 
 /* ---- messages.c ---- */
 
