@@ -1,4 +1,6 @@
 #include "io/loop.h"
+
+#include "io/http_client.h"
 #include "io/lws_limits.h"
 
 #include <assert.h>
@@ -17,6 +19,7 @@ struct inst_loop {
     uv_check_t check;     /* end of turn, behind the poll */
     uv_idle_t idle;       /* running while the poll must not block */
     struct lws_context *lws;
+    struct inst_http_client *http; /* NULL: nobody asked yet */
     struct inst_env env;
     enum inst_log_level log_level;
     struct inst_deferred *first; /* queue of deferred calls */
@@ -327,6 +330,14 @@ struct lws_context *inst_loop_lws(struct inst_loop *loop, struct inst_err *err) 
     return loop->lws;
 }
 
+/* ---- HTTP requests ---- */
+
+struct inst_http_client *inst_loop_http(struct inst_loop *loop, struct inst_err *err) {
+    if (!loop->http)
+        inst_http_client_new(loop, &loop->http, err);
+    return loop->http;
+}
+
 /* ---- life ---- */
 
 enum inst_status inst_loop_new(struct inst_loop **out, struct inst_err *err) {
@@ -362,6 +373,7 @@ void inst_loop_free(struct inst_loop *loop) {
     if (!loop)
         return;
     assert(!loop->hooks);
+    inst_http_client_free(loop->http);
     loop->is_ending = true;
     uv_close((uv_handle_t *)&loop->prepare, NULL);
     uv_close((uv_handle_t *)&loop->check, NULL);

@@ -48,6 +48,8 @@ int64_t inst_loop_monotonic_ms(struct inst_loop *loop);
 struct uv_loop_s *inst_loop_uv(struct inst_loop *loop);
 /* The libwebsockets context, made at the first call; NULL when that fails. */
 struct lws_context *inst_loop_lws(struct inst_loop *loop, struct inst_err *err);
+/* What makes HTTP requests, likewise made at the first call. */
+struct inst_http_client *inst_loop_http(struct inst_loop *loop, struct inst_err *err);
 
 /* Inside inst_loop_free: libwebsockets' objects are going by themselves. */
 bool inst_loop_is_ending(const struct inst_loop *loop);

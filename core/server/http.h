@@ -7,17 +7,13 @@
 #define INST_SERVER_HTTP_H
 
 #include "base/buf.h"
+#include "base/http_field.h"
 #include "server/server.h"
 
 #include <stddef.h>
 
 /* `:name` segments of one route. */
 #define INST_HTTP_MAX_PATH_PARAMS 4
-
-struct inst_http_field {
-    const char *name;  /* of header fields in lower case */
-    const char *value; /* as sent: bytes above 0x7f are possible, control bytes are not */
-};
 
 /* Everything is borrowed for the call. */
 struct inst_http_request {

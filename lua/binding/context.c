@@ -222,6 +222,7 @@ static int context_gc(lua_State *L) {
     /* os.exit(n, true) inside the loop: it is still on the stack, and the process ends anyway. */
     if (!lua->loop || lua->is_running)
         return 0;
+    inst_lua_free_https(lua);
     inst_lua_free_clients(lua);
     inst_lua_free_servers(lua);
     inst_lua_free_timers(lua);

@@ -4,6 +4,7 @@
  *     registry ── context ── loop
  *                    ├────── clients ── listeners ── callback refs
  *                    ├────── servers, local backends (one per file, shared by all clients)
+ *                    ├────── HTTP requests under way
  *                    └────── timers
  *
  * Rules. A resource is acquired into a userdata that exists already, never the other way round.
@@ -22,8 +23,10 @@
 #include "io/loop.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct inst_lua_client;
+struct inst_lua_http;
 struct inst_lua_server;
 struct inst_lua_timer;
 
@@ -53,6 +56,8 @@ struct inst_lua {
     struct inst_lua_client *clients;
     struct inst_lua_server *servers;
     struct inst_lua_timer *timers;
+    struct inst_lua_http *https;
+    uint64_t http_count; /* requests ever started */
     struct inst_lua_signal *signals;
     struct inst_deferred wake; /* runs the scheduler of lua/instant/task.lua */
     int on_wake;               /* its function; LUA_NOREF at first */
@@ -86,15 +91,19 @@ int inst_lua_fail(lua_State *L, struct inst_err *err);
 void inst_lua_open_client(lua_State *L); /* each adds its functions to the table on top */
 void inst_lua_open_server(lua_State *L);
 void inst_lua_open_timer(lua_State *L);
+void inst_lua_open_http(lua_State *L);
+void inst_lua_open_backend(lua_State *L);
 
 /* End of the state: everything goes, nobody is called. */
 void inst_lua_free_clients(struct inst_lua *lua);
 void inst_lua_free_servers(struct inst_lua *lua);
 void inst_lua_free_timers(struct inst_lua *lua);
-/* Ctrl-C: clients are shut down, servers close their connections, timers stop. */
+void inst_lua_free_https(struct inst_lua *lua);
+/* Ctrl-C: clients are shut down, servers close their connections, timers stop, requests fail. */
 void inst_lua_stop_clients(struct inst_lua *lua);
 void inst_lua_stop_servers(struct inst_lua *lua);
 void inst_lua_stop_timers(struct inst_lua *lua);
+void inst_lua_stop_https(struct inst_lua *lua);
 
 /* Calls the function behind ref, which is taken, whenever the signal comes. */
 enum inst_status inst_lua_watch_signal(struct inst_lua *lua, int signum, int ref,

@@ -8,6 +8,7 @@
 
 local core = require "instant.core"
 local Future = require "instant.future"
+local http = require "instant.http"
 local scheduler = require "instant.scheduler"
 local task = require "instant.task"
 local tx = require "instant.tx"
@@ -26,6 +27,7 @@ local instant = {
   i = require "instant.schema",
   date = require "instant.date",
   server = require "instant.server",
+  http = http,
   Future = Future,
   future = Future.new,
   all = Future.all,

@@ -54,6 +54,10 @@ describe("the reference", function()
     assert.same(names, doc.instant)
   end)
 
+  it("has all of instant.http", function()
+    assert.same(public(instant.http), doc.http)
+  end)
+
   it("has all of a client", function()
     local db = support.client(":memory:")
     local names = public(db)

@@ -1,0 +1,119 @@
+/*
+ * backend.c - core.backend(path): the backend of a local file, asked over HTTP without a network.
+ * It is shared with the clients of that file and closed when nobody uses it any more.
+ */
+#include "context.h"
+
+#include "io/backend.h"
+#include "server/http.h"
+
+#include <string.h>
+
+#define BACKEND "instant.backend"
+
+static struct inst_lua_backend *check_backend(lua_State *L) {
+    struct inst_lua_backend **box = luaL_checkudata(L, 1, BACKEND);
+    if (!*box)
+        luaL_error(L, "this backend was closed");
+    return *box;
+}
+
+static int backend_close(lua_State *L) {
+    struct inst_lua_backend **box = luaL_checkudata(L, 1, BACKEND);
+    struct inst_lua_backend *backend = *box;
+    *box = NULL;
+    if (backend)
+        inst_lua_backend_release(inst_lua_get(L), backend);
+    return 0;
+}
+
+/* app_id(): of the file's app. */
+static int backend_app_id(lua_State *L) {
+    lua_pushstring(L, inst_backend_app_id(check_backend(L)->backend));
+    return 1;
+}
+
+#define MAX_FIELDS 100
+
+static size_t read_fields(lua_State *L, int index, struct inst_http_field *fields) {
+    size_t count = lua_type(L, index) == LUA_TTABLE ? lua_rawlen(L, index) : 0;
+    luaL_argcheck(L, count <= MAX_FIELDS, index, "too many header fields");
+    for (size_t i = 0; i < count; i++) {
+        lua_rawgeti(L, index, (int)i + 1);
+        lua_rawgeti(L, -1, 1);
+        lua_rawgeti(L, -2, 2);
+        fields[i].name = luaL_checkstring(L, -2); /* kept alive by the table */
+        fields[i].value = luaL_checkstring(L, -1);
+        lua_pop(L, 3);
+    }
+    return count;
+}
+
+static int push_answer(lua_State *L) {
+    const struct inst_http_response *response = lua_touserdata(L, 1);
+    lua_createtable(L, 0, 3);
+    lua_pushinteger(L, response->status);
+    lua_setfield(L, -2, "status");
+    lua_pushlstring(L, response->body.data ? response->body.data : "{}",
+                    response->body.data ? response->body.len : 2);
+    lua_setfield(L, -2, "body");
+    lua_pushlstring(L, response->headers.data ? response->headers.data : "", response->headers.len);
+    lua_setfield(L, -2, "headers");
+    return 1;
+}
+
+/* http(method, path, query, headers, body) -> {status, body, headers}; headers: list of {name in
+ * lower case, value}; those of the answer are its lines as text. */
+static int backend_http(lua_State *L) {
+    struct inst_lua *lua = inst_lua_get(L);
+    struct inst_lua_backend *backend = check_backend(L);
+    struct inst_http_field fields[MAX_FIELDS];
+    struct inst_http_response response;
+    struct inst_http_request request = {.method = luaL_checkstring(L, 2),
+                                        .path = luaL_checkstring(L, 3),
+                                        .query = luaL_optstring(L, 4, "")};
+    request.field_count = read_fields(L, 5, fields);
+    request.fields = fields;
+    request.body = luaL_optlstring(L, 6, "", &request.body_len);
+    struct inst_lua_scope scope = inst_lua_begin(lua, L);
+    inst_server_http(inst_backend_server(backend->backend), &request, &response);
+    inst_lua_end(lua, scope);
+    if (response.body.failed || response.headers.failed) {
+        inst_http_response_clear(&response);
+        return luaL_error(L, "not enough memory");
+    }
+    lua_pushcfunction(L, push_answer);
+    lua_pushlightuserdata(L, &response);
+    int failed = lua_pcall(L, 1, 1, 0);
+    inst_http_response_clear(&response);
+    return failed ? lua_error(L) : 1;
+}
+
+static int core_backend(lua_State *L) {
+    struct inst_lua *lua = inst_lua_get(L);
+    const char *path = luaL_checkstring(L, 1);
+    struct inst_err err = {0};
+    struct inst_lua_backend **box = inst_newuserdata(L, sizeof *box);
+    *box = NULL;
+    luaL_getmetatable(L, BACKEND);
+    lua_setmetatable(L, -2);
+    if (inst_lua_backend_open(lua, path, box, &err) != INST_OK) {
+        *box = NULL;
+        return inst_lua_fail(L, &err);
+    }
+    return 1;
+}
+
+void inst_lua_open_backend(lua_State *L) {
+    static const luaL_Reg methods[] = {
+        {"app_id", backend_app_id}, {"http", backend_http}, {"close", backend_close}, {NULL, NULL}};
+    luaL_newmetatable(L, BACKEND);
+    lua_pushcfunction(L, backend_close);
+    lua_setfield(L, -2, "__gc");
+    lua_createtable(L, 0, 3);
+    luaL_setfuncs(L, methods, 0);
+    lua_setfield(L, -2, "__index");
+    lua_pop(L, 1);
+    lua_pushcfunction(L, core_backend);
+    lua_setfield(L, -2, "backend");
+}
