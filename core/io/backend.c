@@ -28,6 +28,12 @@ static void close_it(void *ctx, void *connection) {
     to->ops->close(to);
 }
 
+static size_t backlog_of(void *ctx, void *connection) {
+    struct inst_connection *to = connection;
+    (void)ctx;
+    return to->ops->backlog ? to->ops->backlog(to) : 0;
+}
+
 /* Should the turn go on, because the last poll brought messages (or there was none yet)? */
 static bool gathers(struct inst_backend *backend) {
     struct inst_server_stats stats;
@@ -72,6 +78,7 @@ enum inst_status inst_backend_open(struct inst_loop *loop, const char *path, boo
         struct inst_server_host host = {.ctx = backend,
                                         .send = send_to,
                                         .close = close_it,
+                                        .backlog = backlog_of,
                                         .apps = &inst_apps_ops,
                                         .apps_ctx = backend->apps};
         status = inst_server_new(env, &host, &backend->server, err);

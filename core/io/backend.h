@@ -31,6 +31,9 @@ struct inst_connection_ops {
     void (*send)(struct inst_connection *connection, struct inst_shared *message);
     /* Close soon, then inst_session_close. Not from inside this call. */
     void (*close)(struct inst_connection *connection);
+    /* Bytes that were sent and have not left yet; whoever has this calls inst_session_drained when
+     * there are none any more. NULL: what is long is sent in one go. */
+    size_t (*backlog)(struct inst_connection *connection);
 };
 
 struct inst_connection {

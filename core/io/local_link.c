@@ -115,6 +115,8 @@ static void deliver_down(void *ctx) {
     /* One a call: what the client does with it may close this link. */
     if (link->down.first)
         inst_loop_defer(link->loop, &link->deliver_down);
+    else if (link->session)
+        inst_session_drained(link->session);
     link->base.events.message(link->base.events.ctx, message->data, message->len);
     inst_shared_unref(message);
 }
@@ -135,6 +137,10 @@ static void end(void *ctx) {
     clear(&link->down);
     inst_loop_undefer(link->loop, &link->deliver_down);
     link->base.events.closed(link->base.events.ctx, "The backend closed the connection.");
+}
+
+static size_t connection_backlog(struct inst_connection *connection) {
+    return of_connection(connection)->down.bytes;
 }
 
 static void connection_close(struct inst_connection *connection) {
@@ -167,8 +173,8 @@ static void link_close(struct inst_transport *transport) {
 
 static const struct inst_transport_ops transport_ops = {
     .send = link_send, .queued = link_queued, .close = link_close};
-static const struct inst_connection_ops connection_ops = {.send = connection_send,
-                                                          .close = connection_close};
+static const struct inst_connection_ops connection_ops = {
+    .send = connection_send, .close = connection_close, .backlog = connection_backlog};
 
 enum inst_status inst_local_connect(struct inst_loop *loop, struct inst_backend *backend,
                                     const struct inst_transport_events *events,

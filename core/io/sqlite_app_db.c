@@ -55,6 +55,9 @@ static const char *const run_sql[RUN_COUNT] = {
     [RUN_ADD_LOG] = "INSERT INTO log(tx_id,at,event,who,changes) VALUES(?1,?2,?3,?4,?5)",
     [RUN_DROP_LOG] = "DELETE FROM log WHERE tx_id=?1",
     [RUN_FIND_EVENT] = "SELECT tx_id FROM log WHERE event=?1",
+    [RUN_READ_LOG] = "SELECT tx_id,at,event,who,changes FROM log WHERE tx_id>?1 ORDER BY tx_id",
+    [RUN_EACH_META] = "SELECT key,value FROM meta WHERE key>=?1 ORDER BY key",
+    [RUN_DROP_META] = "DELETE FROM meta WHERE key=?1",
     [RUN_COUNT_AVE] =
         "SELECT count(*) FROM (SELECT 1 FROM ave WHERE a=?1 AND k>=?2 AND k<=?4 LIMIT ?6)",
     [RUN_COUNT_PLACES] = "SELECT count(*) FROM (SELECT 1 FROM ave WHERE a=?1 AND (k,e)>(?2,?3)"
@@ -462,75 +465,7 @@ static enum inst_status undo(struct inst_app_db *base, struct inst_err *err) {
 
 static void trim(struct inst_app_db *base) { db_trim(of_db(base)); }
 
-/* ---- the log ---- */
-
-static enum inst_status append_log(struct inst_app_db *base, const struct inst_log_record *record,
-                                   struct inst_err *err) {
-    struct sqlite_app_db *db = of_db(base);
-    enum inst_status status = db_may_write(db, err);
-    if (status != INST_OK) {
-        return status;
-    }
-    if (record->tx_id != db->last_tx_id + 1) {
-        return inst_err_set(err, "data-file", 500,
-                            "%s: the log wants transaction %lld next, not %lld", db->path,
-                            (long long)db->last_tx_id + 1, (long long)record->tx_id);
-    }
-    sqlite3_stmt *stmt = db_stmt(db, RUN_ADD_LOG, err);
-    if (!stmt) {
-        return INST_FAILED;
-    }
-    sqlite3_bind_int64(stmt, 1, record->tx_id);
-    sqlite3_bind_int64(stmt, 2, record->at_ms);
-    if (record->event) {
-        sqlite3_bind_blob(stmt, 3, record->event->bytes, sizeof record->event->bytes,
-                          SQLITE_STATIC);
-    } else {
-        sqlite3_bind_null(stmt, 3);
-    }
-    sqlite3_bind_text64(stmt, 4, record->who, record->who_len, SQLITE_STATIC, SQLITE_UTF8);
-    sqlite3_bind_text64(stmt, 5, record->changes, record->changes_len, SQLITE_STATIC, SQLITE_UTF8);
-    struct undo_row row = {.kind = UNDO_ADDED_LOG, .t = record->tx_id};
-    status = db_run_noted(db, stmt, &row, err);
-    if (status == INST_OK) {
-        db->last_tx_id = record->tx_id;
-    }
-    return status;
-}
-
-static enum inst_status find_event(struct inst_app_db *base, const struct inst_uuid *event,
-                                   int64_t *tx_id, struct inst_err *err) {
-    struct sqlite_app_db *db = of_db(base);
-    sqlite3_stmt *stmt = db_stmt(db, RUN_FIND_EVENT, err);
-    if (!stmt) {
-        return INST_FAILED;
-    }
-    sqlite3_bind_blob(stmt, 1, event->bytes, sizeof event->bytes, SQLITE_STATIC);
-    int rc = sqlite3_step(stmt);
-    enum inst_status status = INST_OK;
-    if (rc == SQLITE_ROW || rc == SQLITE_DONE) {
-        *tx_id = rc == SQLITE_ROW ? sqlite3_column_int64(stmt, 0) : 0;
-    } else {
-        status = db_error(db, rc, err);
-    }
-    sqlite3_reset(stmt);
-    return status;
-}
-
 static int64_t last_tx_id(struct inst_app_db *base) { return of_db(base)->last_tx_id; }
-
-static enum inst_status load_last_tx_id(struct sqlite_app_db *db, struct inst_err *err) {
-    sqlite3_stmt *stmt = NULL;
-    enum inst_status status =
-        inst_sqlite_prepare(db->db, db->path, "SELECT max(tx_id) FROM log", &stmt, err);
-    if (status == INST_OK) {
-        int rc = sqlite3_step(stmt);
-        db->last_tx_id = rc == SQLITE_ROW ? sqlite3_column_int64(stmt, 0) : 0;
-        status = rc == SQLITE_ROW ? INST_OK : db_error(db, rc, err);
-    }
-    sqlite3_finalize(stmt);
-    return status;
-}
 
 /* ---- meta ---- */
 
@@ -621,9 +556,13 @@ static const struct inst_app_db_ops app_db_ops = {
     .save_attr = save_attr,
     .find_attr = read_attr_json,
     .reindex_attr = db_reindex_attr,
-    .append_log = append_log,
-    .find_event = find_event,
+    .append_log = db_append_log,
+    .set_note = db_set_note,
+    .find_event = db_find_event,
     .last_tx_id = last_tx_id,
+    .read_log = db_read_log,
+    .get_note = db_get_note,
+    .each_note = db_each_note,
     .load_attrs = load_attrs,
     .close = close_db,
 };
@@ -656,7 +595,7 @@ enum inst_status inst_sqlite_app_db_open(const char *path,
         status = load_kinds(db, err);
     }
     if (status == INST_OK) {
-        status = load_last_tx_id(db, err);
+        status = db_load_last_tx_id(db, err);
     }
     if (status != INST_OK) {
         close_db(&db->base);

@@ -6,6 +6,7 @@
  *     sqlite_undo     what a transaction wrote, to take it back
  *     sqlite_scan     the Store interface and the callbacks over triples
  *     sqlite_value    values and order keys to columns and back
+ *     sqlite_log      the log and the notes
  *     sqlite_check    is the file whole?
  */
 #ifndef INST_IO_SQLITE_INTERNAL_H
@@ -60,6 +61,9 @@ enum run_stmt {
     RUN_ADD_LOG,
     RUN_DROP_LOG,
     RUN_FIND_EVENT,
+    RUN_READ_LOG,
+    RUN_EACH_META,
+    RUN_DROP_META,
     RUN_COUNT_AVE,
     RUN_COUNT_PLACES,
     RUN_COUNT_EA,
@@ -210,6 +214,24 @@ enum inst_status db_undo_deepen(struct sqlite_app_db *db, struct inst_err *err);
 enum inst_status db_undo_all(struct sqlite_app_db *db, struct inst_err *err);
 /* Nothing is to be taken back any more. */
 void db_undo_clear(struct sqlite_app_db *db);
+
+/* ---- sqlite_log.c ---- */
+
+enum inst_status db_append_log(struct inst_app_db *base, const struct inst_log_record *record,
+                               struct inst_err *err);
+enum inst_status db_find_event(struct inst_app_db *base, const struct inst_uuid *event,
+                               int64_t *tx_id, struct inst_err *err);
+enum inst_status db_read_log(struct inst_app_db *base, int64_t after,
+                             bool (*fn)(void *ctx, const struct inst_log_record *record), void *ctx,
+                             struct inst_err *err);
+enum inst_status db_load_last_tx_id(struct sqlite_app_db *db, struct inst_err *err);
+enum inst_status db_set_note(struct inst_app_db *base, const char *key, const char *bytes,
+                             size_t len, struct inst_err *err);
+enum inst_status db_get_note(struct inst_app_db *base, const char *key, struct inst_buf *out,
+                             bool *found, struct inst_err *err);
+enum inst_status db_each_note(struct inst_app_db *base, const char *prefix,
+                              bool (*fn)(void *ctx, const char *key, const char *bytes, size_t len),
+                              void *ctx, struct inst_err *err);
 
 /* ---- sqlite_value.c ---- */
 

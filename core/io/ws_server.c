@@ -109,7 +109,12 @@ static void conn_close(struct inst_connection *connection) {
     fail((struct conn *)connection, LWS_CLOSE_STATUS_POLICY_VIOLATION);
 }
 
-static const struct inst_connection_ops conn_ops = {.send = conn_send, .close = conn_close};
+static size_t conn_backlog(struct inst_connection *connection) {
+    return ((struct conn *)connection)->queued;
+}
+
+static const struct inst_connection_ops conn_ops = {
+    .send = conn_send, .close = conn_close, .backlog = conn_backlog};
 
 /* Only from outside of libwebsockets' callbacks a close frame is sent with a code of ours:
  * returning -1 from the writeable callback drops the socket. It waits 5 s for the peer, then drops
@@ -160,10 +165,13 @@ static int on_writable(struct conn *conn) {
         if (n < 0)
             return -1;
     }
-    if (conn->count > 0)
+    if (conn->count > 0) {
         lws_callback_on_writable(conn->wsi);
-    else
+    } else {
         clear_queue(conn); /* idle connections keep no memory */
+        if (conn->session)
+            inst_session_drained(conn->session);
+    }
     return 0;
 }
 

@@ -395,8 +395,22 @@ void inst_app_commit(struct inst_app *app) {
     send_answers(app, NULL);
     inst_live_refresh(app->live, &app->changes);
     inst_changes_clear(&app->changes);
+    inst_sync_committed(app);
     send_current(app);
     drop_answers(app);
+}
+
+enum inst_status inst_app_set_note(struct inst_app *app, const char *key, const char *bytes,
+                                   size_t len, struct inst_err *err) {
+    const struct inst_app_db_ops *ops = app->db->db_ops;
+    enum inst_status st = ops->begin(app->db, err);
+    if (st != INST_OK)
+        return st;
+    st = ops->set_note(app->db, key, bytes, len, err);
+    if (st == INST_OK)
+        return ops->commit(app->db, err);
+    ops->rollback(app->db);
+    return st;
 }
 
 /* ---- making ---- */

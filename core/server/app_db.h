@@ -16,6 +16,7 @@
 #ifndef INST_SERVER_APP_DB_H
 #define INST_SERVER_APP_DB_H
 
+#include "base/buf.h"
 #include "base/uuid.h"
 #include "triples/store.h"
 
@@ -88,12 +89,30 @@ struct inst_app_db_ops {
                                      struct inst_err *err);
     enum inst_status (*append_log)(struct inst_app_db *db, const struct inst_log_record *record,
                                    struct inst_err *err);
+    /* Keeps bytes under a key; NULL removes it. For what the engine must remember of an app beside
+     * its data. Outside of a transaction's savepoint. */
+    enum inst_status (*set_note)(struct inst_app_db *db, const char *key, const char *bytes,
+                                 size_t len, struct inst_err *err);
 
     /* ---- reading beyond the Store interface ---- */
     /* tx-id of the committed (or, in this group, pending) transaction with this event; 0: none. */
     enum inst_status (*find_event)(struct inst_app_db *db, const struct inst_uuid *event,
                                    int64_t *tx_id, struct inst_err *err);
     int64_t (*last_tx_id)(struct inst_app_db *db); /* 0 when nothing was committed yet */
+    /* Calls back for every record of the log behind `after`, in order; false stops. The record is
+     * borrowed until fn returns; fn does not read the log again. */
+    enum inst_status (*read_log)(struct inst_app_db *db, int64_t after,
+                                 bool (*fn)(void *ctx, const struct inst_log_record *record),
+                                 void *ctx, struct inst_err *err);
+    /* The note of this key, added to out. */
+    enum inst_status (*get_note)(struct inst_app_db *db, const char *key, struct inst_buf *out,
+                                 bool *found, struct inst_err *err);
+    /* Calls back for every note whose key begins with prefix, by key; false stops. fn writes
+     * nothing. */
+    enum inst_status (*each_note)(struct inst_app_db *db, const char *prefix,
+                                  bool (*fn)(void *ctx, const char *key, const char *bytes,
+                                             size_t len),
+                                  void *ctx, struct inst_err *err);
     /* The user attrs as last committed or pending, in id order, `row` set; one reference. */
     enum inst_status (*load_attrs)(struct inst_app_db *db, struct inst_attrs **out,
                                    struct inst_err *err);

@@ -20,6 +20,7 @@
 #include "server/live.h"
 #include "server/reply.h"
 #include "server/server.h"
+#include "server/sync.h"
 #include "server/table.h"
 #include "server/viewer.h"
 
@@ -39,6 +40,8 @@ struct inst_session {
     bool wants_current;        /* `init` said so: told when all its results are current (app.c) */
     int64_t current_tx;        /* as of which it was last told */
     struct inst_table queries; /* hash of q -> struct inst_subscription */
+    size_t sync_count;
+    bool wants_drained; /* something waits for its connection */
     struct inst_waiting *waiting, **waiting_end;
     size_t waiting_bytes;
     struct inst_session *next_waiting; /* in the server's list, while there is something to do */
@@ -62,6 +65,7 @@ struct inst_app {
     struct inst_catalog *catalog;
     struct inst_catalog *committed;
     struct inst_live *live;
+    struct inst_sync *syncs;
     struct inst_session *sessions;
     int64_t last_tx; /* committed */
     int64_t made_tx; /* with those of the open group */
@@ -89,6 +93,7 @@ struct inst_server {
     struct inst_session *waiting, **waiting_end;
     struct inst_arena scratch; /* of the message at hand */
     bool is_busy;              /* a message is being handled */
+    bool has_sync_work;        /* the next turn has something to send to sync tables */
     struct inst_server_stats stats;
 };
 
@@ -121,6 +126,11 @@ void inst_app_answer_now(struct inst_app *app);
 void inst_app_forget_session(struct inst_app *app, struct inst_session *session);
 /* Commits the open group, answers, refreshes. */
 void inst_app_commit(struct inst_app *app);
+/* Keeps a note (bytes NULL: removes it), durable when it returns; no group is open. */
+enum inst_status inst_app_set_note(struct inst_app *app, const char *key, const char *bytes,
+                                   size_t len, struct inst_err *err);
+/* Does the session's connection take more of what goes in pieces? If not, the session is told. */
+bool inst_session_takes(struct inst_session *session);
 
 /* ---- session.c ---- */
 /* Handles one message; false: it has to wait for the commit. */

@@ -27,6 +27,29 @@
 /* Queries of one app that are kept compiled, those that ran last; the others are compiled again
  * when they run. A compiled query is ten times the size of all else that is kept of one. */
 #define INST_SERVER_MAX_COMPILED 1024u
+/* Sync tables of one session. */
+#define INST_SERVER_MAX_SYNCS 100u
+/* Durable sync subscriptions of one app; past it those not used for longest are forgotten. */
+#define INST_SERVER_MAX_KEPT_SYNCS 10000u
+/* Entities, and transactions, of one message of a sync table (session.md 3.8), and about its bytes.
+ */
+#define INST_SYNC_BATCH 100u
+#define INST_SYNC_BATCH_BYTES (1u << 20)
+/* One transaction goes in one message, which clients read whole: a larger one ends the sync. */
+#define INST_SYNC_MAX_BYTES (INST_JSON_MAX_BYTES - (2u << 20))
+/* How long after its last use a kept subscription is noted as used again. */
+#define INST_SYNC_USED_MS (24 * 3600 * 1000)
+/* Snapshots that get a piece in one turn, and rows looked at for one. */
+#define INST_SYNC_TURN_LOADS 8u
+#define INST_SYNC_TURN_ROWS 2000u
+/* Records of the log, and their bytes, that one turn reads for an app's sync tables. */
+#define INST_SYNC_TURN_RECORDS 500u
+#define INST_SYNC_TURN_BYTES (4u << 20)
+/* Entities that change while a snapshot of their table is being read, and what is kept of them. */
+#define INST_SYNC_MAX_TOUCHED 200000u
+#define INST_SYNC_MAX_TOUCHED_BYTES (32u << 20)
+/* What is sent in pieces waits while its connection has so many bytes not taken. */
+#define INST_SERVER_SEND_AHEAD (1u << 20)
 /* App titles, bytes. */
 #define INST_SERVER_MAX_TITLE 255u
 

@@ -176,6 +176,24 @@ void inst_session_receive(struct inst_session *session, const char *bytes, size_
         keep_waiting(session, bytes, len);
 }
 
+/* ---- backpressure ---- */
+
+bool inst_session_takes(struct inst_session *session) {
+    const struct inst_server_host *host = &session->server->host;
+    if (host->backlog == NULL ||
+        host->backlog(host->ctx, session->connection) <= INST_SERVER_SEND_AHEAD)
+        return true;
+    session->wants_drained = true;
+    return false;
+}
+
+void inst_session_drained(struct inst_session *session) {
+    if (!session->wants_drained)
+        return;
+    session->wants_drained = false;
+    session->server->has_sync_work = true;
+}
+
 /* ---- the turn ---- */
 
 /* Handles what waits until something has to wait again. */
@@ -214,10 +232,12 @@ void inst_server_turn(struct inst_server *server) {
             inst_app_commit(server->open_groups);
         drain_all(server);
     }
+    if (server->has_sync_work)
+        inst_sync_turn(server);
     inst_arena_reset(&server->scratch);
     inst_app_close_idle(server);
 }
 
 bool inst_server_is_pending(const struct inst_server *server) {
-    return server->open_groups != NULL || server->waiting != NULL;
+    return server->open_groups != NULL || server->waiting != NULL || server->has_sync_work;
 }

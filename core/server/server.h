@@ -38,6 +38,9 @@ struct inst_server_host {
     void (*close)(void *ctx, void *connection);
     const struct inst_apps_ops *apps;
     void *apps_ctx;
+    /* Bytes sent to the connection that it has not taken yet; NULL: taken as none. What is long and
+     * goes in pieces (sync.h) waits while they are many, until inst_session_drained. */
+    size_t (*backlog)(void *ctx, void *connection);
 };
 
 enum inst_status inst_server_new(const struct inst_env *env, const struct inst_server_host *host,
@@ -51,6 +54,8 @@ enum inst_status inst_session_open(struct inst_server *server, void *connection,
 /* One message's bytes (one JSON text). Everything wrong with it is answered as an `error` op. */
 void inst_session_receive(struct inst_session *session, const char *bytes, size_t len);
 void inst_session_close(struct inst_session *session);
+/* The connection has taken all that was sent. Cheap; a turn may become pending. */
+void inst_session_drained(struct inst_session *session);
 
 /* Ends a turn: commits open groups, answers, refreshes. Cheap when there is nothing to do. */
 void inst_server_turn(struct inst_server *server);

@@ -91,6 +91,7 @@ void inst_session_leave_app(struct inst_session *session) {
     if (app == NULL)
         return;
     inst_live_remove_all(session);
+    inst_sync_leave(session);
     inst_app_forget_session(app, session);
     if (session->app_previous != NULL)
         session->app_previous->app_next = session->app_next;
@@ -243,6 +244,9 @@ static const struct {
     {"add-query", handle_add_query},
     {"remove-query", handle_remove_query},
     {"transact", handle_transact},
+    {"start-sync", inst_sync_start},
+    {"resync-table", inst_sync_resync},
+    {"remove-sync", inst_sync_remove},
 };
 
 static op_fn *find_op(const struct inst_value *op) {

@@ -684,6 +684,106 @@ static void test_meta(void **state) {
     assert_int_equal(len, 7);
 }
 
+struct heard {
+    int64_t tx_ids[8];
+    size_t count, limit;
+    char text[256];
+};
+
+static bool hear_record(void *ctx, const struct inst_log_record *record) {
+    struct heard *heard = ctx;
+    heard->tx_ids[heard->count++] = record->tx_id;
+    snprintf(heard->text, sizeof heard->text, "%d %.*s %.*s %s", (int)record->at_ms,
+             (int)record->who_len, record->who, (int)record->changes_len, record->changes,
+             record->event != NULL ? "named" : "unnamed");
+    return heard->count < heard->limit;
+}
+
+static void test_reading_the_log(void **state) {
+    struct fixture *f = *state;
+    struct inst_uuid event = uuid_of(7);
+    begin(f);
+    for (int i = 1; i <= 5; i++) {
+        struct inst_log_record record = {.tx_id = i,
+                                         .at_ms = 100 + i,
+                                         .event = i == 5 ? &event : NULL,
+                                         .who = "null",
+                                         .who_len = 4,
+                                         .changes = "{}",
+                                         .changes_len = 2};
+        must(f->db->db_ops->append_log(f->db, &record, &f->err), &f->err);
+    }
+    commit(f);
+    struct heard heard = {.limit = 8};
+    must(f->db->db_ops->read_log(f->db, 2, hear_record, &heard, &f->err), &f->err);
+    assert_int_equal(heard.count, 3);
+    assert_int_equal(heard.tx_ids[0], 3);
+    assert_string_equal(heard.text, "105 null {} named");
+    heard = (struct heard){.limit = 1};
+    must(f->db->db_ops->read_log(f->db, 0, hear_record, &heard, &f->err), &f->err);
+    assert_int_equal(heard.count, 1);
+    assert_string_equal(heard.text, "101 null {} unnamed");
+    heard = (struct heard){.limit = 8};
+    must(f->db->db_ops->read_log(f->db, 5, hear_record, &heard, &f->err), &f->err);
+    assert_int_equal(heard.count, 0);
+}
+
+static bool hear_note(void *ctx, const char *key, const char *bytes, size_t len) {
+    struct heard *heard = ctx;
+    size_t at = strlen(heard->text);
+    snprintf(heard->text + at, sizeof heard->text - at, "%s=%.*s ", key, (int)len,
+             bytes != NULL ? bytes : "");
+    return ++heard->count < heard->limit;
+}
+
+static void set_note(struct fixture *f, const char *key, const char *text) {
+    must(f->db->db_ops->set_note(f->db, key, text, text != NULL ? strlen(text) : 0, &f->err),
+         &f->err);
+}
+
+static void expect_note(struct fixture *f, const char *key, const char *text) {
+    struct inst_buf buf;
+    bool found;
+    inst_buf_init(&buf);
+    must(f->db->db_ops->get_note(f->db, key, &buf, &found, &f->err), &f->err);
+    assert_int_equal(found, text != NULL);
+    if (text != NULL) {
+        assert_int_equal(buf.len, strlen(text));
+        assert_memory_equal(buf.len > 0 ? buf.data : "", text, buf.len);
+    }
+    inst_buf_free(&buf);
+}
+
+static void test_notes(void **state) {
+    struct fixture *f = *state;
+    expect_note(f, "a:1", NULL);
+    assert_int_equal(f->db->db_ops->set_note(f->db, "a:1", "x", 1, &f->err), INST_FAILED);
+    begin(f);
+    set_note(f, "a:1", "one");
+    set_note(f, "a:2", "");
+    set_note(f, "a:1", "first");
+    set_note(f, "b:1", "other");
+    commit(f);
+    begin(f);
+    set_note(f, "a:1", "undone");
+    f->db->db_ops->rollback(f->db);
+    close_file(f);
+    open_file(f, NULL);
+    expect_note(f, "a:1", "first");
+    expect_note(f, "a:2", "");
+    struct heard heard = {.limit = 8};
+    must(f->db->db_ops->each_note(f->db, "a:", hear_note, &heard, &f->err), &f->err);
+    assert_string_equal(heard.text, "a:1=first a:2= ");
+    heard = (struct heard){.limit = 1};
+    must(f->db->db_ops->each_note(f->db, "", hear_note, &heard, &f->err), &f->err);
+    assert_int_equal(heard.count, 1);
+    begin(f);
+    set_note(f, "a:1", NULL);
+    set_note(f, "never there", NULL);
+    commit(f);
+    expect_note(f, "a:1", NULL);
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
@@ -708,6 +808,8 @@ int main(void) {
         TEST(test_texts_of_entities_are_let_go),
         TEST(test_reopening_keeps_everything),
         TEST(test_meta),
+        TEST(test_reading_the_log),
+        TEST(test_notes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -38,7 +38,10 @@ struct connection {
     struct message *taken;        /* the one looked at, kept until the next */
     size_t count;                 /* ever received */
     bool is_closed;
-    bool is_deaf; /* messages are counted, not kept */
+    bool is_deaf;           /* messages are counted, not kept */
+    size_t backlog;         /* what it says it has not taken */
+    const char *watches[2]; /* texts looked for in messages, also of a deaf one */
+    bool saw[2];
 };
 
 struct world {
@@ -83,6 +86,8 @@ static inline void on_send(void *ctx, void *connection, struct inst_shared *shar
     (void)ctx;
     struct connection *c = connection;
     c->count++;
+    for (int i = 0; i < 2; i++)
+        c->saw[i] = c->saw[i] || (c->watches[i] != NULL && strstr(shared->data, c->watches[i]));
     if (c->is_deaf)
         return;
     struct message *message = calloc(1, sizeof *message);
@@ -100,6 +105,11 @@ static inline void on_send(void *ctx, void *connection, struct inst_shared *shar
 static inline void on_close(void *ctx, void *connection) {
     (void)ctx;
     ((struct connection *)connection)->is_closed = true;
+}
+
+static inline size_t on_backlog(void *ctx, void *connection) {
+    (void)ctx;
+    return ((struct connection *)connection)->backlog;
 }
 
 static inline char *quoted(const char *text) {
@@ -301,8 +311,12 @@ static inline void on_close_apps(struct world *w) {
 
 static inline void world_start(struct world *w) {
     struct inst_err err = {0};
-    struct inst_server_host host = {
-        .ctx = w, .send = on_send, .close = on_close, .apps = &inst_apps_ops, .apps_ctx = w->apps};
+    struct inst_server_host host = {.ctx = w,
+                                    .send = on_send,
+                                    .close = on_close,
+                                    .apps = &inst_apps_ops,
+                                    .apps_ctx = w->apps,
+                                    .backlog = on_backlog};
     if (inst_server_new(&w->env, &host, &w->server, &err) != INST_OK)
         fail_msg("%s", err.message);
 }

@@ -124,6 +124,62 @@ static void other_messages(void **state) {
     }
 }
 
+/* Turns until nothing is pending; false: too many. */
+static bool settle(void) {
+    for (int i = 0; i < 100 && inst_server_is_pending(world.server); i++)
+        inst_server_turn(world.server);
+    return !inst_server_is_pending(world.server);
+}
+
+/* Every allocation of a start, a load, a change while it loads and the updates behind it: the
+ * client hears of a failure, or its connection is closed. */
+static void sync_tables(void **state) {
+    (void)state;
+    bool is_done = false;
+    for (long n = 0; !is_done; n++) {
+        char text[300];
+        if (n % 100 == 0) {
+            if (n > 0)
+                world_close(&world);
+            world_open(&world, ":memory:", schema);
+            struct connection *d = enter(&world, true);
+            for (int i = 0; i < 120; i++) {
+                snprintf(text, sizeof text,
+                         "[['add-triple','#%d','@todos.id','#%d'],"
+                         "['add-triple','#%d','@todos.title','t%03d']]",
+                         i + 1, i + 1, i + 1, i);
+                transact(&world, d, text);
+            }
+            disconnect(d);
+        }
+        struct connection *c = enter(&world, true), *d = enter(&world, true);
+        snprintf(text, sizeof text,
+                 "{'op':'transact','client-event-id':'e','tx-steps':["
+                 "['add-triple','#119','@todos.title','u%ld']]}",
+                 n);
+        c->is_deaf = d->is_deaf = true;
+        c->watches[0] = "sync-init-finish";
+        c->watches[1] = "\"op\":\"error\"";
+        char *sync = quoted("{'op':'start-sync','q':{'todos':{'$':{'order':{'title':'asc'}}}}}");
+        char *write = expanded(&world, text);
+        oom_after(n);
+        inst_session_receive(c->session, sync, strlen(sync));
+        inst_server_turn(world.server);
+        inst_session_receive(d->session, write, strlen(write));
+        is_done = settle() && oom_left > 0;
+        oom_off();
+        assert_true(settle());
+        /* whole, or told */
+        assert_true(c->saw[0] || c->saw[1] || c->is_closed);
+        free(sync);
+        free(write);
+        disconnect(c);
+        disconnect(d);
+        assert_true(n < 20000);
+    }
+    world_close(&world);
+}
+
 /* init opens the app: the data file, the catalog, the system attrs. */
 static void opening_an_app(void **state) {
     (void)state;
@@ -154,6 +210,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(transactions_are_whole),
         cmocka_unit_test(other_messages),
+        cmocka_unit_test(sync_tables),
         cmocka_unit_test(opening_an_app),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
