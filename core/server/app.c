@@ -413,6 +413,29 @@ enum inst_status inst_app_set_note(struct inst_app *app, const char *key, const 
     return st;
 }
 
+enum inst_status inst_app_try(struct inst_app *app, const struct inst_value *steps, const char *who,
+                              bool is_admin, inst_keep_fn *keep, void *ctx, int64_t *tx_id,
+                              bool *is_kept, struct inst_err *err) {
+    bool is_repeated, is_wanted = false;
+    enum inst_status st =
+        inst_app_transact(app, steps, NULL, who, is_admin, tx_id, &is_repeated, err);
+    *is_kept = false;
+    if (st == INST_OK)
+        st = keep(ctx, &is_wanted, err);
+    if (st == INST_OK && is_wanted) {
+        inst_app_commit(app);
+        *is_kept = app->last_tx == *tx_id;
+        return *is_kept ? INST_OK
+                        : inst_err_set(err, "sql-exception", 500,
+                                       "The transaction could not be kept; send it again.");
+    }
+    if (app->is_group_open) {
+        undo_group(app);
+        close_group(app);
+    }
+    return st;
+}
+
 /* ---- making ---- */
 
 /* A schema that cannot be is refused before there is an app. */

@@ -119,6 +119,12 @@ void inst_app_close_idle(struct inst_server *server);
 enum inst_status inst_app_transact(struct inst_app *app, const struct inst_value *steps,
                                    const struct inst_uuid *event, const char *who, bool is_admin,
                                    int64_t *tx_id, bool *is_repeated, struct inst_err *err);
+/* One transaction in a group of its own. keep is asked with its writes in the store and says
+ * whether they stay; *is_kept: they are durable. Not for apps with an open group. */
+typedef enum inst_status inst_keep_fn(void *ctx, bool *keep, struct inst_err *err);
+enum inst_status inst_app_try(struct inst_app *app, const struct inst_value *steps, const char *who,
+                              bool is_admin, inst_keep_fn *keep, void *ctx, int64_t *tx_id,
+                              bool *is_kept, struct inst_err *err);
 /* Puts an answer behind those that wait for the commit. false when out of memory. */
 bool inst_app_answer_later(struct inst_app *app, struct inst_answer answer);
 /* Sends the answers that wait; only while no group is open. */

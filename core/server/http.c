@@ -6,6 +6,8 @@
 /* Every area's routes. The first that fits answers. */
 static const struct inst_http_route *const tables[] = {
     inst_http_dash_routes,
+    inst_http_admin_routes,
+    inst_http_debug_routes,
 };
 
 /* ---- which route ---- */

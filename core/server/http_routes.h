@@ -34,6 +34,8 @@ struct inst_http_route {
 
 /* Ends with a route whose method is NULL. */
 extern const struct inst_http_route inst_http_dash_routes[];
+extern const struct inst_http_route inst_http_admin_routes[];
+extern const struct inst_http_route inst_http_debug_routes[];
 
 /* ---- what a request says ---- */
 
@@ -75,6 +77,12 @@ enum inst_status inst_http_app(struct inst_server *server, const struct inst_htt
 enum inst_status inst_http_admin_app(struct inst_server *server,
                                      const struct inst_http_request *request, struct inst_app **out,
                                      struct inst_err *err);
+
+/* Whom the request acts for (session.md 7.1): the first of `as-token`, `as-email` (with the admin
+ * token) and `as-guest`, else the admin. Rules apply to all but the admin. */
+enum inst_status inst_http_viewer(struct inst_server *server,
+                                  const struct inst_http_request *request, struct inst_app **app,
+                                  struct inst_viewer *viewer, struct inst_err *err);
 
 /* ---- what a route answers ---- */
 

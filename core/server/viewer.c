@@ -1,9 +1,19 @@
 #include "server/viewer.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* Upgraded guests of one user. */
 #define MAX_GUESTS 1024
+
+void inst_viewer_who(const struct inst_viewer *viewer, char out[INST_VIEWER_WHO_MAX]) {
+    if (viewer->is_admin)
+        snprintf(out, INST_VIEWER_WHO_MAX, "{\"admin\":true}");
+    else if (viewer->user[0] != '\0')
+        snprintf(out, INST_VIEWER_WHO_MAX, "{\"user\":\"%s\"}", viewer->user);
+    else
+        snprintf(out, INST_VIEWER_WHO_MAX, "null");
+}
 
 static enum inst_status read_guests(struct inst_view *view, const struct inst_attr *primary,
                                     struct inst_store *store, struct inst_arena *arena,

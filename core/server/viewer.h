@@ -22,6 +22,10 @@ struct inst_viewer {
     char user[INST_UUID_TEXT + 1]; /* id of the signed-in user; "" nobody */
 };
 
+/* Room for the JSON text of who wrote, as the log keeps it. */
+#define INST_VIEWER_WHO_MAX (INST_UUID_TEXT + 16)
+void inst_viewer_who(const struct inst_viewer *viewer, char out[INST_VIEWER_WHO_MAX]);
+
 /* What one viewer may see during one run over one store. */
 struct inst_view {
     uint32_t user;    /* 0: nobody, or not in the store */
