@@ -212,6 +212,23 @@ const char *inst_value_typeof(const struct inst_value *v) {
     }
 }
 
+bool inst_value_is_deeper_than(const struct inst_value *v, unsigned levels) {
+    bool is_list = v->tag == INST_ARRAY;
+    if (!is_list && v->tag != INST_OBJECT) {
+        return false;
+    }
+    if (levels == 0) {
+        return true;
+    }
+    for (uint32_t i = 0; i < v->len; i++) {
+        const struct inst_value *part = is_list ? &v->u.items[i] : &v->u.members[i].value;
+        if (inst_value_is_deeper_than(part, levels - 1)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /*
  * Copying.
  */

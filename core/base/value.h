@@ -120,6 +120,8 @@ bool inst_value_equal(const struct inst_value *a, const struct inst_value *b);
 bool inst_value_truthy(const struct inst_value *v);
 /* "undefined" "object" "boolean" "number" "string" "function", as JavaScript's typeof. */
 const char *inst_value_typeof(const struct inst_value *v);
+/* Do arrays and objects nest in more levels than this? A plain value has none. */
+bool inst_value_is_deeper_than(const struct inst_value *v, unsigned levels);
 /* A deep copy into arena without flags; ENTITY, which means nothing outside its store, becomes
  * null. false when out of memory. */
 bool inst_value_dup(struct inst_arena *arena, const struct inst_value *v, struct inst_value *out);

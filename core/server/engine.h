@@ -17,6 +17,7 @@
 #include "base/collate.h"
 #include "server/catalog.h"
 #include "server/changes.h"
+#include "server/features.h"
 #include "server/live.h"
 #include "server/reply.h"
 #include "server/server.h"
@@ -39,6 +40,9 @@ struct inst_session {
     bool infers;               /* results in tree form: `inference?` of an admin's stream */
     bool wants_current;        /* `init` said so: told when all its results are current (app.c) */
     int64_t current_tx;        /* as of which it was last told */
+    struct inst_features features;
+    struct inst_peer *peers; /* itself in each room it is in */
+    size_t room_count;
     struct inst_table queries; /* hash of q -> struct inst_subscription */
     size_t sync_count;
     bool wants_drained; /* something waits for its connection */
@@ -67,8 +71,9 @@ struct inst_app {
     struct inst_live *live;
     struct inst_sync *syncs;
     struct inst_session *sessions;
-    int64_t last_tx; /* committed */
-    int64_t made_tx; /* with those of the open group */
+    struct inst_table rooms; /* hash of the id -> struct inst_room */
+    int64_t last_tx;         /* committed */
+    int64_t made_tx;         /* with those of the open group */
     bool is_group_open;
     struct inst_answer *answers;
     size_t answer_count, answer_cap;
@@ -89,6 +94,8 @@ struct inst_server {
     struct inst_app *apps;
     size_t app_count;
     struct inst_app *open_groups;
+    struct inst_room *listed_rooms;       /* with something to tell or to clear away */
+    char instance_id[INST_UUID_TEXT + 1]; /* as rooms show it; empty until needed */
     struct inst_session *sessions;
     struct inst_session *waiting, **waiting_end;
     struct inst_arena scratch; /* of the message at hand */
@@ -137,6 +144,14 @@ enum inst_status inst_app_set_note(struct inst_app *app, const char *key, const 
                                    size_t len, struct inst_err *err);
 /* Does the session's connection take more of what goes in pieces? If not, the session is told. */
 bool inst_session_takes(struct inst_session *session);
+
+/* ---- ops ---- */
+/* One message of a session that has an app; false: it has to wait for the group's commit, nothing
+ * was done then. */
+typedef bool inst_op_fn(struct inst_session *session, const struct inst_value *event);
+/* room_ops.c */
+inst_op_fn inst_session_join_room, inst_session_leave_room, inst_session_set_presence,
+    inst_session_client_broadcast;
 
 /* ---- session.c ---- */
 /* Handles one message; false: it has to wait for the commit. */

@@ -53,6 +53,18 @@
 /* App titles, bytes. */
 #define INST_SERVER_MAX_TITLE 255u
 
+/* Rooms that one session is in. */
+#define INST_SERVER_MAX_ROOMS 1000u
+/* A room's id, bytes. */
+#define INST_SERVER_MAX_ROOM_ID 1024u
+/* What one session shows in one room, and one topic message, bytes as JSON. */
+#define INST_SERVER_MAX_PRESENCE (256u << 10)
+#define INST_SERVER_MAX_BROADCAST (1u << 20)
+/* What all of a room show together: a newcomer gets it as one message. */
+#define INST_SERVER_MAX_ROOM_BYTES (16u << 20)
+/* Comparisons to find the edits of one session's presence. */
+#define INST_EDITS_MAX_STEPS 100000u
+
 /* Keys of one attr in one read-set; past it the set depends on the whole attr. */
 #define INST_READ_SET_MAX_KEYS 256u
 /* Names in one read-set; past it every change of an attr wakes it. */

@@ -357,29 +357,23 @@ static bool is_own_fault(const struct inst_err *err) {
                                  strcmp(err->type, "limit-exceeded") == 0);
 }
 
-static void send_to_all(struct inst_computation *computation, struct inst_buf *buf) {
-    struct inst_server *server = computation->live->app->server;
-    struct inst_shared *message = buf->failed ? NULL : inst_shared_new(buf->data, buf->len);
-    for (size_t i = 0; i < computation->count; i++) {
-        void *connection = computation->subscriptions[i]->session->connection;
-        if (message == NULL)
-            server->host.close(server->host.ctx, connection);
-        else
-            server->host.send(server->host.ctx, connection, message);
-    }
-    if (message != NULL)
-        server->stats.refreshes_sent += computation->count;
-    inst_shared_unref(message);
-    inst_buf_free(buf);
-}
-
-static void write_refresh(struct inst_computation *computation, struct inst_buf *buf) {
+static void write_refresh(struct inst_computation *computation, bool with_attrs,
+                          struct inst_buf *buf) {
     struct inst_app *app = computation->live->app;
+    const char *attrs;
+    size_t len;
     inst_buf_init(buf);
     inst_buf_reserve(buf, computation->result_len + computation->meta_len + 512);
     inst_reply_begin(buf, "refresh-ok");
     inst_buf_add_str(buf, ",\"processed-tx-id\":");
     inst_buf_add_int(buf, app->last_tx);
+    if (with_attrs) {
+        inst_buf_add_str(buf, ",\"attrs\":");
+        if (inst_catalog_json(app->catalog, &attrs, &len, NULL) == INST_OK)
+            inst_buf_add(buf, attrs, len);
+        else
+            buf->failed = true;
+    }
     inst_buf_add_str(buf, ",\"computations\":[{\"instaql-query\":");
     inst_buf_add(buf, computation->q, computation->q_len);
     inst_buf_add_str(buf, ",\"instaql-result\":");
@@ -390,10 +384,35 @@ static void write_refresh(struct inst_computation *computation, struct inst_buf 
     inst_reply_end(buf, &app->server->tracer);
 }
 
-static void send_refresh(struct inst_computation *computation) {
+static struct inst_shared *make_refresh(struct inst_computation *computation, bool with_attrs) {
     struct inst_buf buf;
-    write_refresh(computation, &buf);
-    send_to_all(computation, &buf);
+    write_refresh(computation, with_attrs, &buf);
+    struct inst_shared *message = buf.failed ? NULL : inst_shared_new(buf.data, buf.len);
+    inst_buf_free(&buf);
+    return message;
+}
+
+/* Clients below the version gate get the attrs in every refresh (session.md 8); they are told of
+ * changed results only, like all others. */
+static void send_refresh(struct inst_computation *computation) {
+    struct inst_server *server = computation->live->app->server;
+    struct inst_shared *messages[2] = {NULL, NULL}; /* without attrs, with them */
+    bool is_made[2] = {false, false};
+    for (size_t i = 0; i < computation->count; i++) {
+        const struct inst_session *session = computation->subscriptions[i]->session;
+        int kind = session->features.skips_attrs ? 0 : 1;
+        if (!is_made[kind])
+            messages[kind] = make_refresh(computation, kind == 1);
+        is_made[kind] = true;
+        if (messages[kind] == NULL) {
+            server->host.close(server->host.ctx, session->connection);
+            continue;
+        }
+        server->host.send(server->host.ctx, session->connection, messages[kind]);
+        server->stats.refreshes_sent++;
+    }
+    inst_shared_unref(messages[0]);
+    inst_shared_unref(messages[1]);
 }
 
 /* Each subscriber is told as if its add-query had failed (session.md 6.2). */
@@ -658,7 +677,7 @@ static void move_viewer(struct inst_subscription *subscription, const struct ins
     unsubscribe(subscription);
     if (inst_live_add(session, q, form, &moved, &err) == INST_OK) {
         struct inst_buf buf;
-        write_refresh(moved->computation, &buf);
+        write_refresh(moved->computation, !moved->session->features.skips_attrs, &buf);
         session->server->stats.refreshes_sent++;
         inst_server_send(session, &buf);
     } else {

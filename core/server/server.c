@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "server/engine.h"
 #include "server/limits.h"
+#include "server/rooms.h"
 
 #include <stdlib.h>
 
@@ -234,10 +235,12 @@ void inst_server_turn(struct inst_server *server) {
     }
     if (server->has_sync_work)
         inst_sync_turn(server);
+    inst_rooms_flush(server);
     inst_arena_reset(&server->scratch);
     inst_app_close_idle(server);
 }
 
 bool inst_server_is_pending(const struct inst_server *server) {
-    return server->open_groups != NULL || server->waiting != NULL || server->has_sync_work;
+    return server->open_groups != NULL || server->waiting != NULL || server->has_sync_work ||
+           server->listed_rooms != NULL;
 }

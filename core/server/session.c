@@ -2,11 +2,9 @@
 #include "server/engine.h"
 #include "server/limits.h"
 #include "server/refusal.h"
+#include "server/rooms.h"
 
 #include <stdlib.h>
-
-/* An op: false means that it has to wait for the group's commit; nothing was done then. */
-typedef bool op_fn(struct inst_session *session, const struct inst_value *event);
 
 static void refuse(struct inst_session *session, struct inst_err *err,
                    const struct inst_value *event) {
@@ -90,6 +88,7 @@ void inst_session_leave_app(struct inst_session *session) {
     struct inst_app *app = session->app;
     if (app == NULL)
         return;
+    inst_rooms_leave_all(session);
     inst_live_remove_all(session);
     inst_sync_leave(session);
     inst_app_forget_session(app, session);
@@ -118,6 +117,7 @@ static bool handle_init(struct inst_session *session, const struct inst_value *e
         if (check_tokens(session, event, app, &viewer, &err) == INST_OK) {
             enter_app(session, app, &viewer);
             session->wants_current = inst_get_true(event, "wants-current");
+            session->features = inst_features_of(inst_getz(event, "versions"));
             send_init_ok(session, event);
             return true;
         }
@@ -239,7 +239,7 @@ static bool handle_transact(struct inst_session *session, const struct inst_valu
 
 static const struct {
     const char *name;
-    op_fn *fn;
+    inst_op_fn *fn;
 } ops[] = {
     {"init", handle_init},
     {"add-query", handle_add_query},
@@ -248,9 +248,13 @@ static const struct {
     {"start-sync", inst_sync_start},
     {"resync-table", inst_sync_resync},
     {"remove-sync", inst_sync_remove},
+    {"join-room", inst_session_join_room},
+    {"leave-room", inst_session_leave_room},
+    {"set-presence", inst_session_set_presence},
+    {"client-broadcast", inst_session_client_broadcast},
 };
 
-static op_fn *find_op(const struct inst_value *op) {
+static inst_op_fn *find_op(const struct inst_value *op) {
     for (size_t i = 0; op != NULL && i < sizeof ops / sizeof *ops; i++)
         if (inst_is_string(op, ops[i].name))
             return ops[i].fn;
@@ -281,7 +285,7 @@ bool inst_session_handle(struct inst_session *session, const char *bytes, size_t
     struct inst_value event;
     struct inst_err err = {0};
     bool is_done = true;
-    op_fn *fn = NULL;
+    inst_op_fn *fn = NULL;
     if (len > INST_SERVER_MAX_MESSAGE) {
         inst_err_set(&err, "param-malformed", 400, "A message takes at most %u bytes.",
                      INST_SERVER_MAX_MESSAGE);

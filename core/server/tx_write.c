@@ -27,17 +27,6 @@ static bool has_nul(const struct inst_value *v) {
     return false;
 }
 
-static bool is_deeper_than(const struct inst_value *v, unsigned levels) {
-    uint32_t count = v->tag == INST_ARRAY || v->tag == INST_OBJECT ? v->len : 0;
-    if (levels == 0)
-        return v->tag == INST_ARRAY || v->tag == INST_OBJECT;
-    for (uint32_t i = 0; i < count; i++)
-        if (is_deeper_than(v->tag == INST_ARRAY ? &v->u.items[i] : &v->u.members[i].value,
-                           levels - 1))
-            return true;
-    return false;
-}
-
 /* Bytes as PostgreSQL's binary JSON, header included: strings and keys padded as there. */
 static size_t binary_size(const struct inst_value *v) {
     size_t size = 8;
@@ -99,7 +88,7 @@ static enum inst_status check_value(struct inst_tx *tx, uint32_t e, const struct
             err, "validation-failed", 400,
             "A value in the transaction contains null bytes, which cannot be stored.");
     entity_text(tx, e, id);
-    if (is_deeper_than(v, INST_SERVER_MAX_VALUE_DEPTH))
+    if (inst_value_is_deeper_than(v, INST_SERVER_MAX_VALUE_DEPTH))
         return inst_refuse_value(err, attr, id, no_value, false, "Value is nested too deep.");
     if (!inst_is_nullish(v) && !has_checked_type(attr, v))
         return inst_refuse_value(

@@ -91,7 +91,9 @@ __attribute__((format(printf, 2, 3))) static void say(struct inst_session *sessi
 static struct inst_session *enter(struct world *w) {
     struct inst_session *session;
     must(w, inst_session_open(w->server, w, &session, &w->err));
-    say(session, "{\"op\":\"init\",\"app-id\":\"%s\"}", w->app.id);
+    say(session,
+        "{\"op\":\"init\",\"app-id\":\"%s\",\"versions\":{\"@instantdb/core\":\"v1.0.67\"}}",
+        w->app.id);
     inst_server_turn(w->server);
     return session;
 }

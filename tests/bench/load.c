@@ -54,7 +54,9 @@ static void open_session(struct load *load, struct wire *wire) {
     char text[MESSAGE];
     size_t len;
     wire_open(wire, load->port);
-    snprintf(text, sizeof text, "{\"op\":\"init\",\"client-event-id\":\"i\",\"app-id\":\"%s\"}",
+    snprintf(text, sizeof text,
+             "{\"op\":\"init\",\"client-event-id\":\"i\",\"app-id\":\"%s\","
+             "\"versions\":{\"@instantdb/core\":\"v1.0.67\"}}",
              load->app);
     wire_sendz(wire, text);
     wire_await(wire, "\"init-ok\"", &len);

@@ -75,6 +75,9 @@ static void on_send(void *ctx, void *connection, struct inst_shared *message) {
     /* A refresh that fails is an error nobody asked for. */
     bool is_unasked =
         inst_is_string(inst_getz(&v, "op"), "refresh-ok") ||
+        inst_is_string(inst_getz(&v, "op"), "refresh-presence") ||
+        inst_is_string(inst_getz(&v, "op"), "patch-presence") ||
+        inst_is_string(inst_getz(&v, "op"), "server-broadcast") ||
         (inst_is_string(inst_getz(&v, "op"), "error") && inst_getz(&v, "client-event-id") != NULL &&
          inst_getz(&v, "client-event-id")->tag == INST_NULL);
     if (!is_unasked && !is_sync)
@@ -168,9 +171,23 @@ static void add_steps(struct play *p, struct inst_buf *b) {
     inst_buf_add_char(b, ']');
 }
 
+static const char *const room_ops[] = {"join-room", "set-presence", "leave-room",
+                                       "client-broadcast"};
+
+static const char *const presences[] = {
+    "{}",
+    "{\"a\":1}",
+    "{\"a\":{\"b\":[1,2,3]},\"c\":\"x\"}",
+    "{\"a\":{\"b\":[2,3]},\"c\":\"x\"}",
+    "{\"a\":{}}",
+    "{\"__proto__\":{\"a\":1}}",
+    "[[1],[2]]",
+    "null",
+};
+
 /* One message; some have a byte or a tail of their own. */
 static void make_message(struct play *p, struct connection *c, struct inst_buf *b) {
-    switch (pick(p, 10)) {
+    switch (pick(p, 12)) {
     case 0:
         inst_buf_addf(b, "{\"op\":\"init\",\"app-id\":\"%s\"}", p->app.id);
         break;
@@ -201,6 +218,11 @@ static void make_message(struct play *p, struct connection *c, struct inst_buf *
         p->at += len;
         break;
     }
+    case 10:
+    case 11:
+        inst_buf_addf(b, "{\"op\":\"%s\",\"client-event-id\":1,\"room-id\":\"r%u\",\"data\":%s}",
+                      PICK(p, room_ops), pick(p, 2), PICK(p, presences));
+        break;
     default:
         inst_buf_addf(b,
                       "{\"op\":\"transact\",\"client-event-id\":"
@@ -219,7 +241,8 @@ static void enter(struct play *p, struct connection *c, bool is_admin) {
     FUZZ_REQUIRE(inst_session_open(p->server, c, &c->session, NULL) == INST_OK);
     int len = is_admin
                   ? snprintf(text, sizeof text,
-                             "{\"op\":\"init\",\"app-id\":\"%s\",\"__admin-token\":\"%s\"}",
+                             "{\"op\":\"init\",\"app-id\":\"%s\",\"__admin-token\":\"%s\","
+                             "\"versions\":{\"@instantdb/core\":\"v1.0.67\"}}",
                              p->app.id, p->token)
                   : snprintf(text, sizeof text, "{\"op\":\"init\",\"app-id\":\"%s\"}", p->app.id);
     inst_session_receive(c->session, text, (size_t)len);

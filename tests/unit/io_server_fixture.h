@@ -282,13 +282,17 @@ static inline void disconnect(struct connection *c) {
     free(c);
 }
 
+/* What the present official client says of itself. */
+static const char fixture_versions[] = "{'\\u0040instantdb/core':'v1.0.67'}";
+
 /* A session after init. */
 static inline struct connection *enter(struct world *w, bool is_admin) {
     struct connection *c = connect_session(w);
     if (is_admin)
-        say(w, c, "{'op':'init','app-id':'%s','__admin-token':'%s'}", w->app.id, w->token);
+        say(w, c, "{'op':'init','app-id':'%s','__admin-token':'%s','versions':%s}", w->app.id,
+            w->token, fixture_versions);
     else
-        say(w, c, "{'op':'init','app-id':'%s'}", w->app.id);
+        say(w, c, "{'op':'init','app-id':'%s','versions':%s}", w->app.id, fixture_versions);
     turn(w);
     expect(c, "init-ok");
     return c;

@@ -180,6 +180,49 @@ static void sync_tables(void **state) {
     world_close(&world);
 }
 
+/* Rooms: whatever fails, who is still connected knows the room as it is in the end. */
+static void rooms(void **state) {
+    (void)state;
+    static const char *const messages[] = {
+        "{'op':'join-room','client-event-id':'e','room-id':'s','data':{'a':[1,2]}}",
+        "{'op':'set-presence','client-event-id':'e','room-id':'r','data':{'a':{'b':[2,3,{}]}}}",
+        "{'op':'client-broadcast','client-event-id':'e','room-id':'r','topic':'t','data':{'x':1}}",
+        "{'op':'leave-room','client-event-id':'e','room-id':'r'}",
+    };
+    world_open(&world, ":memory:", NULL);
+    for (size_t i = 0; i < sizeof messages / sizeof *messages; i++) {
+        bool is_done = false;
+        for (long n = 0; !is_done; n++) {
+            struct connection *c = enter(&world, false), *other = enter(&world, false);
+            say(&world, c, "{'op':'join-room','room-id':'r','data':{'a':{'b':[1,2]}}}");
+            say(&world, other, "{'op':'join-room','room-id':'r'}");
+            turn(&world);
+            c->is_deaf = other->is_deaf = true;
+            char *text = quoted(messages[i]);
+            is_done = try(c, text, n);
+            free(text);
+            disconnect(c);
+            turn(&world);
+            if (!other->is_closed) {
+                other->is_deaf = false;
+                forget_messages(other);
+                say(&world, other, "{'op':'join-room','room-id':'r'}");
+                turn(&world);
+                expect(other, "join-room-ok");
+                struct inst_value *m = expect(other, "refresh-presence");
+                assert_int_equal(inst_getz(m, "data")->len, 1);
+            }
+            disconnect(other);
+            turn(&world);
+            struct inst_app *app;
+            assert_int_equal(inst_app_get(world.server, world.app.id, &app, NULL), INST_OK);
+            assert_int_equal(app->rooms.count, 0);
+            assert_true(n < 5000);
+        }
+    }
+    world_close(&world);
+}
+
 /* init opens the app: the data file, the catalog, the system attrs. */
 static void opening_an_app(void **state) {
     (void)state;
@@ -211,6 +254,7 @@ int main(void) {
         cmocka_unit_test(transactions_are_whole),
         cmocka_unit_test(other_messages),
         cmocka_unit_test(sync_tables),
+        cmocka_unit_test(rooms),
         cmocka_unit_test(opening_an_app),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -168,7 +168,7 @@ static void bad_messages(void **state) {
                                       "{'op':'refresh-sync-table','client-event-id':'x'}",
                                       "{'op':'sse-init','client-event-id':'x'}",
                                       "{'op':'error','client-event-id':'x'}",
-                                      "{'op':'join-room','room-id':'r','client-event-id':'x'}"};
+                                      "{'op':'start-everything','client-event-id':'x'}"};
     for (int round = 0; round < 2; round++) {
         for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
             say(&world, c, ops[i]);
