@@ -77,7 +77,7 @@ static void write_all(struct inst_buf *out, const struct inst_http_head *head, i
                       const char *extra) {
     write_top(out, head, status, keep_alive);
     inst_buf_addf(out, "Content-Type: %s\r\nContent-Length: %zu\r\n%s\r\n", type, body_len, extra);
-    if (!head || !inst_slice_is(&head->method, "HEAD"))
+    if (body_len && (!head || !inst_slice_is(&head->method, "HEAD")))
         inst_buf_add(out, body, body_len);
 }
 
@@ -93,6 +93,15 @@ void inst_http_write_response(struct inst_buf *out, const struct inst_http_head 
               response->content_type ? response->content_type : "application/json",
               is_empty ? "{}" : response->body.data, is_empty ? 2 : response->body.len, keep_alive,
               response->headers.len ? response->headers.data : "");
+}
+
+void inst_http_write_stream(struct inst_buf *out, const struct inst_http_head *head,
+                            const struct inst_http_response *response) {
+    write_top(out, head, response->status, false);
+    inst_buf_addf(out, "Content-Type: %s\r\n%s\r\n", response->content_type,
+                  response->headers.len ? response->headers.data : "");
+    if (response->body.len)
+        inst_buf_add(out, response->body.data, response->body.len);
 }
 
 void inst_http_write_error(struct inst_buf *out, const struct inst_http_head *head, int status,

@@ -17,6 +17,9 @@ void inst_http_write(struct inst_buf *out, const struct inst_http_head *head, in
 /* The same for what the engine answers. */
 void inst_http_write_response(struct inst_buf *out, const struct inst_http_head *head,
                               const struct inst_http_response *response, bool keep_alive);
+/* The head of an answer without an end, and the body that it begins with. */
+void inst_http_write_stream(struct inst_buf *out, const struct inst_http_head *head,
+                            const struct inst_http_response *response);
 /* The same with the error envelope of that status as its body. */
 void inst_http_write_error(struct inst_buf *out, const struct inst_http_head *head, int status,
                            const char *message, bool keep_alive);

@@ -1,5 +1,7 @@
 #include "io/http_server.h"
 
+#include "io/backend.h"
+#include "io/event_out.h"
 #include "io/http_answer.h"
 
 #include <arpa/inet.h>
@@ -16,10 +18,11 @@
 #define FIRST_INPUT 2048
 #define SWEEP_MS 500
 
-enum state { READING, ANSWERING, LINGERING, CLOSED };
+enum state { READING, ANSWERING, STREAMING, LINGERING, CLOSED };
 
 struct conn {
-    uv_poll_t poll; /* first: the handle is the connection */
+    uv_poll_t poll;              /* first: the handle is the connection */
+    struct inst_connection base; /* what the engine sees of an event stream */
     struct inst_http_server *server;
     struct conn *next;
     struct conn *prev;
@@ -35,6 +38,9 @@ struct conn {
     size_t body_len;
     struct inst_buf out;
     size_t out_done;
+    struct inst_session *session; /* of an event stream, else NULL */
+    struct inst_event_out events;
+    bool is_failed;   /* the event stream is to be closed at the turn's end */
     int64_t since_ms; /* of this state, or of this request's first byte */
     int64_t moved_ms; /* last byte in or out */
     size_t moved;     /* bytes since since_ms */
@@ -46,7 +52,9 @@ struct inst_http_server {
     struct inst_http_server_config config; /* host is not kept */
     struct inst_timer *sweep;
     struct conn *conns;
-    size_t conn_count;
+    size_t conn_count; /* without event streams */
+    size_t stream_count;
+    struct inst_deferred failing; /* drops what failed while the engine was on the stack */
     int fd;
     int port;
     bool is_accepting;
@@ -64,6 +72,7 @@ static void free_conn(uv_handle_t *handle) {
     struct conn *conn = (struct conn *)handle;
     free(conn->in);
     inst_buf_free(&conn->out);
+    inst_shared_queue_clear(&conn->events.queue);
     free(conn);
 }
 
@@ -78,11 +87,17 @@ static void drop(struct conn *conn, bool keep_fd) {
         conn->server->conns = conn->next;
     if (conn->next)
         conn->next->prev = conn->prev;
-    conn->server->conn_count--;
+    if (conn->session)
+        conn->server->stream_count--;
+    else
+        conn->server->conn_count--;
     uv_poll_stop(&conn->poll);
     if (!keep_fd)
         close(conn->fd);
     uv_close((uv_handle_t *)&conn->poll, free_conn);
+    if (conn->session)
+        inst_session_close(conn->session);
+    conn->session = NULL;
 }
 
 static void enter(struct conn *conn, enum state state) {
@@ -90,6 +105,100 @@ static void enter(struct conn *conn, enum state state) {
     conn->since_ms = conn->moved_ms = now_ms(conn);
     conn->moved = 0;
     uv_poll_start(&conn->poll, state == ANSWERING ? UV_WRITABLE : UV_READABLE, on_event);
+}
+
+/* ---- event streams ---- */
+
+static struct conn *conn_of(struct inst_connection *connection) {
+    return (struct conn *)((char *)connection - offsetof(struct conn, base));
+}
+
+static void fail(struct conn *conn) {
+    if (conn->state == CLOSED)
+        return;
+    conn->is_failed = true;
+    inst_shared_queue_clear(&conn->events.queue);
+    conn->events = (struct inst_event_out){0};
+    inst_loop_defer(conn->server->loop, &conn->server->failing);
+}
+
+static void drop_failed(void *ctx) {
+    struct inst_http_server *server = ctx;
+    struct conn *next;
+    for (struct conn *conn = server->conns; conn; conn = next) {
+        next = conn->next;
+        if (conn->is_failed)
+            drop(conn, false);
+    }
+}
+
+static void want_events(struct conn *conn) {
+    int writable = inst_event_out_is_pending(&conn->events) ? UV_WRITABLE : 0;
+    uv_poll_start(&conn->poll, UV_READABLE | writable, on_event);
+}
+
+/* Also while the request is being answered: what is queued goes out behind the answer. */
+static void stream_send(struct inst_connection *connection, struct inst_shared *message) {
+    struct conn *conn = conn_of(connection);
+    if (conn->state == CLOSED || conn->is_failed)
+        return;
+    if (!inst_shared_queue_push(&conn->events.queue, message, conn->server->config.max_queued))
+        fail(conn);
+    else if (conn->state == STREAMING)
+        want_events(conn);
+}
+
+static void stream_close(struct inst_connection *connection) { fail(conn_of(connection)); }
+
+static size_t stream_backlog(struct inst_connection *connection) {
+    return conn_of(connection)->events.queue.bytes;
+}
+
+static const struct inst_connection_ops stream_ops = {
+    .send = stream_send, .close = stream_close, .backlog = stream_backlog};
+
+static void send_events(struct conn *conn) {
+    size_t sent = 0;
+    int result = inst_event_out_write(&conn->events, conn->fd, &sent);
+    if (sent > 0)
+        conn->moved_ms = now_ms(conn);
+    if (result < 0) {
+        drop(conn, false);
+        return;
+    }
+    if (result == 1)
+        inst_session_drained(conn->session);
+    want_events(conn);
+}
+
+/* The answer's head is out: from here on there are events. */
+static void begin_stream(struct conn *conn) {
+    /* A peer that vanished without a word takes no more: the kernel notices. */
+    unsigned limit = 3 * (unsigned)conn->server->config.stream_comment_ms;
+    setsockopt(conn->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &limit, sizeof limit);
+    enter(conn, STREAMING);
+    send_events(conn);
+}
+
+/* A client says nothing on its stream; that it went away shows here. */
+static void listen_to_stream(struct conn *conn) {
+    char sink[4096];
+    ssize_t n = recv(conn->fd, sink, sizeof sink, 0);
+    if (n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR))
+        drop(conn, false);
+}
+
+/* true: it is to be dropped. */
+static bool is_stream_dead(struct conn *conn, int64_t now) {
+    int64_t comment_ms = conn->server->config.stream_comment_ms;
+    bool is_pending = inst_event_out_is_pending(&conn->events);
+    if (is_pending)
+        return now - conn->moved_ms > 3 * comment_ms;
+    if (now - conn->moved_ms >= comment_ms) {
+        conn->events.wants_comment = true;
+        want_events(conn);
+    }
+    return false;
 }
 
 /* ---- answering ---- */
@@ -112,6 +221,10 @@ static void send_out(struct conn *conn) {
     }
     conn->out_done = 0;
     inst_buf_free(&conn->out);
+    if (conn->session) {
+        begin_stream(conn);
+        return;
+    }
     if (conn->close_after) {
         /* Reading on for a moment lets the client see the answer instead of a reset. */
         shutdown(conn->fd, SHUT_WR);
@@ -217,6 +330,23 @@ static int make_asked(struct asked *asked, const struct conn *conn,
     return 0;
 }
 
+/* The answer goes on as an event stream, or does not: then nothing must be left of one. */
+static void take_stream(struct conn *conn, const struct inst_http_head *head,
+                        struct inst_http_response *response) {
+    struct inst_http_server *server = conn->server;
+    if (response->stream && inst_slice_is(&head->method, "HEAD")) {
+        inst_session_close(response->stream);
+        response->stream = NULL;
+    }
+    if (!response->stream) {
+        inst_shared_queue_clear(&conn->events.queue);
+        return;
+    }
+    conn->session = response->stream;
+    server->conn_count--;
+    server->stream_count++;
+}
+
 /* Asks the application and writes its answer into conn->out. */
 static bool ask(struct conn *conn, const struct inst_http_head *head) {
     struct asked asked;
@@ -228,9 +358,13 @@ static bool ask(struct conn *conn, const struct inst_http_head *head) {
             inst_http_write_error(&conn->out, head, refused, refusal(refused), !conn->close_after);
         return refused > 0 && !conn->out.failed;
     }
+    asked.request.connection = &conn->base;
     conn->server->config.answer(conn->server->config.ctx, &asked.request, &response);
+    take_stream(conn, head, &response);
     bool ok = !response.body.failed && !response.headers.failed;
-    if (ok)
+    if (ok && conn->session)
+        inst_http_write_stream(&conn->out, head, &response);
+    else if (ok)
         inst_http_write_response(&conn->out, head, &response, !conn->close_after);
     ok = ok && !conn->out.failed;
     inst_http_response_clear(&response);
@@ -385,6 +519,11 @@ static void on_event(uv_poll_t *poll, int status, int events) {
     if (conn->state == ANSWERING && (events & UV_WRITABLE)) {
         send_out(conn);
         process(conn);
+    } else if (conn->state == STREAMING) {
+        if (events & UV_READABLE)
+            listen_to_stream(conn);
+        if (conn->state == STREAMING && (events & UV_WRITABLE))
+            send_events(conn);
     } else if (conn->state == READING && (events & UV_READABLE)) {
         read_some(conn);
     } else if (conn->state == LINGERING) {
@@ -415,7 +554,7 @@ static void sweep(void *ctx) {
     struct conn *next;
     for (struct conn *conn = server->conns; conn; conn = next) {
         next = conn->next;
-        if (is_too_slow(conn, now))
+        if (conn->state == STREAMING ? is_stream_dead(conn, now) : is_too_slow(conn, now))
             drop(conn, false);
     }
     if (!server->is_accepting) {
@@ -434,6 +573,7 @@ static void adopt(struct inst_http_server *server, int fd) {
         close(fd);
         return;
     }
+    conn->base.ops = &stream_ops;
     conn->server = server;
     conn->fd = fd;
     if (uv_poll_init(inst_loop_uv(server->loop), &conn->poll, fd) != 0) {
@@ -519,6 +659,7 @@ enum inst_status inst_http_server_new(struct inst_loop *loop,
     server->loop = loop;
     server->config = *config;
     server->config.host = NULL;
+    server->failing = (struct inst_deferred){.fn = drop_failed, .ctx = server};
     enum inst_status status =
         listen_on(server, config->host ? config->host : "127.0.0.1", config->port, err);
     if (status == INST_OK)
@@ -545,10 +686,15 @@ void inst_http_server_free(struct inst_http_server *server) {
         return;
     while (server->conns)
         drop(server->conns, false);
+    inst_loop_undefer(server->loop, &server->failing);
     inst_timer_free(server->sweep);
     uv_poll_stop(&server->poll);
     close(server->fd);
     uv_close((uv_handle_t *)&server->poll, free_server);
+}
+
+size_t inst_http_server_streams(const struct inst_http_server *server) {
+    return server->stream_count;
 }
 
 int inst_http_server_port(const struct inst_http_server *server) { return server->port; }

@@ -2,12 +2,16 @@
  * http_server.h - accepts connections, reads HTTP requests, writes answers.
  *
  *     accept -> HEAD -> BODY -> ANSWER -> HEAD ...        keep-alive, one request at a time
- *                 |                 └─> LINGER -> closed  answered with `Connection: close`
+ *                 |                 |─> LINGER -> closed  answered with `Connection: close`
+ *                 |                 └─> STREAM -> closed  an event stream: messages of the engine
  *                 └─> handed over (WebSocket)             the socket is no longer ours
  *
  * Stands in front of libwebsockets because that reads requests too loosely (conformance/http.md,
  * last section): what passes here is one well-formed request with a body of known length. Every
- * answer is JSON, open to any origin (http.md 1.4).
+ * answer is JSON unless its route says otherwise, open to any origin (http.md 1.4).
+ *
+ * A comment goes out on every event stream that is silent, after each stream_comment_ms; one whose
+ * peer takes nothing for three times that is dropped (session.md 1.3).
  */
 #ifndef INST_IO_HTTP_SERVER_H
 #define INST_IO_HTTP_SERVER_H
@@ -28,7 +32,7 @@
 #define INST_HTTP_RATE_WINDOW_MS 60000
 #define INST_HTTP_RATE_MIN 1024
 #define INST_HTTP_MAX_BODY (32u << 20)
-/* Connections that speak HTTP, WebSockets not counted; more are answered 503. */
+/* Connections that speak HTTP, WebSockets and event streams not counted; more are answered 503. */
 #define INST_HTTP_MAX_CONNECTIONS 4096
 
 struct inst_http_server;
@@ -39,6 +43,8 @@ struct inst_http_server_config {
     void *ctx;
     void (*answer)(void *ctx, const struct inst_http_request *request,
                    struct inst_http_response *response);
+    size_t max_queued;         /* bytes that an event stream may leave unread */
+    int64_t stream_comment_ms; /* see above */
     /* A valid WebSocket handshake for /runtime/session arrived. Takes fd. rest: what the client
      * sent behind the head. */
     void (*upgrade)(void *ctx, int fd, const struct inst_slice *key, const char *rest,
@@ -51,6 +57,8 @@ enum inst_status inst_http_server_new(struct inst_loop *loop,
                                       struct inst_http_server **out, struct inst_err *err);
 /* Closes every connection. NULL is fine. */
 void inst_http_server_free(struct inst_http_server *server);
+/* Event streams that are open. */
+size_t inst_http_server_streams(const struct inst_http_server *server);
 int inst_http_server_port(const struct inst_http_server *server);
 
 #endif

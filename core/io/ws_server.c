@@ -1,6 +1,7 @@
 #include "io/ws_server.h"
 
 #include "io/http_server.h"
+#include "io/shared_queue.h"
 #include "server/http.h"
 
 #include <assert.h>
@@ -27,11 +28,7 @@ struct conn {
     char *in; /* pieces of the message being received */
     size_t in_len;
     size_t in_cap;
-    struct inst_shared **queue; /* ring of messages to send */
-    size_t first;
-    size_t count;
-    size_t cap; /* a power of two */
-    size_t queued;
+    struct inst_shared_queue queue;   /* messages to send */
     int64_t ping_ms;                  /* when the next ping is due */
     int unanswered;                   /* pings since something was heard */
     uint64_t acked;                   /* bytes the peer's kernel had taken at the last look */
@@ -60,48 +57,22 @@ struct inst_ws_server {
 
 /* ---- out ---- */
 
-static void clear_queue(struct conn *conn) {
-    for (size_t i = 0; i < conn->count; i++)
-        inst_shared_unref(conn->queue[(conn->first + i) & (conn->cap - 1)]);
-    free(conn->queue);
-    conn->queue = NULL;
-    conn->first = conn->count = conn->cap = conn->queued = 0;
-}
-
 static void fail(struct conn *conn, enum lws_close_status code) {
     if (conn->close_code)
         return;
     conn->close_code = code;
-    clear_queue(conn);
+    inst_shared_queue_clear(&conn->queue);
     inst_loop_defer(conn->server->loop, &conn->server->failing);
-}
-
-static bool grow_queue(struct conn *conn) {
-    size_t cap = conn->cap ? conn->cap * 2 : 4;
-    struct inst_shared **queue = malloc(cap * sizeof *queue);
-    if (!queue)
-        return false;
-    for (size_t i = 0; i < conn->count; i++)
-        queue[i] = conn->queue[(conn->first + i) & (conn->cap - 1)];
-    free(conn->queue);
-    conn->queue = queue;
-    conn->first = 0;
-    conn->cap = cap;
-    return true;
 }
 
 static void conn_send(struct inst_connection *connection, struct inst_shared *message) {
     struct conn *conn = (struct conn *)connection;
     if (conn->close_code)
         return;
-    bool is_over = conn->count > 0 && (conn->queued + message->len > conn->server->max_queued ||
-                                       conn->count >= INST_WS_MAX_QUEUED_MESSAGES);
-    if (is_over || (conn->count == conn->cap && !grow_queue(conn))) {
+    if (!inst_shared_queue_push(&conn->queue, message, conn->server->max_queued)) {
         fail(conn, LWS_CLOSE_STATUS_POLICY_VIOLATION);
         return;
     }
-    conn->queue[(conn->first + conn->count++) & (conn->cap - 1)] = inst_shared_ref(message);
-    conn->queued += message->len;
     lws_callback_on_writable(conn->wsi);
 }
 
@@ -110,7 +81,7 @@ static void conn_close(struct inst_connection *connection) {
 }
 
 static size_t conn_backlog(struct inst_connection *connection) {
-    return ((struct conn *)connection)->queued;
+    return ((struct conn *)connection)->queue.bytes;
 }
 
 static const struct inst_connection_ops conn_ops = {
@@ -155,20 +126,17 @@ static int on_writable(struct conn *conn) {
         return 0;
     if (conn->wants_ping && write_ping(conn) < 0)
         return -1;
-    while (conn->count > 0 && !lws_send_pipe_choked(conn->wsi)) {
-        struct inst_shared *message = conn->queue[conn->first];
+    struct inst_shared *message;
+    while ((message = inst_shared_queue_first(&conn->queue)) && !lws_send_pipe_choked(conn->wsi)) {
         int n = lws_write(conn->wsi, (unsigned char *)message->data, message->len, LWS_WRITE_TEXT);
-        conn->first = (conn->first + 1) & (conn->cap - 1);
-        conn->count--;
-        conn->queued -= message->len;
-        inst_shared_unref(message);
+        inst_shared_queue_drop_first(&conn->queue);
         if (n < 0)
             return -1;
     }
-    if (conn->count > 0) {
+    if (message) {
         lws_callback_on_writable(conn->wsi);
     } else {
-        clear_queue(conn); /* idle connections keep no memory */
+        inst_shared_queue_clear(&conn->queue); /* idle connections keep no memory */
         if (conn->session)
             inst_session_drained(conn->session);
     }
@@ -265,7 +233,7 @@ static void on_closed(struct conn *conn) {
     if (conn->session)
         inst_session_close(conn->session);
     conn->session = NULL;
-    clear_queue(conn);
+    inst_shared_queue_clear(&conn->queue);
     clear_input(conn);
     conn->server = NULL;
 }
@@ -320,7 +288,7 @@ static const struct lws_protocols protocols[] = {
 static bool is_taking(struct conn *conn) {
     struct tcp_info info;
     socklen_t size = sizeof info;
-    if (conn->count == 0 && !lws_partial_buffered(conn->wsi))
+    if (conn->queue.count == 0 && !lws_partial_buffered(conn->wsi))
         return false;
     if (getsockopt(lws_get_socket_fd(conn->wsi), IPPROTO_TCP, TCP_INFO, &info, &size) != 0)
         return false;
@@ -436,6 +404,8 @@ enum inst_status inst_ws_server_new(struct inst_loop *loop, struct inst_backend 
         .port = config->port,
         .ctx = server,
         .answer = on_request,
+        .max_queued = server->max_queued,
+        .stream_comment_ms = 3 * server->ping_ms,
         .upgrade = on_upgrade,
     };
     enum inst_status status = make_vhost(server, err);
@@ -487,5 +457,5 @@ int inst_ws_server_port(const struct inst_ws_server *server) {
 }
 
 size_t inst_ws_server_connections(const struct inst_ws_server *server) {
-    return server->conn_count;
+    return server->conn_count + (server->http ? inst_http_server_streams(server->http) : 0);
 }

@@ -11,6 +11,8 @@
  * one that is not JSON. A consumer that leaves INST_WS_MAX_QUEUED bytes unread is dropped: nobody
  * else waits for it.
  *
+ * Sessions over server-sent events are http_server's, under the same limit of unread bytes.
+ *
  * The same bytes serve all sockets: the frame header goes into the headroom in front of them and is
  * the same for each.
  */
@@ -25,7 +27,6 @@
 
 #define INST_WS_MAX_MESSAGE (32u << 20)
 #define INST_WS_MAX_QUEUED (64u << 20)
-#define INST_WS_MAX_QUEUED_MESSAGES 65536
 #define INST_WS_PING_MS 5000
 #define INST_WS_SILENCE_MS 15000
 
@@ -50,6 +51,7 @@ void inst_ws_server_close(struct inst_ws_server *server, inst_loop_fn *done, voi
 /* Drops what is still connected. NULL is fine. */
 void inst_ws_server_free(struct inst_ws_server *server);
 int inst_ws_server_port(const struct inst_ws_server *server);
+/* Sessions: WebSockets and event streams. */
 size_t inst_ws_server_connections(const struct inst_ws_server *server);
 
 #endif

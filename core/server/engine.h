@@ -31,9 +31,12 @@ struct inst_waiting {
     char bytes[];
 };
 
+struct inst_event_stream; /* http_sse.c */
+
 struct inst_session {
     struct inst_server *server;
     void *connection;
+    struct inst_event_stream *stream; /* of one over server-sent events, else NULL; owned */
     char id[INST_UUID_TEXT + 1];
     struct inst_app *app;      /* NULL before init */
     struct inst_viewer viewer; /* as of init (session.md 6.5) */
@@ -90,6 +93,8 @@ struct inst_server {
     struct inst_collator *collator; /* NULL until needed */
     uint64_t seed;
     uint64_t turn;
+    char machine_id[INST_UUID_TEXT + 1]; /* of this process, for event streams */
+    struct inst_table streams;           /* id -> session over server-sent events */
     struct inst_table apps_by_id;
     struct inst_app *apps;
     size_t app_count;
@@ -156,6 +161,14 @@ inst_op_fn inst_session_join_room, inst_session_leave_room, inst_session_set_pre
 /* ---- session.c ---- */
 /* Handles one message; false: it has to wait for the commit. */
 bool inst_session_handle(struct inst_session *session, const char *bytes, size_t len);
+/* What a successful `init` does, for sessions whose opener has shown who they are. Only while no
+ * group of the app is open, and once. */
+void inst_session_enter(struct inst_session *session, struct inst_app *app,
+                        const struct inst_viewer *viewer);
 void inst_session_leave_app(struct inst_session *session);
+
+/* ---- http_sse.c ---- */
+/* Part of inst_session_close. */
+void inst_event_stream_close(struct inst_session *session);
 
 #endif

@@ -8,6 +8,7 @@ static const struct inst_http_route *const tables[] = {
     inst_http_dash_routes,
     inst_http_admin_routes,
     inst_http_debug_routes,
+    inst_http_sse_routes,
 };
 
 /* ---- which route ---- */
@@ -87,6 +88,9 @@ static void answer_error(struct inst_server *server, struct inst_http_response *
                          const struct inst_err *err) {
     const char *type = err->type != NULL ? err->type : "unknown";
     const char *message = err->message != NULL ? err->message : "";
+    if (response->stream != NULL)
+        inst_session_close(response->stream);
+    response->stream = NULL;
     response->status = http_status(err);
     response->content_type = NULL;
     if (response->status >= 500 && server->env->log != NULL)

@@ -24,6 +24,7 @@ struct inst_http_request {
     size_t body_len;
     const struct inst_http_field *fields; /* header fields, in order; a name may come twice */
     size_t field_count;
+    void *connection; /* as for inst_session_open, should the answer be an event stream; or NULL */
     /* Filled in by the engine from the route that matched. */
     struct inst_http_field path_params[INST_HTTP_MAX_PATH_PARAMS];
     size_t path_param_count;
@@ -34,6 +35,9 @@ struct inst_http_response {
     const char *content_type; /* static string; NULL: JSON */
     struct inst_buf headers;  /* further header lines, each "Name: value\r\n"; the caller frees */
     struct inst_buf body;     /* the caller frees it */
+    /* Not NULL: behind the body the answer goes on for ever with what the engine sends to the
+     * request's connection, each message as one event. The host ends it with inst_session_close. */
+    struct inst_session *stream;
 };
 
 /* Answers every request: unknown routes with 404 and the original's message. Out of memory: one of

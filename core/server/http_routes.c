@@ -92,9 +92,14 @@ enum inst_status inst_http_param(const struct inst_http_request *request, const 
 
 enum inst_status inst_http_body(struct inst_server *server, const struct inst_http_request *request,
                                 struct inst_value *out, struct inst_err *err) {
+    return inst_http_body_on(&server->scratch, request, out, err);
+}
+
+enum inst_status inst_http_body_on(struct inst_arena *arena,
+                                   const struct inst_http_request *request, struct inst_value *out,
+                                   struct inst_err *err) {
     static const char *const path[] = {"body"};
-    enum inst_status st =
-        inst_json_parse(&server->scratch, request->body, request->body_len, out, NULL);
+    enum inst_status st = inst_json_parse(arena, request->body, request->body_len, out, NULL);
     if (st == INST_NOMEM)
         return inst_err_nomem(err);
     if (st == INST_OK && out->tag == INST_OBJECT)

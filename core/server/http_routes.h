@@ -36,6 +36,7 @@ struct inst_http_route {
 extern const struct inst_http_route inst_http_dash_routes[];
 extern const struct inst_http_route inst_http_admin_routes[];
 extern const struct inst_http_route inst_http_debug_routes[];
+extern const struct inst_http_route inst_http_sse_routes[];
 
 /* ---- what a request says ---- */
 
@@ -51,6 +52,11 @@ enum inst_status inst_http_param(const struct inst_http_request *request, const 
 /* The body, which must be one JSON object. Lives on server->scratch. */
 enum inst_status inst_http_body(struct inst_server *server, const struct inst_http_request *request,
                                 struct inst_value *out, struct inst_err *err);
+/* The same on an arena of the caller's, for routes that let sessions handle messages: that resets
+ * server->scratch. */
+enum inst_status inst_http_body_on(struct inst_arena *arena,
+                                   const struct inst_http_request *request, struct inst_value *out,
+                                   struct inst_err *err);
 /* Members of the body by the rules of http.md 1.2. Absent or null: `param-missing`. */
 enum inst_status inst_http_body_uuid(const struct inst_value *body, const char *name,
                                      char out[INST_UUID_TEXT + 1], struct inst_err *err);
@@ -86,6 +92,19 @@ enum inst_status inst_http_viewer(struct inst_server *server,
 
 /* ---- what a route answers ---- */
 
+/* Turns the answer into the event stream of a new session, whose first event is `sse-init`; what
+ * stands in response->body goes out in front of it. The session belongs to the connection from then
+ * on: it may be entered into an app (inst_session_enter) and given messages (inst_session_receive)
+ * before the route returns. When the route fails behind this it is closed. err: when there is no
+ * connection that could carry it (a backend asked in its own process). */
+enum inst_status inst_http_open_stream(struct inst_server *server,
+                                       const struct inst_http_request *request,
+                                       struct inst_http_response *response,
+                                       struct inst_session **out, struct inst_err *err);
+/* The client's half of a stream: hands the `messages` of the body to the session that it names with
+ * its token (session.md 1.6). */
+enum inst_status inst_http_push(struct inst_server *server, const struct inst_http_request *request,
+                                struct inst_err *err);
 /* One header line. A name or value that would break the head makes the response fail. */
 void inst_http_add_header(struct inst_http_response *response, const char *name, const char *value);
 

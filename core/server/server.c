@@ -19,6 +19,7 @@ enum inst_status inst_server_new(const struct inst_env *env, const struct inst_s
     server->waiting_end = &server->waiting;
     env->random(env->ctx, (uint8_t *)&server->seed, sizeof server->seed);
     inst_tracer_init(&server->tracer, env);
+    inst_uuid_make_text(env, server->machine_id);
     inst_arena_init(&server->scratch);
     *out = server;
     return INST_OK;
@@ -37,6 +38,7 @@ void inst_server_free(struct inst_server *server) {
         server->apps = app->next;
         inst_app_free(app);
     }
+    inst_table_free(&server->streams);
     inst_table_free(&server->apps_by_id);
     inst_collator_free(server->collator);
     inst_arena_free(&server->scratch);
@@ -128,6 +130,7 @@ static void leave_waiting_list(struct inst_session *session) {
 void inst_session_close(struct inst_session *session) {
     struct inst_server *server = session->server;
     inst_session_leave_app(session);
+    inst_event_stream_close(session);
     leave_waiting_list(session);
     drop_waiting(session);
     inst_table_free(&session->queries);

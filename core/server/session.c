@@ -73,8 +73,8 @@ static void send_init_ok(struct inst_session *session, const struct inst_value *
     inst_server_send(session, &buf);
 }
 
-static void enter_app(struct inst_session *session, struct inst_app *app,
-                      const struct inst_viewer *viewer) {
+void inst_session_enter(struct inst_session *session, struct inst_app *app,
+                        const struct inst_viewer *viewer) {
     session->app = app;
     session->viewer = *viewer;
     session->app_previous = NULL;
@@ -115,7 +115,7 @@ static bool handle_init(struct inst_session *session, const struct inst_value *e
         if (app->is_group_open)
             return false; /* attrs that are not durable yet must not be seen */
         if (check_tokens(session, event, app, &viewer, &err) == INST_OK) {
-            enter_app(session, app, &viewer);
+            inst_session_enter(session, app, &viewer);
             session->wants_current = inst_get_true(event, "wants-current");
             session->features = inst_features_of(inst_getz(event, "versions"));
             send_init_ok(session, event);

@@ -134,8 +134,9 @@ class AlwaysOnline {
 
 let devices = 0;
 
-// One official client, independent of every other in this process.
-export function connect(t, server, app, options = {}) {
+// One official client, independent of every other in this process; with an EventSource class it may
+// fall back on server-sent events.
+export function connect(t, server, app, options = {}, EventSource = undefined) {
   const db = core.init(
     {
       appId: app.id,
@@ -145,7 +146,7 @@ export function connect(t, server, app, options = {}) {
       __extraDedupeKey: `device-${devices++}`,
       ...options,
     },
-    MemoryStore, AlwaysOnline, undefined, undefined,
+    MemoryStore, AlwaysOnline, undefined, EventSource,
   );
   t.after(() => db.shutdown());
   return db;
