@@ -165,6 +165,9 @@ bool inst_sub_is_due(const struct inst_sub *sub, uint64_t last_id) {
 }
 
 void inst_events_deliver(struct inst_reactor *r) {
+    if (r->is_silent) {
+        return;
+    }
     if (r->is_delivering) {
         return; /* what a callback causes waits for the loop below, which it was called from */
     }

@@ -17,6 +17,7 @@ static enum inst_status replace_steps(struct inst_reactor *r, struct inst_mutati
     if (status != INST_OK) {
         return status;
     }
+    inst_pages_touch(r, m, false);
     r->attr_mutations -= m->has_attr_steps;
     inst_mutations_classify(m);
     r->attr_mutations += m->has_attr_steps;
@@ -50,9 +51,25 @@ static enum inst_status rewrite_pending(struct inst_reactor *r, int64_t processe
 
 /* ---- the server's attrs ---- */
 
+static bool are_same(const struct inst_attrs *a, const struct inst_attrs *b) {
+    size_t count = a ? inst_attrs_count(a) : 0;
+    if (!a || !b || inst_attrs_count(b) != count) {
+        return false;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (!inst_value_equal(&inst_attrs_at(a, i)->json, &inst_attrs_at(b, i)->json)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* attrs: one reference, taken. */
 static enum inst_status swap(struct inst_reactor *r, struct inst_attrs *attrs,
                              int64_t processed_tx_id, struct inst_err *err) {
+    if (r->attrs_kept.ops && !are_same(r->attrs, attrs)) {
+        inst_kept_touch(r, &r->attrs_kept);
+    }
     inst_attrs_unref(r->attrs);
     r->attrs = attrs;
     inst_known_attrs_stale(r);

@@ -4,8 +4,7 @@
 
 #include <stdlib.h>
 
-/* A transaction id: a positive integer that a double holds exactly; 0 for anything else. */
-static int64_t tx_id_of(const struct inst_value *v) {
+int64_t inst_messages_tx_id(const struct inst_value *v) {
     if (!v || v->tag != INST_NUMBER || !(v->u.num >= 1 && v->u.num <= 9007199254740992.0)) {
         return 0;
     }
@@ -84,7 +83,8 @@ static void add_query_ok(struct inst_reactor *r, const struct inst_value *msg) {
     }
     inst_queries_ref(query);
     query->is_awaited = false;
-    take_result(r, query, inst_getz(msg, "result"), tx_id_of(inst_getz(msg, "processed-tx-id")));
+    take_result(r, query, inst_getz(msg, "result"),
+                inst_messages_tx_id(inst_getz(msg, "processed-tx-id")));
     inst_mutations_clean_by_queries(r);
     inst_queries_touch(r, query);
     inst_queries_settle_onces(r, query);
@@ -119,7 +119,7 @@ static void all_current(struct inst_reactor *r, int64_t processed) {
 }
 
 static void refresh_ok(struct inst_reactor *r, const struct inst_value *msg) {
-    int64_t processed = tx_id_of(inst_getz(msg, "processed-tx-id"));
+    int64_t processed = inst_messages_tx_id(inst_getz(msg, "processed-tx-id"));
     const struct inst_value *attrs = inst_getz(msg, "attrs");
     if (attrs && attrs->tag == INST_ARRAY) {
         set_attrs(r, "refresh-ok", attrs, processed);
@@ -154,7 +154,7 @@ static void refresh_ok(struct inst_reactor *r, const struct inst_value *msg) {
 
 static void transact_ok(struct inst_reactor *r, const struct inst_value *msg) {
     struct inst_mutation *m = inst_mutations_find(r, inst_getz(msg, "client-event-id"));
-    int64_t tx_id = tx_id_of(inst_getz(msg, "tx-id"));
+    int64_t tx_id = inst_messages_tx_id(inst_getz(msg, "tx-id"));
     if (!m) {
         return; /* timed out meanwhile */
     }

@@ -23,7 +23,8 @@ bool inst_mutations_lie_between(const struct inst_reactor *r, int64_t from, int6
 }
 
 static void append(struct inst_reactor *r, struct inst_mutation *m) {
-    m->order = r->last ? r->last->order + 1 : 1;
+    uint64_t order = r->last ? r->last->order + 1 : 1;
+    m->order = m->order > order ? m->order : order; /* one from the disk has its own */
     m->seq = ++r->next_seq;
     m->prev = r->last;
     if (r->last) {
@@ -33,6 +34,7 @@ static void append(struct inst_reactor *r, struct inst_mutation *m) {
     }
     r->last = m;
     r->pending++;
+    r->confirmed += m->tx_id != 0;
     r->attr_mutations += m->has_attr_steps;
     r->delete_mutations += m->has_deletes;
     if (!r->next_unsent) {
@@ -80,8 +82,28 @@ static void free_mutation(struct inst_mutation *m) {
     free(m);
 }
 
-/* Out of the queue and freed. The layers that hold it are the caller's concern. */
-static void take_out(struct inst_reactor *r, struct inst_mutation *m) {
+void inst_mutations_discard(struct inst_mutation *m) { free_mutation(m); }
+
+bool inst_mutations_restore(struct inst_reactor *r, struct inst_mutation *m) {
+    if (inst_map_get(&r->mutations, m->event_id, INST_UUID_TEXT) ||
+        r->pending >= INST_REACTOR_MAX_PENDING ||
+        !inst_map_add(&r->mutations, m->event_id, INST_UUID_TEXT, m)) {
+        inst_reactor_log(r, INST_LOG_ERROR, "a kept mutation (%s) cannot be taken up again",
+                         m->event_id);
+        return false;
+    }
+    inst_mutations_classify(m);
+    append(r, m);
+    r->epoch++;
+    if (m->has_attr_steps) {
+        inst_reactor_attrs_changed(r);
+    }
+    return true;
+}
+
+/* Out of the queue. The layers that hold it are the caller's concern. */
+static void detach(struct inst_reactor *r, struct inst_mutation *m) {
+    inst_pages_remove(r, m);
     inst_map_remove(&r->mutations, m->event_id, INST_UUID_TEXT);
     if (r->next_unsent == m) {
         r->next_unsent = m->next;
@@ -104,6 +126,10 @@ static void take_out(struct inst_reactor *r, struct inst_mutation *m) {
     if (m->has_attr_steps) {
         inst_known_attrs_stale(r);
     }
+}
+
+static void take_out(struct inst_reactor *r, struct inst_mutation *m) {
+    detach(r, m);
     free_mutation(m);
 }
 
@@ -114,7 +140,7 @@ struct inst_mutation *inst_mutations_find(struct inst_reactor *r, const struct i
 size_t inst_reactor_pending_count(const struct inst_reactor *r) { return r->pending; }
 
 size_t inst_reactor_unconfirmed_count(const struct inst_reactor *r) {
-    return r->pending - r->confirmed;
+    return r->pending - r->confirmed + r->waiting;
 }
 
 /* ---- who waits ---- */
@@ -384,6 +410,10 @@ void inst_mutations_classify(struct inst_mutation *m) {
     m->has_deletes = has_step(&m->steps, "delete-entity");
 }
 
+void inst_mutations_enqueued(struct inst_reactor *r, struct inst_mutation *m) {
+    settle(r, m, "enqueued");
+}
+
 /* steps are there: shown, sent or kept for later. */
 static enum inst_status enqueue(struct inst_reactor *r, struct inst_mutation *m,
                                 struct inst_err *err) {
@@ -392,13 +422,18 @@ static enum inst_status enqueue(struct inst_reactor *r, struct inst_mutation *m,
         return inst_err_nomem(err);
     }
     append(r, m);
+    enum inst_status status = inst_pages_add(r, m, !can_send(r), err);
+    if (status != INST_OK) {
+        detach(r, m);
+        return status;
+    }
     inst_queries_touch_for(r, m);
     if (m->has_attr_steps) {
         inst_reactor_attrs_changed(r);
     }
     if (can_send(r)) {
         inst_mutations_send_more(r);
-    } else {
+    } else if (!m->is_held) {
         settle(r, m, "enqueued");
     }
     return INST_OK;
@@ -412,9 +447,9 @@ static void refuse(struct inst_reactor *r, struct inst_mutation *m, struct inst_
     free_mutation(m);
 }
 
-static enum inst_status transact(struct inst_reactor *r, const struct inst_value *chunks,
-                                 const struct inst_value *steps, inst_transact_fn *fn, void *ctx,
-                                 struct inst_err *err) {
+enum inst_status inst_mutations_make(struct inst_reactor *r, const struct inst_value *value,
+                                     bool are_steps, inst_transact_fn *fn, void *ctx,
+                                     struct inst_err *err) {
     struct inst_mutation *m = new_mutation(r, fn, ctx);
     if (!m) {
         return inst_err_nomem(err);
@@ -422,17 +457,19 @@ static enum inst_status transact(struct inst_reactor *r, const struct inst_value
     struct inst_problem problem = {0};
     if (is_refused_by_app(r, &problem)) {
         refuse(r, m, &problem);
-        inst_events_deliver(r);
         return INST_OK;
     }
     enum inst_status status;
     if (r->pending >= INST_REACTOR_MAX_PENDING) {
         status = inst_err_set(&problem.err, "limit-exceeded", 0,
                               "Too many transactions wait for the server.");
-    } else if (chunks) {
-        status = expand(r, m, chunks, &problem.err);
+    } else if (r->persist.state == INST_PERSIST_BROKEN && !can_send(r)) {
+        status = inst_err_set(&problem.err, "storage-failed", 0,
+                              "The write could not be kept: the storage could not be read");
+    } else if (are_steps) {
+        status = inst_mutations_keep_steps(r, m, value, &problem.err);
     } else {
-        status = inst_mutations_keep_steps(r, m, steps, &problem.err);
+        status = expand(r, m, value, &problem.err);
     }
     if (status == INST_OK) {
         status = enqueue(r, m, &problem.err);
@@ -440,9 +477,17 @@ static enum inst_status transact(struct inst_reactor *r, const struct inst_value
     if (status != INST_OK) {
         refuse(r, m, &problem);
     }
-    inst_events_deliver(r);
-    (void)err;
     return INST_OK;
+}
+
+static enum inst_status transact(struct inst_reactor *r, const struct inst_value *value,
+                                 bool are_steps, inst_transact_fn *fn, void *ctx,
+                                 struct inst_err *err) {
+    enum inst_status status = r->persist.state == INST_PERSIST_STARTING
+                                  ? inst_waiting_add(r, value, are_steps, fn, ctx, err)
+                                  : inst_mutations_make(r, value, are_steps, fn, ctx, err);
+    inst_events_deliver(r);
+    return status;
 }
 
 enum inst_status inst_reactor_transact(struct inst_reactor *r, const struct inst_value *chunks,
@@ -455,10 +500,10 @@ enum inst_status inst_reactor_transact(struct inst_reactor *r, const struct inst
     if (is_open && !r->disable_validation) {
         status = inst_tx_validate(chunks, r->schema, err);
     }
-    return status == INST_OK ? transact(r, chunks, NULL, fn, ctx, err) : status;
+    return status == INST_OK ? transact(r, chunks, false, fn, ctx, err) : status;
 }
 
-static bool are_steps(const struct inst_value *steps) {
+bool inst_mutations_are_steps(const struct inst_value *steps) {
     if (steps->tag != INST_ARRAY) {
         return false;
     }
@@ -477,11 +522,11 @@ enum inst_status inst_reactor_transact_steps(struct inst_reactor *r, const struc
     if (r->is_shutdown) {
         return inst_err_set(err, "shutdown", 0, "The client was shut down.");
     }
-    if (!are_steps(steps)) {
+    if (!inst_mutations_are_steps(steps)) {
         return inst_err_set(err, "validation-failed", 400,
                             "Transaction steps must be an array of arrays.");
     }
-    return transact(r, NULL, steps, fn, ctx, err);
+    return transact(r, steps, true, fn, ctx, err);
 }
 
 enum inst_status inst_reactor_subscribe_mutation_errors(struct inst_reactor *r,
@@ -525,6 +570,7 @@ void inst_mutations_confirm(struct inst_reactor *r, struct inst_mutation *m, int
     m->tx_id = tx_id;
     m->confirmed_at = inst_reactor_now(r);
     confirmed_in(r, m);
+    inst_pages_touch(r, m, false);
     if (m->has_attr_steps) {
         struct inst_err err = {0};
         if (inst_known_attrs_join(r, m, &err) != INST_OK) {
@@ -564,6 +610,20 @@ void inst_mutations_fail_all(struct inst_reactor *r, const char *type, const cha
         inst_mutations_fail(r, m, &problem);
     }
     r->epoch++;
+}
+
+/* What is kept will be sent by the next run. */
+void inst_mutations_shutdown(struct inst_reactor *r) {
+    inst_waiting_shutdown(r);
+    if (r->persist.state != INST_PERSIST_READY) {
+        inst_mutations_fail_all(r, "shutdown", "The client was shut down.");
+        return;
+    }
+    for (struct inst_mutation *m = r->first; m; m = m->next) {
+        if (m->waiter) {
+            inst_pages_touch(r, m, true);
+        }
+    }
 }
 
 void inst_mutations_expire(struct inst_reactor *r, int64_t now) {

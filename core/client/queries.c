@@ -59,6 +59,7 @@ static enum inst_status new_query(struct inst_reactor *r, const struct inst_valu
         inst_queries_unref(query);
         return status;
     }
+    inst_queries_keep(r, query);
     query->prev = r->last_query;
     if (r->last_query) {
         r->last_query->next = query;
@@ -105,6 +106,7 @@ static void forget(struct inst_reactor *r, struct inst_live_query *query) {
     query->prev = query->next = NULL;
     r->query_count--;
     query->is_gone = true;
+    inst_kept_end(r, &query->kept);
     inst_queries_unref(query);
 }
 
@@ -213,6 +215,7 @@ enum inst_status inst_reactor_subscribe_query(struct inst_reactor *r, const stru
     if (r->status == INST_CONNECTION_ERRORED) {
         push_problem(r, query, sub->id, &r->init_problem);
     } else {
+        inst_queries_load(r, query);
         inst_queries_touch(r, query);
     }
     inst_events_deliver(r);
@@ -479,6 +482,10 @@ static void deliver_query(struct inst_reactor *r, struct inst_event *event) {
         r->status == INST_CONNECTION_ERRORED) {
         goto out;
     }
+    if (inst_queries_are_held(r)) {
+        query->is_held_back = true;
+        goto out;
+    }
     if (inst_results_show(r, query, &shown, &err) != INST_OK) {
         deliver_eval_problem(r, query, &err);
         goto out;
@@ -544,6 +551,7 @@ void inst_queries_connection_lost(struct inst_reactor *r) {
 void inst_queries_forget_results(struct inst_reactor *r) {
     for (struct inst_live_query *query = r->first_query; query; query = query->next) {
         inst_results_clear(query);
+        inst_kept_touch(r, &query->kept); /* it goes */
         inst_shown_unref(query->shown);
         query->shown = NULL;
     }

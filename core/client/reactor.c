@@ -98,7 +98,7 @@ static enum inst_status read_tokens(struct inst_reactor *r,
     return inst_user_init(r, config, err);
 }
 
-static uint64_t random_seed(const struct inst_reactor *r) {
+uint64_t inst_reactor_seed(const struct inst_reactor *r) {
     uint64_t seed;
     r->env.random(r->env.ctx, (uint8_t *)&seed, sizeof(seed));
     return seed;
@@ -125,9 +125,10 @@ enum inst_status inst_reactor_new(const struct inst_reactor_config *config,
     r->epoch = 1;
     r->app_status_event.ops = &app_status_ops;
     r->attrs_event.ops = &attrs_ops;
-    inst_map_init(&r->mutations, random_seed(r));
-    inst_map_init(&r->queries, random_seed(r));
-    inst_map_init(&r->subs, random_seed(r));
+    inst_map_init(&r->mutations, inst_reactor_seed(r));
+    inst_map_init(&r->queries, inst_reactor_seed(r));
+    inst_map_init(&r->subs, inst_reactor_seed(r));
+    inst_persist_init(r, config->has_storage);
     enum inst_status status = read_app_id(r, config->app_id, err);
     if (status == INST_OK) {
         status = read_schema(r, config, err);
@@ -142,6 +143,7 @@ enum inst_status inst_reactor_new(const struct inst_reactor_config *config,
         inst_reactor_free(r);
         return status;
     }
+    inst_persist_start(r);
     *out = r;
     return INST_OK;
 }
@@ -167,7 +169,9 @@ void inst_reactor_shutdown(struct inst_reactor *r) {
     r->wants_close = r->wants_close || has_transport;
     r->transport = INST_TRANSPORT_NONE;
     inst_reactor_connection_lost(r);
-    inst_mutations_fail_all(r, "shutdown", "The client was shut down.");
+    inst_mutations_shutdown(r);
+    inst_local_ids_shutdown(r);
+    r->persist.is_flushing = true;
     struct inst_problem problem;
     inst_problem_local(&problem, "shutdown", "The client was shut down.");
     for (struct inst_live_query *q = r->first_query, *next; q; q = next) {
@@ -179,7 +183,10 @@ void inst_reactor_shutdown(struct inst_reactor *r) {
         inst_reactor_set_status(r, INST_CONNECTION_CLOSED, NULL);
     }
     inst_events_deliver(r);
+    inst_reactor_flush(r);
 }
+
+void inst_reactor_silence(struct inst_reactor *r) { r->is_silent = true; }
 
 void inst_reactor_forget_all(struct inst_reactor *r) {
     end_subs(r);
@@ -191,8 +198,12 @@ void inst_reactor_free(struct inst_reactor *r) {
         return;
     }
     inst_events_drop(r);
+    inst_persist_free(r); /* what its owners end from now on is not written */
     inst_reactor_forget_all(r);
+    inst_waiting_free(r);
     inst_mutations_free(r);
+    inst_pages_free(r);
+    inst_local_ids_free(r);
     inst_outbox_clear(r);
     free(r->drained);
     inst_map_free(&r->mutations);
@@ -411,7 +422,7 @@ static int64_t backoff(const struct inst_reactor *r) {
     }
     ms = ms < INST_REACTOR_BACKOFF_MAX_MS ? ms : INST_REACTOR_BACKOFF_MAX_MS;
     /* Many clients lose one server at the same moment; they should not come back at the same. */
-    uint64_t dice = random_seed(r);
+    uint64_t dice = inst_reactor_seed(r);
     return ms / 2 + (int64_t)(dice % (uint64_t)(ms / 2 + 1));
 }
 
@@ -448,7 +459,9 @@ void inst_reactor_drop_transport(struct inst_reactor *r, const char *why) {
 
 void inst_reactor_begin_session(struct inst_reactor *r) {
     bool may_init = r->transport == INST_TRANSPORT_OPEN && r->status == INST_CONNECTION_OPENED;
-    if (may_init && r->is_user_known) {
+    if (may_init && !r->has_sent_init && r->is_user_known &&
+        r->persist.state != INST_PERSIST_STARTING) {
+        r->has_sent_init = true;
         inst_outbox_send_init(r);
     }
 }
@@ -472,6 +485,7 @@ void inst_reactor_opened(struct inst_reactor *r) {
         return;
     }
     r->transport = INST_TRANSPORT_OPEN;
+    r->has_sent_init = false;
     inst_reactor_set_status(r, INST_CONNECTION_OPENED, NULL);
     inst_reactor_begin_session(r);
     inst_events_deliver(r);
@@ -529,6 +543,7 @@ void inst_reactor_tick(struct inst_reactor *r) {
     inst_queries_expire(r, now);
     inst_mutations_expire(r, now);
     inst_mutations_clean_by_time(r);
+    inst_persist_tick(r, now);
     inst_events_deliver(r);
 }
 
@@ -540,5 +555,6 @@ int64_t inst_reactor_next_deadline(const struct inst_reactor *r) {
     if (r->in_flight && r->is_online && r->ack_at < at) {
         at = r->ack_at;
     }
-    return at;
+    int64_t persist_at = inst_persist_deadline(r);
+    return persist_at < at ? persist_at : at;
 }

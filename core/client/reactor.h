@@ -27,6 +27,7 @@
 #include "base/env.h"
 #include "base/err.h"
 #include "base/value.h"
+#include "client/disk.h"
 #include "triples/attrs.h"
 
 #include <stdbool.h>
@@ -70,9 +71,10 @@ struct inst_reactor_config {
     const char *refresh_token; /* the user's; may be NULL (anonymous) */
     bool
         awaits_user; /* the host keeps the user: inst_reactor_user_loaded comes. Not with a token */
-    const struct inst_value *schema;    /* schema JSON (transactions.md 13.1); may be NULL */
-    bool use_date_objects;              /* date attrs become DATE values */
-    bool disable_validation;            /* of queries and transactions against the schema */
+    const struct inst_value *schema; /* schema JSON (transactions.md 13.1); may be NULL */
+    bool use_date_objects;           /* date attrs become DATE values */
+    bool has_storage;        /* the host answers disk requests (disk.h); else all is in memory */
+    bool disable_validation; /* of queries and transactions against the schema */
     bool disable_cardinality_inference; /* links of cardinality one stay lists in results */
     bool verbose;                       /* log every message at DEBUG */
     enum inst_reconnect reconnect;
@@ -88,8 +90,13 @@ enum inst_status inst_reactor_new(const struct inst_reactor_config *config,
 
 /* Settles everything outstanding with type "shutdown", closes the transport, forgets all
  * subscriptions. Afterwards every call fails with "shutdown" or does nothing. May be called twice.
+ * With a storage, pending mutations are kept, and who waits for one is told "enqueued" when it is:
+ * go on answering disk requests until inst_reactor_is_flushed.
  */
 void inst_reactor_shutdown(struct inst_reactor *reactor);
+
+/* Nobody is called any more, whatever happens: before flushing and freeing. */
+void inst_reactor_silence(struct inst_reactor *reactor);
 
 /* Releases it without calling anybody; NULL is fine. Not from inside a callback. */
 void inst_reactor_free(struct inst_reactor *reactor);
@@ -172,7 +179,11 @@ enum inst_status inst_reactor_query_once(struct inst_reactor *reactor, const str
                                          const struct inst_value *rule_params, inst_query_fn *fn,
                                          void *ctx, struct inst_err *err);
 
-/* ---- transactions ---- */
+/* ---- transactions ----
+ *
+ * Without a storage a write made while it cannot be sent is told "enqueued" and shown at once. With
+ * one both wait until it is on the disk, and it fails with type "storage-failed" when it cannot get
+ * there: what the app was told is never lost. */
 
 /* chunks: one tx chunk or an ARRAY of them (instaml/chunks.h). Applied optimistically, sent when
  * possible. fn (may be NULL) is called exactly once unless this fails (then never).
@@ -239,6 +250,18 @@ enum inst_status inst_reactor_subscribe_attrs(struct inst_reactor *reactor, inst
 
 /* The session id of the last init-ok (also the peer id in rooms); NULL before. */
 const char *inst_reactor_session_id(const struct inst_reactor *reactor);
+
+/* ---- ids of this device ---- */
+
+#define INST_LOCAL_ID_MAX 1000    /* names */
+#define INST_LOCAL_ID_MAX_NAME 80 /* bytes: it becomes part of a file's name */
+
+/* Exactly one of id and error is not NULL. */
+typedef void inst_local_id_fn(void *ctx, const char *id, const struct inst_reactor_error *error);
+/* A uuid that stays the same for this name, app and storage. fn is called exactly once unless this
+ * fails (then never). err: "validation-failed" for a name that is too long. */
+enum inst_status inst_reactor_local_id(struct inst_reactor *reactor, const char *name, size_t len,
+                                       inst_local_id_fn *fn, void *ctx, struct inst_err *err);
 
 /* ---- the user (session.md 5.11) ---- */
 

@@ -30,6 +30,7 @@
 #include "base/collate.h"
 #include "base/uuid.h"
 #include "client/map.h"
+#include "client/persist.h"
 #include "client/reactor.h"
 #include "client/read_attrs.h"
 #include "instaml/transact.h"
@@ -44,6 +45,8 @@
 #define INST_REACTOR_STEPS_BLOCK (32u << 10)
 /* Different error types of a server that are remembered by name. */
 #define INST_REACTOR_MAX_TYPES 256
+/* Characters that say whose something on disk is. */
+#define INST_USER_TAG 32
 
 /* ---- errors ---- */
 
@@ -151,6 +154,7 @@ struct inst_once {
 /* A query that somebody listens to. */
 struct inst_live_query {
     struct inst_event event; /* its data may have changed; queued ones hold a reference */
+    struct inst_kept kept;   /* the result */
     int refs;
     bool is_gone; /* nobody listens any more: out of the tables */
     struct inst_live_query *prev, *next;
@@ -162,8 +166,9 @@ struct inst_live_query {
     struct inst_sub_list subs;
     struct inst_once *first_once, *last_once;
 
-    bool is_awaited; /* add-query is on its way, its answer is not here */
-    bool has_result; /* the fields down to `raw` are set */
+    bool is_awaited;   /* add-query is on its way, its answer is not here */
+    bool is_held_back; /* it is to be shown when nothing holds it any more */
+    bool has_result;   /* the fields down to `raw` are set */
     struct inst_mem_store *store;
     uint64_t base;                  /* mark: the server's triples and nothing else */
     struct inst_arena result_arena; /* page_info, aggregate, raw */
@@ -213,8 +218,11 @@ struct inst_mutation {
     int64_t tx_id;        /* 0: not confirmed */
     int64_t confirmed_at; /* ms */
     bool is_in_flight;
-    int64_t ack_deadline;          /* while in flight */
-    struct inst_tx_waiter *waiter; /* NULL: nobody, or already told */
+    int64_t ack_deadline;            /* while in flight */
+    struct inst_mutation_page *page; /* of the disk where it is kept; NULL: nowhere */
+    size_t page_bytes;               /* what it weighs there */
+    bool is_held;                    /* nobody is told before it is on the disk */
+    struct inst_tx_waiter *waiter;   /* NULL: nobody, or already told */
 };
 
 /* ---- output ---- */
@@ -249,8 +257,11 @@ struct inst_reactor {
 
     struct inst_user *user; /* a reference; NULL: nobody, or not known yet */
     bool is_user_known;
+    bool awaits_user; /* the host keeps it */
+    struct inst_kept user_kept;
     char *session_id; /* owned; NULL before the first init-ok */
     bool is_shutdown;
+    bool is_silent; /* nobody is called any more */
     bool is_online;
 
     enum inst_connection_status status;
@@ -258,6 +269,7 @@ struct inst_reactor {
     bool wants_close;                 /* CLOSE of the former transport is waiting to be drained */
     unsigned attempts;                /* failed connections in a row */
     int64_t reconnect_at;             /* INST_REACTOR_NEVER: not scheduled */
+    bool has_sent_init;               /* on this transport */
     char init_id[INST_UUID_TEXT + 1]; /* event id of the init that was sent last */
     struct inst_problem init_problem; /* with ERRORED */
 
@@ -268,6 +280,15 @@ struct inst_reactor {
     bool is_app_known;
     const char *app_status; /* "active" "read-only" "disabled" */
 
+    struct inst_persist persist;
+    struct inst_mutation_page *first_page, *last_page;    /* of the pending ones, by number */
+    size_t held;                                          /* mutations on their way to the disk */
+    struct inst_waiting_tx *first_waiting, *last_waiting; /* made before the storage was read */
+    size_t waiting;
+    struct inst_local_id *local_ids;
+    size_t local_id_count;
+
+    struct inst_kept attrs_kept;
     struct inst_attrs *attrs;      /* the server's; NULL before the first init-ok */
     struct inst_attrs *optimistic; /* with pending attr steps; NULL: to be made */
 
@@ -310,6 +331,7 @@ struct inst_reactor {
 /* ---- reactor.c ---- */
 
 int64_t inst_reactor_now(const struct inst_reactor *r);
+uint64_t inst_reactor_seed(const struct inst_reactor *r);
 void inst_reactor_log(struct inst_reactor *r, enum inst_log_level level, const char *fmt, ...)
     INST_PRINTF(3, 4);
 /* problem (may be NULL) is moved. */
@@ -344,10 +366,16 @@ enum inst_status inst_user_init(struct inst_reactor *r, const struct inst_reacto
 void inst_user_free(struct inst_reactor *r);
 /* The server does not know the token: nobody is signed in any more. */
 void inst_user_reject(struct inst_reactor *r);
+void inst_user_load(struct inst_reactor *r);
+void inst_user_is_unreadable(struct inst_reactor *r);
+/* The same for the same user of the same instance, without saying who it is. */
+void inst_user_tag(const struct inst_reactor *r, char out[INST_USER_TAG + 1]);
 
 /* ---- messages.c ---- */
 
 void inst_messages_receive(struct inst_reactor *r, const char *bytes, size_t len);
+/* A transaction id: a positive integer that a double holds exactly; 0 for anything else. */
+int64_t inst_messages_tx_id(const struct inst_value *v);
 void inst_messages_init_ok(struct inst_reactor *r, const struct inst_value *msg);
 
 /* ---- outbox.c ---- */
@@ -409,12 +437,29 @@ void inst_queries_forget_results(struct inst_reactor *r);
 void inst_queries_free(struct inst_reactor *r);
 void inst_shown_unref(struct inst_shown *shown);
 
+/* ---- kept_queries.c ---- */
+
+void inst_queries_keep(struct inst_reactor *r, struct inst_live_query *query);
+/* Asks for the kept result of a query that has none, once that is possible. */
+void inst_queries_load(struct inst_reactor *r, struct inst_live_query *query);
+void inst_queries_load_all(struct inst_reactor *r);
+/* Results are not shown now: a write that they would show is on its way to the disk, or what is
+ * pending is not known yet. */
+bool inst_queries_are_held(const struct inst_reactor *r);
+/* They may be again: those that were held back are. */
+void inst_queries_unhold(struct inst_reactor *r);
+
 /* ---- results.c ---- */
 
 /* The server's answer for a query: nodes as instaql.md 3.1. */
 enum inst_status inst_results_set(struct inst_reactor *r, struct inst_live_query *query,
                                   const struct inst_value *nodes, int64_t processed_tx_id,
                                   struct inst_err *err);
+/* A kept result: {"store": {"triples"}, "pageInfo"?, "aggregate"?, "processedTxId"?}. */
+enum inst_status inst_results_restore(struct inst_reactor *r, struct inst_live_query *query,
+                                      const struct inst_value *result, struct inst_err *err);
+/* The store holds the server's triples and nothing on top. */
+enum inst_status inst_results_bare(struct inst_live_query *query, struct inst_err *err);
 void inst_results_clear(struct inst_live_query *query);
 /* The server's attrs changed: results that had triples of unknown attrs are built again. */
 void inst_results_attrs_changed(struct inst_reactor *r, struct inst_live_query *query);
@@ -449,6 +494,53 @@ void inst_mutations_clean_by_queries(struct inst_reactor *r);
 void inst_mutations_clean_by_time(struct inst_reactor *r);
 void inst_mutations_expire(struct inst_reactor *r, int64_t now);
 void inst_mutations_free(struct inst_reactor *r);
+/* Are these tx-steps, as far as can be seen without a schema? */
+bool inst_mutations_are_steps(const struct inst_value *steps);
+/* One from the disk joins the queue at its end. False: it is there already, or out of memory. */
+bool inst_mutations_restore(struct inst_reactor *r, struct inst_mutation *m);
+/* What inst_reactor_transact does when nothing is in the way; never tells fn by itself when it
+ * fails. */
+enum inst_status inst_mutations_make(struct inst_reactor *r, const struct inst_value *value,
+                                     bool are_steps, inst_transact_fn *fn, void *ctx,
+                                     struct inst_err *err);
+/* Of one that is in no queue. */
+void inst_mutations_discard(struct inst_mutation *m);
+/* It will be sent, whatever happens to this process. */
+void inst_mutations_enqueued(struct inst_reactor *r, struct inst_mutation *m);
+/* Shut down: what is kept is told so when it is, the rest fails. */
+void inst_mutations_shutdown(struct inst_reactor *r);
+
+/* ---- waiting_tx.c: transactions made before the storage was read ---- */
+
+enum inst_status inst_waiting_add(struct inst_reactor *r, const struct inst_value *chunks,
+                                  bool are_steps, inst_transact_fn *fn, void *ctx,
+                                  struct inst_err *err);
+/* Makes them, in order. */
+void inst_waiting_resume(struct inst_reactor *r);
+void inst_waiting_shutdown(struct inst_reactor *r);
+void inst_waiting_free(struct inst_reactor *r);
+
+/* ---- kept_mutations.c ---- */
+
+/* m, at the end of the queue, is kept; is_held: and nobody told before it is. */
+enum inst_status inst_pages_add(struct inst_reactor *r, struct inst_mutation *m, bool is_held,
+                                struct inst_err *err);
+/* m is about to leave the queue. */
+void inst_pages_remove(struct inst_reactor *r, struct inst_mutation *m);
+/* m changed. now: somebody waits for it to be kept. */
+void inst_pages_touch(struct inst_reactor *r, const struct inst_mutation *m, bool now);
+/* These are the keys of kv. */
+enum inst_status inst_pages_found(struct inst_reactor *r, const char *const *keys, size_t count,
+                                  struct inst_err *err);
+void inst_pages_load(struct inst_reactor *r);
+/* What was loaded joins the queue. */
+void inst_pages_restore(struct inst_reactor *r);
+void inst_pages_free(struct inst_reactor *r);
+
+/* ---- local_ids.c ---- */
+
+void inst_local_ids_shutdown(struct inst_reactor *r);
+void inst_local_ids_free(struct inst_reactor *r);
 
 /* ---- known_attrs.c ---- */
 

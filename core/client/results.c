@@ -54,9 +54,8 @@ static void collect_nodes(struct collected *c, const struct inst_value *nodes) {
     }
 }
 
-static bool copy_member(struct inst_arena *arena, const struct inst_value *data, const char *key,
+static bool copy_object(struct inst_arena *arena, const struct inst_value *v,
                         struct inst_value *out) {
-    const struct inst_value *v = inst_getz(data, key);
     if (!v || v->tag != INST_OBJECT) {
         *out = inst_undefined();
         return true;
@@ -96,6 +95,39 @@ static void replace_store(struct inst_reactor *r, struct inst_live_query *query,
     query->layered_seq = 0;
 }
 
+/* The result becomes these triples, with what belongs to them (NULL: nothing); all is copied. */
+static enum inst_status adopt(struct inst_reactor *r, struct inst_live_query *query,
+                              const struct inst_value *triples, bool has_unknown,
+                              const struct inst_value *page_info,
+                              const struct inst_value *aggregate, int64_t processed_tx_id,
+                              struct inst_err *err) {
+    struct inst_mem_store *store = NULL;
+    uint64_t base = 0;
+    enum inst_status status = load(r, triples, &store, &base, err);
+    struct inst_arena kept;
+    inst_arena_init(&kept);
+    struct inst_value own_page_info, own_aggregate, raw = inst_undefined();
+    if (status == INST_OK && (!copy_object(&kept, page_info, &own_page_info) ||
+                              !copy_object(&kept, aggregate, &own_aggregate) ||
+                              (has_unknown && !inst_value_dup(&kept, triples, &raw)))) {
+        status = inst_err_nomem(err);
+    }
+    if (status != INST_OK) {
+        inst_mem_store_free(store);
+        inst_arena_free(&kept);
+        return status;
+    }
+    inst_arena_free(&query->result_arena);
+    query->result_arena = kept;
+    query->page_info = own_page_info;
+    query->aggregate = own_aggregate;
+    query->raw = raw;
+    query->processed_tx_id = processed_tx_id;
+    query->has_result = true;
+    replace_store(r, query, store, base);
+    return INST_OK;
+}
+
 enum inst_status inst_results_set(struct inst_reactor *r, struct inst_live_query *query,
                                   const struct inst_value *nodes, int64_t processed_tx_id,
                                   struct inst_err *err) {
@@ -108,40 +140,40 @@ enum inst_status inst_results_set(struct inst_reactor *r, struct inst_live_query
     inst_array_begin(&c.triples, &arena);
     collect_nodes(&c, nodes);
     struct inst_value triples;
-    struct inst_mem_store *store = NULL;
-    uint64_t base = 0;
+    const struct inst_value *data = inst_getz(nodes->len ? &nodes->u.items[0] : NULL, "data");
     enum inst_status status = inst_array_end(&c.triples, &triples) ? INST_OK : inst_err_nomem(err);
     if (status == INST_OK) {
-        status = load(r, &triples, &store, &base, err);
+        status = adopt(r, query, &triples, c.has_unknown, inst_getz(data, "page-info"),
+                       inst_getz(data, "aggregate"), processed_tx_id, err);
     }
-    struct inst_arena kept;
-    inst_arena_init(&kept);
-    struct inst_value page_info, aggregate, raw = inst_undefined();
-    const struct inst_value *first = nodes->len ? &nodes->u.items[0] : NULL;
-    const struct inst_value *data = inst_getz(first, "data");
-    if (status == INST_OK && (!copy_member(&kept, data, "page-info", &page_info) ||
-                              !copy_member(&kept, data, "aggregate", &aggregate) ||
-                              (c.has_unknown && !inst_value_dup(&kept, &triples, &raw)))) {
-        status = inst_err_nomem(err);
+    if (status == INST_OK) {
+        inst_kept_touch(r, &query->kept);
+        if (c.odd) {
+            inst_reactor_log(r, INST_LOG_WARN, "%zu parts of a result are no triples", c.odd);
+        }
     }
     inst_arena_free(&arena);
-    if (status != INST_OK) {
-        inst_mem_store_free(store);
-        inst_arena_free(&kept);
-        return status;
+    return status;
+}
+
+enum inst_status inst_results_restore(struct inst_reactor *r, struct inst_live_query *query,
+                                      const struct inst_value *result, struct inst_err *err) {
+    const struct inst_value *triples = inst_getz(inst_getz(result, "store"), "triples");
+    const struct inst_value *processed = inst_getz(result, "processedTxId");
+    if (!triples || triples->tag != INST_ARRAY) {
+        return inst_err_set(err, "storage-failed", 0, "it has no triples");
     }
-    if (c.odd) {
-        inst_reactor_log(r, INST_LOG_WARN, "%zu parts of a result are no triples", c.odd);
+    bool has_unknown = false;
+    for (uint32_t i = 0; i < triples->len; i++) {
+        const struct inst_value *triple = &triples->u.items[i];
+        if (!is_triple(triple)) {
+            return inst_err_set(err, "storage-failed", 0, "it holds what is no triple");
+        }
+        const struct inst_value *attr = &triple->u.items[1];
+        has_unknown = has_unknown || !inst_attrs_by_id(r->attrs, attr->u.str, attr->len);
     }
-    inst_arena_free(&query->result_arena);
-    query->result_arena = kept;
-    query->page_info = page_info;
-    query->aggregate = aggregate;
-    query->raw = raw;
-    query->processed_tx_id = processed_tx_id;
-    query->has_result = true;
-    replace_store(r, query, store, base);
-    return INST_OK;
+    return adopt(r, query, triples, has_unknown, inst_getz(result, "pageInfo"),
+                 inst_getz(result, "aggregate"), inst_messages_tx_id(processed), err);
 }
 
 void inst_results_clear(struct inst_live_query *query) {
@@ -242,6 +274,15 @@ static enum inst_status rebase(struct inst_reactor *r, struct inst_live_query *q
     }
     query->layer_epoch = r->epoch;
     return INST_OK;
+}
+
+enum inst_status inst_results_bare(struct inst_live_query *query, struct inst_err *err) {
+    if (!query->layered_seq && !query->layer_epoch) {
+        return INST_OK;
+    }
+    query->layered_seq = 0;
+    query->layer_epoch = 0;
+    return inst_mem_store_rollback(query->store, query->base, err);
 }
 
 enum inst_status inst_results_layer(struct inst_reactor *r, struct inst_live_query *query,

@@ -1,6 +1,9 @@
 /* user.c - who is signed in (session.md 5.11). */
 #include "client/reactor_internal.h"
 
+#include "base/digest.h"
+#include "base/json.h"
+
 #include <stdlib.h>
 
 /* A record; counted, so that a callback may change the user. Never changed. */
@@ -73,6 +76,41 @@ static bool is_equal(const struct inst_user *a, const struct inst_user *b) {
     return a && b ? inst_value_equal(&a->record, &b->record) : a == b;
 }
 
+/* ---- whose is what is kept ---- */
+
+/* Says that something belongs to this user without saying who that is. */
+static void make_tag(const struct inst_reactor *r, const struct inst_user *user,
+                     char out[INST_USER_TAG + 1]) {
+    const struct inst_value *id = user ? inst_get_string(&user->record, "id") : NULL;
+    struct inst_buf buf;
+    char hex[INST_SHA256_HEX + 1];
+    inst_buf_init(&buf);
+    inst_buf_addf(&buf, "%s\n", r->admin_token ? r->admin_token : "");
+    if (id) {
+        inst_buf_addf(&buf, "id %.*s", (int)id->len, id->u.str);
+    } else if (user && user->token) {
+        inst_buf_addf(&buf, "token %s", user->token);
+    }
+    /* Out of memory gives a tag that nobody has. */
+    inst_sha256_hex(buf.failed ? "" : buf.data, buf.failed ? 0 : buf.len, hex);
+    memcpy(out, hex, INST_USER_TAG);
+    out[INST_USER_TAG] = '\0';
+    inst_wipe(buf.data, buf.len);
+    inst_buf_free(&buf);
+}
+
+void inst_user_tag(const struct inst_reactor *r, char out[INST_USER_TAG + 1]) {
+    make_tag(r, r->user, out);
+}
+
+static bool has_other_tag(const struct inst_reactor *r, const struct inst_user *a,
+                          const struct inst_user *b) {
+    char x[INST_USER_TAG + 1], y[INST_USER_TAG + 1];
+    make_tag(r, a, x);
+    make_tag(r, b, y);
+    return strcmp(x, y) != 0;
+}
+
 /* ---- telling listeners ---- */
 
 static void deliver(struct inst_reactor *r, struct inst_event *event) {
@@ -116,16 +154,17 @@ enum inst_status inst_reactor_subscribe_user(struct inst_reactor *r, inst_user_f
 
 /* ---- changing ---- */
 
-/* next (may be NULL) is taken. */
-static void become(struct inst_reactor *r, struct inst_user *next) {
+/* next (may be NULL) is taken. False: nothing changed. */
+static bool become(struct inst_reactor *r, struct inst_user *next) {
     struct inst_user *old = r->user;
     bool was_known = r->is_user_known;
     if (was_known && is_equal(old, next)) {
         unref(next);
-        return;
+        return false;
     }
     bool is_other = was_known && !is_same_person(old, next);
     bool has_other_token = was_known && !is_same_token(old, next);
+    bool is_renamed = was_known && !is_other && has_other_tag(r, old, next);
     r->user = next;
     r->is_user_known = true;
     r->user_changed = true;
@@ -134,16 +173,29 @@ static void become(struct inst_reactor *r, struct inst_user *next) {
         inst_mutations_fail_all(r, "user-changed",
                                 "User changed while transaction was in progress.");
         inst_queries_forget_results(r);
+        inst_persist_clear(r, INST_PERSIST_QUERIES);
+        inst_persist_clear(r, INST_PERSIST_SYNC);
+    } else if (is_renamed) {
+        inst_persist_retag(r);
     }
     if (is_other || has_other_token) {
         inst_reactor_start_over(r);
     } else if (!was_known) {
+        inst_persist_advance(r);
         inst_reactor_begin_session(r);
     }
     unref(old);
+    return true;
 }
 
-void inst_user_reject(struct inst_reactor *r) { become(r, NULL); }
+/* As somebody wants it, not as it was kept. */
+static void change(struct inst_reactor *r, struct inst_user *next) {
+    if (become(r, next)) {
+        inst_kept_touch_now(r, &r->user_kept);
+    }
+}
+
+void inst_user_reject(struct inst_reactor *r) { change(r, NULL); }
 
 static enum inst_status set(struct inst_reactor *r, const struct inst_value *record,
                             struct inst_err *err) {
@@ -153,7 +205,7 @@ static enum inst_status set(struct inst_reactor *r, const struct inst_value *rec
     struct inst_user *next;
     enum inst_status status = make(record, &next, err);
     if (status == INST_OK) {
-        become(r, next);
+        change(r, next);
         inst_events_deliver(r);
     }
     return status;
@@ -193,7 +245,7 @@ enum inst_status inst_reactor_set_refresh_token(struct inst_reactor *r, const ch
     struct inst_user *next;
     enum inst_status status = make_of_token(token, &next, err);
     if (status == INST_OK) {
-        become(r, next);
+        change(r, next);
         inst_events_deliver(r);
     }
     return status;
@@ -211,12 +263,67 @@ const char *inst_reactor_refresh_token(const struct inst_reactor *r) {
     return r->user ? r->user->token : NULL;
 }
 
+/* ---- on disk ---- */
+
+static bool save(struct inst_reactor *r, struct inst_kept *kept, struct inst_buf *out,
+                 size_t *size) {
+    (void)kept;
+    (void)size;
+    if (r->user) {
+        inst_json_write(out, &r->user->record);
+    }
+    return r->user != NULL;
+}
+
+static bool loaded(struct inst_reactor *r, struct inst_kept *kept, const struct inst_value *value,
+                   const struct inst_err *err) {
+    (void)kept;
+    if (err) {
+        inst_persist_break(r, err);
+    } else if (!r->is_user_known) {
+        struct inst_user *user = NULL;
+        struct inst_err bad = {0};
+        enum inst_status status = make(value, &user, &bad);
+        if (status == INST_NOMEM) {
+            inst_persist_break(r, &bad); /* who it is, is not known: not that it is nobody */
+        } else {
+            become(r, user);
+        }
+        inst_err_clear(&bad);
+        return status != INST_FAILED;
+    }
+    return true;
+}
+
+static const struct inst_kept_ops kept_ops = {save, loaded, NULL};
+
+/* With a vault the host keeps the user. A token of the configuration is kept only when it is
+ * followed by another user. */
+void inst_user_load(struct inst_reactor *r) {
+    if (r->awaits_user) {
+        return;
+    }
+    r->user_kept.ops = &kept_ops;
+    r->user_kept.key = "currentUser";
+    inst_kept_begin(r, &r->user_kept, INST_PERSIST_KV);
+    if (!r->is_user_known) {
+        inst_kept_load(r, &r->user_kept);
+    }
+}
+
+void inst_user_is_unreadable(struct inst_reactor *r) {
+    if (!r->is_user_known && !r->awaits_user) {
+        become(r, NULL);
+    }
+}
+
 /* ---- life ---- */
 
 enum inst_status inst_user_init(struct inst_reactor *r, const struct inst_reactor_config *config,
                                 struct inst_err *err) {
     r->user_event.ops = &user_ops;
-    r->is_user_known = config->refresh_token || !config->awaits_user;
+    r->awaits_user = config->awaits_user;
+    r->is_user_known = config->refresh_token || (!config->awaits_user && !config->has_storage);
     return make_of_token(config->refresh_token, &r->user, err);
 }
 
