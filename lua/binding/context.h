@@ -91,6 +91,7 @@ int inst_lua_fail(lua_State *L, struct inst_err *err);
 void inst_lua_open_client(lua_State *L); /* each adds its functions to the table on top */
 void inst_lua_open_server(lua_State *L);
 void inst_lua_open_timer(lua_State *L);
+void inst_lua_open_check(lua_State *L);
 void inst_lua_open_http(lua_State *L);
 void inst_lua_open_backend(lua_State *L);
 

@@ -245,6 +245,7 @@ int luaopen_instant_core(lua_State *L) {
     inst_lua_open_client(L);
     inst_lua_open_server(L);
     inst_lua_open_timer(L);
+    inst_lua_open_check(L);
     inst_lua_open_http(L);
     inst_lua_open_backend(L);
     lua_pushlightuserdata(L, NULL);

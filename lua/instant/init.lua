@@ -6,6 +6,7 @@
 --     db:transact(db.tx.todos[instant.id()]:update { title = "Hello" })
 --     instant.run()
 
+local admin = require "instant.admin"
 local core = require "instant.core"
 local Future = require "instant.future"
 local http = require "instant.http"
@@ -28,6 +29,7 @@ local instant = {
   date = require "instant.date",
   server = require "instant.server",
   http = http,
+  admin = admin,
   Future = Future,
   future = Future.new,
   all = Future.all,

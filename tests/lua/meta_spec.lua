@@ -66,6 +66,22 @@ describe("the reference", function()
     db:shutdown()
   end)
 
+  it("has all of the admin SDK", function()
+    local names = public(instant.admin)
+    names.tx = true
+    assert.same(names, doc.admin)
+    local db = instant.admin.init { appId = "x" }
+    names = public(db)
+    names.tx, names.impersonationOpts = true, true
+    assert.same(names, doc.AdminDb)
+    assert.same(public(db.auth), doc.AdminAuth)
+    assert.same(public(db.rooms), doc.AdminRooms)
+    names = public(db.webhooks)
+    names.appId, names.schema = true, true
+    assert.same(names, doc.Webhooks)
+    assert.same(public(db.webhooks.manager), doc.WebhooksManager)
+  end)
+
   it("has all of chunks, the schema builder and dates", function()
     local chunk = getmetatable(instant.tx.x.y).__index
     local names = public(chunk)

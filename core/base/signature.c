@@ -1,0 +1,17 @@
+#include "base/signature.h"
+
+#include <openssl/evp.h>
+
+bool inst_ed25519_verify(const void *key, size_t key_len, const void *signature,
+                         size_t signature_len, const void *message, size_t len) {
+    if (key_len != INST_ED25519_KEY || signature_len != INST_ED25519_SIGNATURE)
+        return false;
+    EVP_PKEY *public_key = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, key, key_len);
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    bool is_signed = public_key != NULL && ctx != NULL &&
+                     EVP_DigestVerifyInit(ctx, NULL, NULL, NULL, public_key) == 1 &&
+                     EVP_DigestVerify(ctx, signature, signature_len, message, len) == 1;
+    EVP_MD_CTX_free(ctx);
+    EVP_PKEY_free(public_key);
+    return is_signed;
+}
