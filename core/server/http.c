@@ -8,6 +8,7 @@ static const struct inst_http_route *const tables[] = {
     inst_http_dash_routes,
     inst_http_admin_routes,
     inst_http_debug_routes,
+    inst_http_admin_sse_routes,
     inst_http_sse_routes,
 };
 

@@ -36,6 +36,7 @@ struct inst_http_route {
 extern const struct inst_http_route inst_http_dash_routes[];
 extern const struct inst_http_route inst_http_admin_routes[];
 extern const struct inst_http_route inst_http_debug_routes[];
+extern const struct inst_http_route inst_http_admin_sse_routes[];
 extern const struct inst_http_route inst_http_sse_routes[];
 
 /* ---- what a request says ---- */

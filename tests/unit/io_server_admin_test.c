@@ -373,6 +373,103 @@ static void test_impersonation(void **state) {
         "Validation failed for query: Aggregates are currently only available for admin queries.");
 }
 
+/* ---- event streams ---- */
+
+static void answer_is(struct world *w, const char *target, const char *body, const char *type) {
+    struct answer *answer = call(w, "POST", target, "x: y", body);
+    assert_int_equal(answer->status, 400);
+    expect_text(inst_getz(&answer->value, "type"), type);
+}
+
+#define TITLES "{'query':{'todos':{'$':{'fields':['title']}}}}"
+
+static void test_subscribe(void **state) {
+    struct world *w = *state;
+    static const char path[] = "/admin/subscribe-query?local_connection_id=x";
+    struct connection *c = open_stream(w, path, ADMIN, TITLES);
+    struct connection *guest = open_stream(w, path, "app-id: {app}|as-guest: true",
+                                           "{'query':{'todos':{'$':{'fields':['title']},'owner':{}}"
+                                           "},'inference?':true,'versions':{}}");
+    assert_non_null(inst_getz(expect(c, "sse-init"), "sse-token"));
+    const struct inst_value *message = expect(c, "add-query-ok");
+    assert_non_null(inst_getz(message, "q"));
+    expect_body(w, inst_getz(message, "result"), "{'todos':[{'title':'one','id':'#11'}]}");
+    expect_body(w, inst_getz(message, "result-meta"), "{'page-info':{},'aggregate':{}}");
+    expect(guest, "sse-init");
+    expect_body(w, inst_getz(expect(guest, "add-query-ok"), "result"),
+                "{'todos':[{'title':'one','id':'#11','owner':null}]}");
+    done(w, "POST", "/admin/transact", ADMIN,
+         "{'steps':[['update','todos','#12',{'title':'two'}]]}");
+    message = expect(c, "refresh-ok");
+    expect_body(w, inst_getz(&inst_getz(message, "computations")->u.items[0], "instaql-result"),
+                "{'todos':[{'title':'one','id':'#11'},{'title':'two','id':'#12'}]}");
+    expect(guest, "refresh-ok");
+    /* an error of the query is an event, and the stream stays */
+    struct connection *bad = open_stream(w, path, ADMIN, "{'query':{'todos':{'owner':[]}}}");
+    expect(bad, "sse-init");
+    expect_error(bad, "validation-failed", "Validation failed for query");
+    expect_nothing(bad);
+    assert_false(bad->is_closed);
+    disconnect(bad);
+    disconnect(c);
+    disconnect(guest);
+}
+
+static void test_subscribe_refusals(void **state) {
+    struct world *w = *state;
+    static const char path[] = "/admin/subscribe-query";
+    struct connection *c = calloc(1, sizeof *c);
+    denied(w, "POST", path, ADMIN, "{}", "param-missing",
+           "Missing parameter: [\"body\" \"query\"]");
+    denied(w, "POST", path, ADMIN, "{'query':[]}", "param-malformed",
+           "Malformed parameter: [\"body\" \"query\"]");
+    denied(w, "POST", path, "app-id: {app}", TITLES, "param-missing",
+           "Missing parameter: [\"headers\" \"authorization\"]");
+    denied(w, "POST", path, ADMIN "|as-email: nobody@b.c", TITLES, "record-not-found",
+           "Record not found: app-user");
+    /* nothing is left of a stream that did not come to be */
+    assert_int_equal(call_with(w, "POST", path, "app-id: {app}", TITLES, c)->status, 400);
+    assert_null(c->session);
+    free(c);
+}
+
+static void test_session_stream(void **state) {
+    struct world *w = *state;
+    char body[512], machine[64], session[64], token[64];
+    static const char *const names[] = {"machine-id", "session-id", "sse-token"};
+    char *const texts[] = {machine, session, token};
+    struct connection *c =
+        open_stream(w, "/admin/sse?app_id={app}", ADMIN "|as-email: a@b.c", "{'inference?':true}");
+    const struct inst_value *init = expect(c, "sse-init");
+    for (size_t i = 0; i < 3; i++)
+        snprintf(texts[i], 64, "%.*s", INST_UUID_TEXT, inst_getz(init, names[i])->u.str);
+    static const char push[] = "/admin/sse/push?app_id={app}";
+    const char *shape = "{'machine_id':'%s','session_id':'%s','sse_token':'%s','messages':%s}";
+    snprintf(body, sizeof body, shape, machine, session, token,
+             "[{'op':'add-query','client-event-id':'1','return-type':'tree','q':{'$users':{'todos':"
+             "{}}}},{'op':'init','client-event-id':'2','app-id':'x'}]");
+    expect_body(w, done(w, "POST", push, "content-type: application/json", body), "{}");
+    const struct inst_value *users =
+        inst_getz(inst_getz(expect(c, "add-query-ok"), "result"), "$users"); /* the viewer's own */
+    assert_int_equal(users->len, 1);
+    expect_error(c, "validation-failed",
+                 "Validation failed for init: `init` has already run for this session.");
+    snprintf(body, sizeof body, shape, machine, session, OTHER, "[]");
+    answer_is(w, push, body, "session-missing");
+    snprintf(body, sizeof body, shape, OTHER, session, token, "[]");
+    answer_is(w, push, body, "member-missing");
+    snprintf(body, sizeof body, shape, machine, session, token, "7");
+    denied(w, "POST", push, "x: y", body, "param-malformed",
+           "Malformed parameter: [\"body\" \"messages\"]");
+    denied(w, "POST", push, "x: y", "{}", "param-missing",
+           "Missing parameter: [\"body\" \"machine_id\"]");
+    denied(w, "POST", "/admin/sse", "app-id: {app}", "{}", "param-missing",
+           "Missing parameter: [\"headers\" \"authorization\"]");
+    denied(w, "POST", "/admin/sse", ADMIN, NULL, "param-malformed",
+           "Malformed parameter: [\"body\"]");
+    disconnect(c);
+}
+
 static void test_schema(void **state) {
     struct world *w = *state;
     const struct inst_value *schema =
@@ -398,11 +495,19 @@ static void test_schema(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, open_world, close_world)
-        T(test_query),          T(test_query_refusals),
-        T(test_transact),       T(test_transact_refusals),
-        T(test_debug_query),    T(test_debug_transact),
-        T(test_debug_refusals), T(test_who),
-        T(test_impersonation),  T(test_schema),
+        T(test_query),
+        T(test_query_refusals),
+        T(test_transact),
+        T(test_transact_refusals),
+        T(test_debug_query),
+        T(test_debug_transact),
+        T(test_debug_refusals),
+        T(test_who),
+        T(test_impersonation),
+        T(test_subscribe),
+        T(test_subscribe_refusals),
+        T(test_session_stream),
+        T(test_schema),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -85,9 +85,12 @@ static inline char *filled_in(struct world *w, const char *text) {
     return inst_buf_take(&buf, &len);
 }
 
-/* target: path, with a query behind `?`. body NULL: none. */
-static inline struct answer *call(struct world *w, const char *method, const char *target,
-                                  const char *fields, const char *body) {
+/* target: path, with a query behind `?`. body NULL: none. to: what an event stream goes to, or
+ * NULL.
+ */
+static inline struct answer *call_with(struct world *w, const char *method, const char *target,
+                                       const char *fields, const char *body,
+                                       struct connection *to) {
     static struct answer answer;
     struct inst_http_field list[16];
     struct inst_http_response response;
@@ -109,21 +112,42 @@ static inline struct answer *call(struct world *w, const char *method, const cha
                                         .body = sent,
                                         .body_len = strlen(sent),
                                         .fields = list,
-                                        .field_count = count};
+                                        .field_count = count,
+                                        .connection = to};
     free_answer(&answer);
     inst_server_http(w->server, &request, &response);
     assert_false(response.body.failed || response.headers.failed);
     inst_arena_init(&answer.arena);
     answer.status = response.status;
-    answer.text = strdup(response.body.data != NULL ? response.body.data : "");
+    answer.text =
+        strdup(response.body.data != NULL ? response.body.data : "{}"); /* as the host does */
     if (inst_json_parse(&answer.arena, answer.text, strlen(answer.text), &answer.value, NULL) !=
         INST_OK)
         answer.value = inst_undefined();
+    if (to != NULL)
+        to->session = response.stream;
     inst_http_response_clear(&response);
     free(head);
     free(path);
     free(sent);
     return &answer;
+}
+
+static inline struct answer *call(struct world *w, const char *method, const char *target,
+                                  const char *fields, const char *body) {
+    return call_with(w, method, target, fields, body, NULL);
+}
+
+/* A connection whose session is the event stream that the answer opens. */
+static inline struct connection *open_stream(struct world *w, const char *target,
+                                             const char *fields, const char *body) {
+    struct connection *c = calloc(1, sizeof *c);
+    c->end = &c->first;
+    struct answer *answer = call_with(w, "POST", target, fields, body, c);
+    if (answer->status != 200 || c->session == NULL)
+        fail_msg("%s %s: %d %s", target, body, answer->status, answer->text);
+    assert_string_equal(answer->text, "retry: 500\n\n");
+    return c;
 }
 
 static inline void expect_body(struct world *w, const struct inst_value *got, const char *wanted) {
