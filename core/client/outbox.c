@@ -110,7 +110,7 @@ bool inst_reactor_next_output(struct inst_reactor *r, struct inst_output *out) {
     }
     if (r->transport == INST_TRANSPORT_WANTED) {
         r->transport = INST_TRANSPORT_CONNECTING;
-        *out = (struct inst_output){.kind = INST_OUTPUT_CONNECT};
+        *out = (struct inst_output){.kind = INST_OUTPUT_CONNECT, .via = r->via};
         return true;
     }
     inst_mutations_send_more(r);
@@ -124,6 +124,6 @@ bool inst_reactor_next_output(struct inst_reactor *r, struct inst_output *out) {
     }
     r->frame_bytes -= frame->len;
     r->drained = frame;
-    *out = (struct inst_output){INST_OUTPUT_SEND, frame->bytes, frame->len};
+    *out = (struct inst_output){.kind = INST_OUTPUT_SEND, .bytes = frame->bytes, .len = frame->len};
     return true;
 }

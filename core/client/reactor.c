@@ -117,6 +117,7 @@ enum inst_status inst_reactor_new(const struct inst_reactor_config *config,
     r->disable_validation = config->disable_validation;
     r->verbose = config->verbose;
     r->reconnect = config->reconnect;
+    r->has_sse = config->has_sse;
     r->is_online = true;
     r->status = INST_CONNECTION_CONNECTING;
     r->transport = INST_TRANSPORT_WANTED;
@@ -394,7 +395,7 @@ void inst_reactor_connection_lost(struct inst_reactor *r) {
     inst_mutations_connection_lost(r);
 }
 
-void inst_reactor_connect(struct inst_reactor *r) {
+static void connect_by(struct inst_reactor *r, enum inst_via via) {
     if (r->is_shutdown || r->transport == INST_TRANSPORT_WANTED ||
         r->transport == INST_TRANSPORT_CONNECTING) {
         return;
@@ -404,8 +405,12 @@ void inst_reactor_connect(struct inst_reactor *r) {
         inst_reactor_connection_lost(r);
     }
     r->transport = INST_TRANSPORT_WANTED;
+    r->via = via;
+    r->was_heard = false;
     r->reconnect_at = INST_REACTOR_NEVER;
 }
+
+void inst_reactor_connect(struct inst_reactor *r) { connect_by(r, INST_VIA_WEBSOCKET); }
 
 /* How long to wait before the next attempt; the first comes at once. */
 static int64_t backoff(const struct inst_reactor *r) {
@@ -429,6 +434,10 @@ static int64_t backoff(const struct inst_reactor *r) {
 static void schedule_reconnect(struct inst_reactor *r) {
     if (r->is_shutdown || !r->is_online) {
         return; /* coming online connects */
+    }
+    if (r->has_sse && r->via == INST_VIA_WEBSOCKET && !r->was_heard) {
+        connect_by(r, INST_VIA_SSE);
+        return;
     }
     int64_t wait = backoff(r);
     if (r->attempts < 1000) {
@@ -472,7 +481,7 @@ void inst_reactor_start_over(struct inst_reactor *r) {
         inst_reactor_set_status(r, INST_CONNECTION_CLOSED, NULL);
     }
     if (r->is_online) {
-        inst_reactor_connect(r);
+        connect_by(r, r->was_heard ? r->via : INST_VIA_WEBSOCKET);
     } else if (r->transport == INST_TRANSPORT_OPEN) {
         r->wants_close = true;
         r->transport = INST_TRANSPORT_NONE;
@@ -495,6 +504,7 @@ void inst_reactor_message(struct inst_reactor *r, const char *bytes, size_t len)
     if (r->transport != INST_TRANSPORT_OPEN) {
         return;
     }
+    r->was_heard = true;
     inst_messages_receive(r, bytes, len);
     inst_events_deliver(r);
 }

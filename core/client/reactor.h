@@ -59,6 +59,12 @@ enum inst_reconnect {
     INST_RECONNECT_LINEAR,          /* 0, 1 s, 2 s ... 10 s: what the official client does */
 };
 
+/* What carries a connection. */
+enum inst_via {
+    INST_VIA_WEBSOCKET = 0,
+    INST_VIA_SSE, /* server-sent events, and POST the other way (session.md 1.6) */
+};
+
 struct inst_package_version {
     const char *package; /* "@instantdb/core" */
     const char *version; /* "v1.0.67" */
@@ -78,6 +84,7 @@ struct inst_reactor_config {
     bool disable_cardinality_inference; /* links of cardinality one stay lists in results */
     bool verbose;                       /* log every message at DEBUG */
     enum inst_reconnect reconnect;
+    bool has_sse; /* the host can connect by server-sent events too */
     const struct inst_package_version *versions; /* beside the built-in @instantdb/core */
     size_t version_count;
     struct inst_env env; /* now_ms and random are required */
@@ -104,7 +111,7 @@ void inst_reactor_free(struct inst_reactor *reactor);
 /* ---- the host's side: transport and clock ---- */
 
 enum inst_output_kind {
-    INST_OUTPUT_CONNECT, /* open a transport to the configured address */
+    INST_OUTPUT_CONNECT, /* open a transport to the configured address, by `via` */
     INST_OUTPUT_CLOSE,   /* close the current one; nothing more is heard from it */
     INST_OUTPUT_SEND,    /* one text frame over the current one */
 };
@@ -113,12 +120,18 @@ struct inst_output {
     enum inst_output_kind kind;
     const char *bytes; /* SEND: one JSON object; borrowed until the next call on the reactor */
     size_t len;
+    enum inst_via via; /* CONNECT */
 };
 
 /* The next thing to do, in order; false when there is none. Drain after every call. */
 bool inst_reactor_next_output(struct inst_reactor *reactor, struct inst_output *out);
 
-/* There is at most one transport: the one of the last CONNECT. `closed` also reports that it could
+/* A WebSocket that closes before its first message may be one that something in between does not
+ * let through: the next attempt comes at once and goes by server-sent events, when config.has_sse.
+ * [OURS] Every further round begins with a WebSocket again; the official client stays with
+ * server-sent events (session.md 1.8). Only a change of user keeps what has just worked.
+ *
+ * There is at most one transport: the one of the last CONNECT. `closed` also reports that it could
  * not be opened. After CLOSE was drained the old transport must not be reported any more. Reports
  * that do not fit (a message without a transport) are ignored. */
 void inst_reactor_opened(struct inst_reactor *reactor);

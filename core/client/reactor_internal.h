@@ -253,7 +253,8 @@ struct inst_reactor {
     bool use_date_objects;
     bool disable_validation;
     bool verbose;
-    enum inst_reconnect reconnect; /* ..config */
+    enum inst_reconnect reconnect;
+    bool has_sse; /* ..config */
 
     struct inst_user *user; /* a reference; NULL: nobody, or not known yet */
     bool is_user_known;
@@ -267,6 +268,8 @@ struct inst_reactor {
     enum inst_connection_status status;
     enum inst_transport transport;
     bool wants_close;                 /* CLOSE of the former transport is waiting to be drained */
+    enum inst_via via;                /* of the transport, or of the last one */
+    bool was_heard;                   /* a message came over it */
     unsigned attempts;                /* failed connections in a row */
     int64_t reconnect_at;             /* INST_REACTOR_NEVER: not scheduled */
     bool has_sent_init;               /* on this transport */

@@ -1,6 +1,7 @@
 #include "io/client.h"
 
 #include "io/local_link.h"
+#include "io/sse_client.h"
 #include "io/ws_client.h"
 
 #include <stdio.h>
@@ -10,6 +11,7 @@ struct inst_client {
     struct inst_loop *loop;
     struct inst_reactor *reactor;
     struct inst_ws_client *ws;    /* NULL: in-process */
+    struct inst_sse_client *sse;  /* NULL: no fallback */
     struct inst_backend *backend; /* NULL: over the network */
     struct inst_transport *transport;
     struct inst_timer *timer;
@@ -62,7 +64,17 @@ static void on_refused(void *ctx) {
     inst_reactor_closed(client->reactor);
 }
 
-static void connect_transport(struct inst_client *client) {
+static enum inst_status try_connect(struct inst_client *client, enum inst_via via,
+                                    const struct inst_transport_events *events,
+                                    struct inst_err *err) {
+    if (!client->ws)
+        return inst_local_connect(client->loop, client->backend, events, &client->transport, err);
+    return via == INST_VIA_SSE
+               ? inst_sse_client_connect(client->sse, events, &client->transport, err)
+               : inst_ws_client_connect(client->ws, events, &client->transport, err);
+}
+
+static void connect_transport(struct inst_client *client, enum inst_via via) {
     struct inst_transport_events events = {.ctx = client,
                                            .opened = on_opened,
                                            .message = on_message,
@@ -70,11 +82,7 @@ static void connect_transport(struct inst_client *client) {
                                            .drained = on_drained};
     struct inst_err err = {0};
     drop_transport(client);
-    enum inst_status status =
-        client->ws
-            ? inst_ws_client_connect(client->ws, &events, &client->transport, &err)
-            : inst_local_connect(client->loop, client->backend, &events, &client->transport, &err);
-    if (status == INST_OK)
+    if (try_connect(client, via, &events, &err) == INST_OK)
         return;
     complain(client, err.message);
     inst_err_clear(&err);
@@ -115,7 +123,7 @@ static void pump(void *ctx) {
         if (!inst_reactor_next_output(client->reactor, &output))
             break;
         if (output.kind == INST_OUTPUT_CONNECT) {
-            connect_transport(client);
+            connect_transport(client, output.via);
         } else if (output.kind == INST_OUTPUT_CLOSE) {
             inst_loop_undefer(client->loop, &client->refused);
             drop_transport(client);
@@ -141,6 +149,20 @@ struct inst_reactor *inst_client_reactor(struct inst_client *client) {
     return client->reactor;
 }
 
+static enum inst_status make_sse(struct inst_client *client,
+                                 const struct inst_client_config *config, struct inst_err *err) {
+    struct inst_buf uri;
+    inst_buf_init(&uri);
+    inst_buf_addf(&uri, "%s/runtime/sse?app_id=%s", config->api_uri,
+                  config->reactor.app_id ? config->reactor.app_id : "");
+    enum inst_status status = uri.failed
+                                  ? inst_err_nomem(err)
+                                  : inst_sse_client_new(client->loop, uri.data, config->ca_file,
+                                                        config->open_ms, &client->sse, err);
+    inst_buf_free(&uri);
+    return status;
+}
+
 static enum inst_status make_ws(struct inst_client *client, const struct inst_client_config *config,
                                 struct inst_err *err) {
     /* The query only tells proxies which app this is (session.md 1.1). */
@@ -148,9 +170,10 @@ static enum inst_status make_ws(struct inst_client *client, const struct inst_cl
     inst_buf_init(&uri);
     inst_buf_addf(&uri, "%s?app_id=%s", config->websocket_uri,
                   config->reactor.app_id ? config->reactor.app_id : "");
-    enum inst_status status =
-        uri.failed ? inst_err_nomem(err)
-                   : inst_ws_client_new(client->loop, uri.data, config->ca_file, &client->ws, err);
+    enum inst_status status = uri.failed
+                                  ? inst_err_nomem(err)
+                                  : inst_ws_client_new(client->loop, uri.data, config->ca_file,
+                                                       config->open_ms, &client->ws, err);
     inst_buf_free(&uri);
     return status;
 }
@@ -166,12 +189,16 @@ enum inst_status inst_client_new(struct inst_loop *loop, const struct inst_clien
     client->refused = (struct inst_deferred){.fn = on_refused, .ctx = client};
     struct inst_reactor_config reactor = config->reactor;
     reactor.env = *inst_loop_env(loop);
+    reactor.has_sse = config->api_uri && !config->backend;
     enum inst_status status = inst_timer_new(loop, on_deadline, client, &client->timer, err);
     if (status == INST_OK)
         status = inst_reactor_new(&reactor, &client->reactor, err);
     if (status == INST_OK && !config->backend)
         status = make_ws(client, config, err);
+    if (status == INST_OK && reactor.has_sse)
+        status = make_sse(client, config, err);
     if (status != INST_OK) {
+        inst_ws_client_free(client->ws);
         inst_timer_free(client->timer);
         inst_reactor_free(client->reactor);
         free(client);
@@ -191,6 +218,7 @@ void inst_client_free(struct inst_client *client) {
     inst_loop_undefer(client->loop, &client->refused);
     drop_transport(client);
     inst_ws_client_free(client->ws);
+    inst_sse_client_free(client->sse);
     inst_timer_free(client->timer);
     inst_reactor_free(client->reactor);
     free(client);

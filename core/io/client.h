@@ -1,7 +1,8 @@
 /*
  * client.h - a reactor with its transport and its clock.
  *
- *     app ──calls──> inst_reactor ──outputs──> transport (WebSocket or in-process pipe)
+ *     app ──calls──> inst_reactor ──outputs──> transport (WebSocket, server-sent events, or
+ *                         │                    in-process pipe)
  *                         ▲  └── deadline ──> timer ── tick
  *                         └──── opened, message, closed
  *
@@ -23,8 +24,11 @@ struct inst_client;
 struct inst_client_config {
     struct inst_reactor_config reactor; /* env is filled in from the loop */
     const char *websocket_uri;          /* without the app_id query; NULL: backend */
-    const char *ca_file;                /* for wss://; NULL: the system's roots */
-    struct inst_backend *backend;       /* in-process; borrowed, must outlive the client */
+    /* For the fallback on server-sent events; NULL: there is none. http:// or https://. */
+    const char *api_uri;
+    const char *ca_file;          /* for TLS; NULL: the system's roots */
+    int64_t open_ms;              /* longest time to open a connection; 0: the transport's own */
+    struct inst_backend *backend; /* in-process; borrowed, must outlive the client */
 };
 
 enum inst_status inst_client_new(struct inst_loop *loop, const struct inst_client_config *config,

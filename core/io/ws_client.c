@@ -27,6 +27,7 @@ struct inst_ws_client {
     char *header;            /* the Host header */
     char *path;              /* with the query */
     char *ca_file;
+    int64_t open_ms;
     int port;
     bool is_tls;
     bool is_freed;             /* by its owner; some connections are still saying goodbye */
@@ -146,11 +147,13 @@ static void bury(void *ctx) {
 }
 
 enum inst_status inst_ws_client_new(struct inst_loop *loop, const char *uri, const char *ca_file,
-                                    struct inst_ws_client **out, struct inst_err *err) {
+                                    int64_t open_ms, struct inst_ws_client **out,
+                                    struct inst_err *err) {
     struct inst_ws_client *client = calloc(1, sizeof *client);
     if (!client)
         return inst_err_nomem(err);
     client->loop = loop;
+    client->open_ms = open_ms ? open_ms : INST_WS_OPEN_MS;
     client->bury = (struct inst_deferred){.fn = bury, .ctx = client};
     enum inst_status status = parse_uri(client, uri, err);
     if (status == INST_OK && ca_file)
@@ -404,7 +407,7 @@ enum inst_status inst_ws_client_connect(struct inst_ws_client *client,
         free(conn);
         return status;
     }
-    inst_timer_start(conn->timer, INST_WS_OPEN_MS, INST_WS_CLIENT_PING_MS / 2);
+    inst_timer_start(conn->timer, client->open_ms, INST_WS_CLIENT_PING_MS / 2);
     snprintf(service, sizeof service, "%d", client->port);
     int failed = uv_getaddrinfo(inst_loop_uv(client->loop), &conn->resolve, on_resolved,
                                 client->host, service, &hints);

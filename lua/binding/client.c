@@ -97,6 +97,13 @@ static const char *opt_string(lua_State *L, const char *name) {
     return text;
 }
 
+static int64_t opt_ms(lua_State *L, const char *name) {
+    lua_getfield(L, 1, name);
+    lua_Number ms = lua_tonumber(L, -1);
+    lua_pop(L, 1);
+    return ms > 0 && ms < 1e9 ? (int64_t)ms : 0;
+}
+
 static bool opt_true(lua_State *L, const char *name) {
     lua_getfield(L, 1, name);
     bool is_true = lua_toboolean(L, -1);
@@ -112,7 +119,9 @@ static enum inst_status start_client(lua_State *L, struct inst_lua_client *clien
     const char *reconnect = opt_string(L, "reconnect");
     struct inst_client_config config = {
         .websocket_uri = opt_string(L, "websocket_uri"),
+        .api_uri = opt_string(L, "api_uri"),
         .ca_file = opt_string(L, "ca_file"),
+        .open_ms = opt_ms(L, "connect_timeout"),
         .reactor =
             {
                 .app_id = opt_string(L, "app_id"),

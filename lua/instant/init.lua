@@ -74,7 +74,7 @@ end
 local TYPES = {
   appId = "string", apiURI = "string", websocketURI = "string", adminToken = "string",
   refreshToken = "string", schema = "table", useDateObjects = "boolean",
-  disableValidation = "boolean", verbose = "boolean", caFile = "string", reconnect = "string",
+  disableValidation = "boolean", verbose = "boolean", caFile = "string", reconnect = "string", connectTimeout = "number",
   firstPartyPath = "string", devtool = "any", queryCacheLimit = "number", __extraDedupeKey = "string",
 }
 
@@ -102,6 +102,12 @@ local function addresses(config)
   return "ws" .. scheme .. "://" .. rest .. "/runtime/session", nil, api
 end
 
+-- Where server-sent events come from when no WebSocket gets through. A WebSocket address of one's own
+-- alone does not say: what is meant for that backend must not go to another.
+local function fallback(config, api)
+  return (config.apiURI or not config.websocketURI) and api:match "^https?://" and api or nil
+end
+
 -- The backend in this process is always there: whoever may wait goes on when it is reached, so that
 -- the first write is confirmed and not queued. In a program without a host that is the main chunk
 -- too, unless it called from inside the loop.
@@ -119,7 +125,7 @@ end
 
 --- A client of an app. Options: `appId`, `apiURI` ("http://host:port", or "local:PATH" for a
 --- backend in this process, where `appId` may be left out), `websocketURI`, `schema`,
---- `useDateObjects`, `disableValidation`, `verbose`, `caFile`. Raises when they are wrong. In a task
+--- `useDateObjects`, `disableValidation`, `verbose`, `caFile`, `connectTimeout` (ms). Raises when they are wrong. In a task
 --- `local:` comes back connected; over a network the first writes may be told "enqueued".
 function instant.init(config)
   check_config(config)
@@ -133,6 +139,7 @@ function instant.init(config)
   local client, err = db.new({
     app_id = config.appId,
     websocket_uri = websocket,
+    api_uri = fallback(config, api),
     local_path = path,
     schema = config.schema,
     admin_token = config.adminToken,
@@ -142,6 +149,7 @@ function instant.init(config)
     verbose = config.verbose,
     ca_file = config.caFile,
     reconnect = config.reconnect,
+    connect_timeout = config.connectTimeout,
   }, function() clients[key] = nil end)
   if not client then error(err, 2) end
   clients[key] = client

@@ -29,6 +29,7 @@ local instant = {}
 ---@field disableValidation? boolean of queries and transactions against the schema
 ---@field verbose? boolean log every message
 ---@field caFile? string CA certificates to trust for https instead of the system's
+---@field connectTimeout? number longest time in ms to open a connection
 ---@field reconnect? "linear" wait as the official client does; exponential by default
 ---@field firstPartyPath? string accepted, without effect
 ---@field devtool? any accepted, without effect

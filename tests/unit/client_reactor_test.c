@@ -120,6 +120,95 @@ static void test_backoff_linear(void **state) {
     fixture_free(f);
 }
 
+/* ---- which way ---- */
+
+static void expect_connect(struct fixture *f, enum inst_via via) {
+    struct inst_output out;
+    assert_true(inst_reactor_next_output(f->r, &out));
+    assert_int_equal(out.kind, INST_OUTPUT_CONNECT);
+    assert_int_equal(out.via, via);
+}
+
+static void begin_session(struct fixture *f) {
+    inst_reactor_opened(f->r);
+    sent_op(f, "init");
+    receive(f, INIT_OK);
+}
+
+static void test_falls_back_on_sse(void **state) {
+    (void)state;
+    struct inst_reactor_config config = {.app_id = APP_ID, .has_sse = true};
+    struct fixture *f = fixture_new(&config);
+    for (int round = 0; round < 3; round++) {
+        expect_connect(f, INST_VIA_WEBSOCKET);
+        if (round == 1) { /* it opens, and is cut before it says anything */
+            inst_reactor_opened(f->r);
+            sent_op(f, "init");
+        }
+        inst_reactor_closed(f->r);
+        expect_connect(f, INST_VIA_SSE); /* at once */
+        inst_reactor_closed(f->r);
+        if (round > 0) {
+            int64_t wait = inst_reactor_next_deadline(f->r) - f->now;
+            assert_true(wait > 0);
+            pass(f, wait);
+        }
+    }
+    expect_connect(f, INST_VIA_WEBSOCKET);
+    inst_reactor_closed(f->r);
+    expect_connect(f, INST_VIA_SSE);
+    begin_session(f);
+    /* not sticky */
+    inst_reactor_closed(f->r);
+    expect_connect(f, INST_VIA_WEBSOCKET);
+    begin_session(f);
+    /* one that worked is no reason to go another way */
+    inst_reactor_closed(f->r);
+    expect_connect(f, INST_VIA_WEBSOCKET);
+    inst_reactor_closed(f->r);
+    expect_connect(f, INST_VIA_SSE);
+    /* offline is nobody's fault */
+    inst_reactor_set_online(f->r, false);
+    inst_reactor_closed(f->r);
+    expect_silence(f);
+    inst_reactor_set_online(f->r, true);
+    expect_connect(f, INST_VIA_WEBSOCKET);
+    fixture_free(f);
+}
+
+static void test_another_user_goes_the_same_way(void **state) {
+    (void)state;
+    struct inst_reactor_config config = {.app_id = APP_ID, .has_sse = true};
+    struct fixture *f = fixture_new(&config);
+    struct inst_err err = {0};
+    expect_connect(f, INST_VIA_WEBSOCKET);
+    inst_reactor_closed(f->r);
+    expect_connect(f, INST_VIA_SSE);
+    begin_session(f);
+    assert_int_equal(inst_reactor_set_refresh_token(f->r, "another", &err), INST_OK);
+    expect_output(f, INST_OUTPUT_CLOSE);
+    expect_connect(f, INST_VIA_SSE);
+    /* nothing was heard of this one yet */
+    assert_int_equal(inst_reactor_set_refresh_token(f->r, NULL, &err), INST_OK);
+    inst_reactor_opened(f->r);
+    sent_op(f, "init");
+    assert_int_equal(inst_reactor_set_refresh_token(f->r, "third", &err), INST_OK);
+    expect_output(f, INST_OUTPUT_CLOSE);
+    expect_connect(f, INST_VIA_WEBSOCKET);
+    fixture_free(f);
+}
+
+static void test_websocket_only(void **state) {
+    (void)state;
+    struct fixture *f = fixture_new(NULL);
+    expect_connect(f, INST_VIA_WEBSOCKET);
+    inst_reactor_closed(f->r);
+    expect_connect(f, INST_VIA_WEBSOCKET); /* the first wait is 0 */
+    inst_reactor_closed(f->r);
+    expect_silence(f);
+    fixture_free(f);
+}
+
 static void test_backoff_exponential(void **state) {
     (void)state;
     struct fixture *f = fixture_new(NULL);
@@ -1075,6 +1164,9 @@ int main(void) {
         cmocka_unit_test(test_init_message),
         cmocka_unit_test(test_statuses),
         cmocka_unit_test(test_backoff_linear),
+        cmocka_unit_test(test_falls_back_on_sse),
+        cmocka_unit_test(test_another_user_goes_the_same_way),
+        cmocka_unit_test(test_websocket_only),
         cmocka_unit_test(test_backoff_exponential),
         cmocka_unit_test(test_backoff_needs_init),
         cmocka_unit_test(test_offline),
