@@ -1,10 +1,17 @@
 #include "base/digest.h"
 
 #include <openssl/crypto.h>
+#include <openssl/hmac.h>
 #include <openssl/sha.h>
 
 void inst_sha256(const void *bytes, size_t len, uint8_t out[INST_SHA256]) {
     SHA256(bytes, len, out);
+}
+
+bool inst_hmac_sha256(const void *key, size_t key_len, const void *bytes, size_t len,
+                      uint8_t out[INST_SHA256]) {
+    unsigned n = 0;
+    return HMAC(EVP_sha256(), key, (int)key_len, bytes, len, out, &n) != NULL && n == INST_SHA256;
 }
 
 void inst_hex(const uint8_t *bytes, size_t len, char *out) {
