@@ -1,13 +1,21 @@
 #include "io/backend.h"
 
 #include "io/apps.h"
+#include "io/file_sweep.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct inst_backend {
     struct inst_loop *loop;
     struct inst_apps *apps;
     struct inst_server *server;
+    bool is_file;
+    struct inst_file_store *files;
+    struct inst_file_sweep *sweep;  /* NULL: none is under way */
+    struct inst_timer *sweep_timer; /* to the next slice, or sweep */
+    struct inst_timer *day_timer;   /* to the next day */
     struct inst_turn_hook hook;
     bool is_gathering;               /* a turn's end is put off; with the following three */
     uint64_t polls;                  /* of the loop, and */
@@ -64,6 +72,102 @@ static void turn(void *ctx) {
         inst_server_turn(backend->server);
 }
 
+/* ---- files ---- */
+
+static enum inst_status file_key(void *ctx, uint8_t out[INST_SERVER_FILES_KEY],
+                                 struct inst_err *err) {
+    struct inst_backend *backend = ctx;
+    return inst_file_store_key(backend->files, out, err);
+}
+
+static const struct inst_files_ops files_ops = {.key = file_key};
+
+/* Asking a file without an app for one would make it that app's. */
+static int is_named(void *ctx, const char *app, const char *location) {
+    struct inst_backend *backend = ctx;
+    if (backend->is_file && strcmp(inst_apps_only_id(backend->apps), app) != 0)
+        return -1;
+    return inst_server_names_file(backend->server, app, location);
+}
+
+static void sweep(void *ctx) {
+    struct inst_backend *backend = ctx;
+    struct inst_file_sweep_config config = {.ctx = backend, .is_named = is_named};
+    bool is_more = backend->sweep ||
+                   inst_file_sweep_new(backend->files, &config, &backend->sweep, NULL) == INST_OK;
+    is_more = is_more && inst_file_sweep_step(backend->sweep);
+    if (!is_more) {
+        inst_file_sweep_free(backend->sweep);
+        backend->sweep = NULL;
+    }
+    inst_timer_start(backend->sweep_timer,
+                     is_more ? INST_BACKEND_SWEEP_PAUSE_MS : INST_BACKEND_SWEEP_EVERY_MS, 0);
+}
+
+/* A little behind the day's beginning, so that a clock that is set back a little does not count. */
+static void wait_for_day(struct inst_backend *backend) {
+    const struct inst_env *env = inst_loop_env(backend->loop);
+    const int64_t day = 24ll * 60 * 60 * 1000;
+    inst_timer_start(backend->day_timer, day - env->now_ms(env->ctx) % day + 1000, 0);
+}
+
+static void day_begins(void *ctx) {
+    struct inst_backend *backend = ctx;
+    inst_server_renew_urls(backend->server);
+    wait_for_day(backend);
+}
+
+static enum inst_status open_files(struct inst_backend *backend, const char *path, bool is_file,
+                                   struct inst_err *err) {
+    bool is_memory = is_file && strcmp(path, ":memory:") == 0;
+    size_t len = strlen(path) + sizeof "-files";
+    char *root = malloc(len + 1);
+    if (!root)
+        return inst_err_nomem(err);
+    snprintf(root, len + 1, "%s%s", path, is_file ? "-files" : "/files");
+    enum inst_status status = inst_file_store_open(
+        is_memory ? NULL : root, NULL, inst_loop_env(backend->loop), &backend->files, err);
+    free(root);
+    if (status == INST_OK)
+        status = inst_timer_new(backend->loop, sweep, backend, &backend->sweep_timer, err);
+    if (status == INST_OK)
+        status = inst_timer_new(backend->loop, day_begins, backend, &backend->day_timer, err);
+    if (status != INST_OK)
+        return status;
+    inst_timer_start(backend->sweep_timer, INST_BACKEND_SWEEP_FIRST_MS, 0);
+    wait_for_day(backend);
+    return INST_OK;
+}
+
+static void close_files(struct inst_backend *backend) {
+    inst_timer_free(backend->sweep_timer);
+    inst_timer_free(backend->day_timer);
+    inst_file_sweep_free(backend->sweep);
+    inst_file_store_close(backend->files);
+}
+
+struct inst_file_store *inst_backend_files(struct inst_backend *backend) {
+    return backend->files;
+}
+
+enum inst_status inst_backend_set_origin(struct inst_backend *backend, const char *origin,
+                                         struct inst_err *err) {
+    return inst_server_set_origin(backend->server, origin, err);
+}
+
+enum inst_status inst_backend_open_content(struct inst_backend *backend,
+                                           const struct inst_http_file *file, int *fd,
+                                           uint64_t *size, struct inst_err *err) {
+    enum inst_status status =
+        inst_file_store_read(backend->files, file->app, file->location, fd, size, err);
+    if (status != INST_OK || *fd >= 0)
+        return status;
+    return inst_err_set(err, "data-file", 500, "app %s: the content of file location %s is missing",
+                        file->app, file->location);
+}
+
+/* ---- life ---- */
+
 enum inst_status inst_backend_open(struct inst_loop *loop, const char *path, bool is_file,
                                    struct inst_backend **out, struct inst_err *err) {
     const struct inst_env *env = inst_loop_env(loop);
@@ -71,19 +175,25 @@ enum inst_status inst_backend_open(struct inst_loop *loop, const char *path, boo
     if (!backend)
         return inst_err_nomem(err);
     backend->loop = loop;
+    backend->is_file = is_file;
     backend->hook = (struct inst_turn_hook){.fn = turn, .ctx = backend};
     enum inst_status status = is_file ? inst_apps_open_file(path, NULL, env, &backend->apps, err)
                                       : inst_apps_open_dir(path, NULL, env, &backend->apps, err);
+    if (status == INST_OK)
+        status = open_files(backend, path, is_file, err);
     if (status == INST_OK) {
         struct inst_server_host host = {.ctx = backend,
                                         .send = send_to,
                                         .close = close_it,
                                         .backlog = backlog_of,
                                         .apps = &inst_apps_ops,
-                                        .apps_ctx = backend->apps};
+                                        .apps_ctx = backend->apps,
+                                        .files = &files_ops,
+                                        .files_ctx = backend};
         status = inst_server_new(env, &host, &backend->server, err);
     }
     if (status != INST_OK) {
+        close_files(backend);
         inst_apps_close(backend->apps);
         free(backend);
         return status;
@@ -95,6 +205,10 @@ enum inst_status inst_backend_open(struct inst_loop *loop, const char *path, boo
 
 struct inst_server *inst_backend_server(struct inst_backend *backend) {
     return backend->server;
+}
+
+struct inst_loop *inst_backend_loop(struct inst_backend *backend) {
+    return backend->loop;
 }
 
 const char *inst_backend_app_id(struct inst_backend *backend) {
@@ -129,6 +243,7 @@ void inst_backend_close(struct inst_backend *backend) {
         return;
     inst_loop_remove_hook(backend->loop, &backend->hook);
     inst_server_free(backend->server);
+    close_files(backend);
     inst_apps_close(backend->apps);
     free(backend);
 }

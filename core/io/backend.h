@@ -17,12 +17,19 @@
 
 #include "base/err.h"
 #include "base/shared.h"
+#include "io/file_store.h"
 #include "io/loop.h"
+#include "server/http.h"
 #include "server/server.h"
 
 #include <stdbool.h>
 
 #define INST_BACKEND_GATHER_MS 2
+/* When contents that nobody needs are looked for: so long after opening, then once a day; in
+ * between, so long a pause after each slice. */
+#define INST_BACKEND_SWEEP_FIRST_MS (10ll * 60 * 1000)
+#define INST_BACKEND_SWEEP_EVERY_MS (24ll * 60 * 60 * 1000)
+#define INST_BACKEND_SWEEP_PAUSE_MS 20
 
 struct inst_connection;
 
@@ -47,12 +54,23 @@ struct inst_backend;
 enum inst_status inst_backend_open(struct inst_loop *loop, const char *path, bool is_file,
                                    struct inst_backend **out, struct inst_err *err);
 struct inst_server *inst_backend_server(struct inst_backend *backend);
+struct inst_loop *inst_backend_loop(struct inst_backend *backend);
 /* The id of the app of a file backend; a file without one gets it when it is first used. */
 const char *inst_backend_app_id(struct inst_backend *backend);
 /* Calls back for every app, oldest first. */
 enum inst_status inst_backend_each_app(struct inst_backend *backend,
                                        void (*fn)(void *ctx, const struct inst_app_info *info),
                                        void *ctx, struct inst_err *err);
+/* Where contents of files are: `files` in the data directory, `PATH-files` beside one data file, a
+ * temporary folder for ":memory:". */
+struct inst_file_store *inst_backend_files(struct inst_backend *backend);
+/* Opens the content that a response names; the caller closes *fd. err says why there is none. */
+enum inst_status inst_backend_open_content(struct inst_backend *backend,
+                                           const struct inst_http_file *file, int *fd,
+                                           uint64_t *size, struct inst_err *err);
+/* Where it is reached from outside: what addresses of files begin with. */
+enum inst_status inst_backend_set_origin(struct inst_backend *backend, const char *origin,
+                                         struct inst_err *err);
 /* Commits, closes the files. Every connection must have been closed. NULL is fine. */
 void inst_backend_close(struct inst_backend *backend);
 

@@ -2,6 +2,7 @@
 
 #include "base/json.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 static const char *reason(int status) {
@@ -31,6 +32,7 @@ static const char *reason(int status) {
         {500, "Internal Server Error"},
         {501, "Not Implemented"},
         {503, "Service Unavailable"},
+        {507, "Insufficient Storage"},
         {505, "HTTP Version Not Supported"},
     };
     for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++)
@@ -60,10 +62,14 @@ static void write_origin(struct inst_buf *out, const struct inst_http_head *head
     inst_buf_add_str(out, "\r\n");
 }
 
-static void write_top(struct inst_buf *out, const struct inst_http_head *head, int status,
-                      bool keep_alive) {
+static void write_status(struct inst_buf *out, int status, bool keep_alive) {
     inst_buf_addf(out, "HTTP/1.1 %d %s\r\nConnection: %s\r\n", status, reason(status),
                   keep_alive ? "keep-alive" : "close");
+}
+
+static void write_top(struct inst_buf *out, const struct inst_http_head *head, int status,
+                      bool keep_alive) {
+    write_status(out, status, keep_alive);
     inst_buf_add_str(out, "X-Frame-Options: DENY\r\n"
                           "X-Content-Type-Options: nosniff\r\n"
                           "Referrer-Policy: strict-origin\r\n"
@@ -102,6 +108,25 @@ void inst_http_write_stream(struct inst_buf *out, const struct inst_http_head *h
                   response->headers.len ? response->headers.data : "");
     if (response->body.len)
         inst_buf_add(out, response->body.data, response->body.len);
+}
+
+void inst_http_write_file(struct inst_buf *out, const struct inst_http_response *response,
+                          const struct inst_http_part *part, uint64_t size, bool keep_alive) {
+    write_status(out, part->status, keep_alive);
+    inst_buf_add_str(out, "X-Content-Type-Options: nosniff\r\n"
+                          "Referrer-Policy: strict-origin\r\n"
+                          "Access-Control-Allow-Origin: *\r\n"
+                          "Access-Control-Expose-Headers: Content-Range, ETag\r\n"
+                          "Accept-Ranges: bytes\r\n");
+    if (part->status == 206)
+        inst_buf_addf(out, "Content-Range: bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64 "\r\n",
+                      part->from, part->from + part->len - 1, size);
+    if (part->status == 416)
+        inst_buf_addf(out, "Content-Range: bytes */%" PRIu64 "\r\n", size);
+    if (part->status != 304)
+        inst_buf_addf(out, "Content-Length: %" PRIu64 "\r\n", part->len);
+    inst_buf_add(out, response->headers.data, response->headers.len);
+    inst_buf_add_str(out, "\r\n");
 }
 
 void inst_http_write_error(struct inst_buf *out, const struct inst_http_head *head, int status,

@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "io/http_head.h"
+#include "io/http_range.h"
 #include "server/http.h"
 
 #include <stdbool.h>
@@ -20,6 +21,9 @@ void inst_http_write_response(struct inst_buf *out, const struct inst_http_head 
 /* The head of an answer without an end, and the body that it begins with. */
 void inst_http_write_stream(struct inst_buf *out, const struct inst_http_head *head,
                             const struct inst_http_response *response);
+/* The head of an answer whose body is a part of a file of that size. */
+void inst_http_write_file(struct inst_buf *out, const struct inst_http_response *response,
+                          const struct inst_http_part *part, uint64_t size, bool keep_alive);
 /* The same with the error envelope of that status as its body. */
 void inst_http_write_error(struct inst_buf *out, const struct inst_http_head *head, int status,
                            const char *message, bool keep_alive);

@@ -3,6 +3,8 @@
 #include "io/backend.h"
 #include "io/event_out.h"
 #include "io/http_answer.h"
+#include "io/http_asked.h"
+#include "io/http_transfer.h"
 
 #include <arpa/inet.h>
 #include <assert.h>
@@ -18,7 +20,7 @@
 #define FIRST_INPUT 2048
 #define SWEEP_MS 500
 
-enum state { READING, ANSWERING, STREAMING, LINGERING, CLOSED };
+enum state { READING, RECEIVING, ANSWERING, STREAMING, LINGERING, CLOSED };
 
 struct conn {
     uv_poll_t poll;              /* first: the handle is the connection */
@@ -35,7 +37,8 @@ struct conn {
     size_t in_len;
     size_t in_cap;
     size_t head_len;
-    size_t body_len;
+    size_t body_len; /* of a body in `in`: 0 for an upload */
+    struct inst_http_transfer transfer;
     struct inst_buf out;
     size_t out_done;
     struct inst_session *session; /* of an event stream, else NULL */
@@ -91,6 +94,7 @@ static void drop(struct conn *conn, bool keep_fd) {
         conn->server->stream_count--;
     else
         conn->server->conn_count--;
+    inst_http_transfer_end(&conn->transfer);
     uv_poll_stop(&conn->poll);
     if (!keep_fd)
         close(conn->fd);
@@ -98,6 +102,11 @@ static void drop(struct conn *conn, bool keep_fd) {
     if (conn->session)
         inst_session_close(conn->session);
     conn->session = NULL;
+}
+
+static void moved(struct conn *conn, size_t count) {
+    conn->moved += count;
+    conn->moved_ms = now_ms(conn);
 }
 
 static void enter(struct conn *conn, enum state state) {
@@ -216,9 +225,16 @@ static void send_out(struct conn *conn) {
             return;
         }
         conn->out_done += (size_t)n;
-        conn->moved += (size_t)n;
-        conn->moved_ms = now_ms(conn);
+        moved(conn, (size_t)n);
     }
+    size_t count;
+    enum inst_transfer transfer = inst_http_transfer_send(&conn->transfer, conn->fd, &count);
+    if (count > 0)
+        moved(conn, count);
+    if (transfer == INST_TRANSFER_LOST)
+        drop(conn, false);
+    if (transfer != INST_TRANSFER_DONE)
+        return;
     conn->out_done = 0;
     inst_buf_free(&conn->out);
     if (conn->session) {
@@ -280,56 +296,6 @@ static bool is_known_method(const struct inst_slice *method) {
     return false;
 }
 
-/* The request as the application sees it: NUL-terminated copies. */
-struct asked {
-    struct inst_http_request request;
-    struct inst_http_field fields[INST_HTTP_MAX_FIELDS];
-    char *text; /* owned */
-};
-
-static const char *keep(char **at, const struct inst_slice *slice) {
-    char *text = *at;
-    memcpy(text, slice->str, slice->len);
-    text[slice->len] = '\0';
-    *at += slice->len + 1;
-    return text;
-}
-
-static void keep_fields(struct asked *asked, char **at, const struct inst_http_head *head) {
-    for (size_t i = 0; i < head->field_count; i++) {
-        char *name = *at;
-        asked->fields[i].name = keep(at, &head->fields[i].name);
-        for (char *c = name; *c; c++)
-            if (*c >= 'A' && *c <= 'Z')
-                *c |= 0x20;
-        asked->fields[i].value = keep(at, &head->fields[i].value);
-    }
-    asked->request.fields = asked->fields;
-    asked->request.field_count = head->field_count;
-}
-
-/* 0, or the status to refuse the request with; -1: out of memory. */
-static int make_asked(struct asked *asked, const struct conn *conn,
-                      const struct inst_http_head *head) {
-    /* Pieces of the head and a NUL behind each. */
-    asked->text = malloc(conn->head_len + 2 * head->field_count + 3);
-    if (!asked->text)
-        return -1;
-    char *at = asked->text;
-    bool is_head = inst_slice_is(&head->method, "HEAD");
-    if (!inst_http_decode_path(&head->path, at))
-        return 400;
-    asked->request = (struct inst_http_request){
-        .path = at, .body = conn->in + conn->head_len, .body_len = conn->body_len};
-    at += strlen(at) + 1;
-    asked->request.query = keep(&at, &head->query);
-    asked->request.method = keep(&at, &head->method);
-    if (is_head)
-        asked->request.method = "GET";
-    keep_fields(asked, &at, head);
-    return 0;
-}
-
 /* The answer goes on as an event stream, or does not: then nothing must be left of one. */
 static void take_stream(struct conn *conn, const struct inst_http_head *head,
                         struct inst_http_response *response) {
@@ -347,11 +313,36 @@ static void take_stream(struct conn *conn, const struct inst_http_head *head,
     server->stream_count++;
 }
 
+/* Writes what the application answers into conn->out. */
+static bool write_response(struct conn *conn, const struct inst_http_head *head,
+                           const struct inst_http_response *response) {
+    const struct inst_http_server_config *config = &conn->server->config;
+    bool keep_alive = !conn->close_after;
+    uint64_t size = 0;
+    if (response->body.failed || response->headers.failed)
+        return false;
+    if (conn->session)
+        inst_http_write_stream(&conn->out, head, response);
+    else if (!response->file.location[0])
+        inst_http_write_response(&conn->out, head, response, keep_alive);
+    if (conn->session || !response->file.location[0])
+        return !conn->out.failed;
+    int content = config->open ? config->open(config->ctx, &response->file, &size) : -1;
+    if (content >= 0)
+        inst_http_transfer_begin(&conn->transfer, &conn->out, head, response, content, size,
+                                 keep_alive);
+    else
+        inst_http_write_error(&conn->out, head, 500, "The content of this file cannot be read.",
+                              keep_alive);
+    return !conn->out.failed;
+}
+
 /* Asks the application and writes its answer into conn->out. */
 static bool ask(struct conn *conn, const struct inst_http_head *head) {
-    struct asked asked;
+    struct inst_http_asked asked;
     struct inst_http_response response = {.status = 500};
-    int refused = make_asked(&asked, conn, head);
+    const char *body = conn->in + conn->head_len;
+    int refused = inst_http_asked_make(&asked, head, conn->head_len, body, conn->body_len);
     if (refused) {
         free(asked.text);
         if (refused > 0)
@@ -361,12 +352,7 @@ static bool ask(struct conn *conn, const struct inst_http_head *head) {
     asked.request.connection = &conn->base;
     conn->server->config.answer(conn->server->config.ctx, &asked.request, &response);
     take_stream(conn, head, &response);
-    bool ok = !response.body.failed && !response.headers.failed;
-    if (ok && conn->session)
-        inst_http_write_stream(&conn->out, head, &response);
-    else if (ok)
-        inst_http_write_response(&conn->out, head, &response, !conn->close_after);
-    ok = ok && !conn->out.failed;
+    bool ok = write_response(conn, head, &response);
     inst_http_response_clear(&response);
     free(asked.text);
     return ok;
@@ -386,13 +372,26 @@ static void consume(struct conn *conn) {
     conn->head_len = conn->body_len = 0;
 }
 
+/* Input may have moved in memory since the head was read: its slices are made again. */
+static void read_head_again(struct conn *conn, struct inst_http_head *head) {
+    int status;
+    struct inst_head_scan scan = {0};
+    inst_http_head_parse(&scan, conn->in, conn->in_len, head, &conn->head_len, &status);
+}
+
+static void send_answer(struct conn *conn, bool ok) {
+    if (!ok || conn->out.failed) {
+        drop(conn, false);
+        return;
+    }
+    consume(conn);
+    send_out(conn);
+}
+
 /* The whole request is there. */
 static void answer(struct conn *conn) {
     struct inst_http_head head;
-    int status;
-    /* Input may have moved in memory since the head was read: its slices are made again. */
-    struct inst_head_scan scan = {0};
-    inst_http_head_parse(&scan, conn->in, conn->in_len, &head, &conn->head_len, &status);
+    read_head_again(conn, &head);
     conn->close_after = !head.keep_alive;
     enter(conn, ANSWERING);
     bool ok = true;
@@ -400,12 +399,86 @@ static void answer(struct conn *conn) {
         inst_http_write_preflight(&conn->out, &head, !conn->close_after);
     else
         ok = ask(conn, &head);
-    if (!ok || conn->out.failed) {
+    send_answer(conn, ok);
+}
+
+/* ---- uploads ---- */
+
+static void process(struct conn *conn);
+
+static void answer_upload(struct conn *conn, struct inst_http_response *response) {
+    struct inst_http_head head;
+    read_head_again(conn, &head);
+    enter(conn, ANSWERING);
+    bool ok = write_response(conn, &head, response);
+    inst_http_response_clear(response);
+    send_answer(conn, ok);
+}
+
+static void receive(struct conn *conn) {
+    size_t count;
+    enum inst_transfer transfer = inst_http_transfer_receive(&conn->transfer, conn->fd, &count);
+    moved(conn, count);
+    if (transfer == INST_TRANSFER_LOST)
         drop(conn, false);
-        return;
+    else if (transfer == INST_TRANSFER_DONE) /* the client waits, in the end in its own send */
+        uv_poll_stop(&conn->poll);
+}
+
+static void on_room(void *ctx) {
+    struct conn *conn = ctx;
+    uv_poll_start(&conn->poll, UV_READABLE, on_event);
+    receive(conn);
+}
+
+static void on_stored(void *ctx, struct inst_http_response *response) {
+    struct conn *conn = ctx;
+    /* Refused in the middle: what is still coming is not the next request. */
+    if (inst_file_upload_left(conn->transfer.upload) > 0)
+        conn->close_after = true;
+    conn->transfer.upload = NULL;
+    answer_upload(conn, response);
+    process(conn);
+}
+
+/* Takes over a request whose body is an upload; false: it is none. */
+static bool begin_upload(struct conn *conn, const struct inst_http_head *head, size_t head_len) {
+    const struct inst_http_server_config *config = &conn->server->config;
+    struct inst_file_upload_config how = {.size = head->content_length,
+                                          .max_size = config->max_upload,
+                                          .ctx = conn,
+                                          .ready = on_room,
+                                          .answered = on_stored};
+    struct inst_http_response response = {0};
+    struct inst_http_asked asked;
+    if (!config->begin || !inst_slice_is(&head->method, "PUT"))
+        return false;
+    conn->head_len = head_len;
+    /* What is wrong with the request is said when it is answered as an ordinary one. */
+    bool is_ours =
+        inst_http_asked_make(&asked, head, head_len, "", 0) == 0 &&
+        config->begin(config->ctx, &asked.request, &how, &conn->transfer.upload, &response);
+    free(asked.text);
+    if (!is_ours)
+        return false;
+    conn->has_head = true;
+    conn->close_after = !head->keep_alive;
+    if (!conn->transfer.upload) {
+        /* A body that is there is passed over, one that is not need not come. */
+        if (conn->in_len - head_len >= head->content_length)
+            conn->body_len = (size_t)head->content_length;
+        else
+            conn->close_after = true;
+        answer_upload(conn, &response);
+        return true;
     }
-    consume(conn);
-    send_out(conn);
+    enter(conn, RECEIVING);
+    char *rest = conn->in + head_len;
+    size_t len = conn->in_len - head_len;
+    size_t taken = inst_http_transfer_first(&conn->transfer, rest, len);
+    memmove(rest, rest + taken, len - taken);
+    conn->in_len -= taken;
+    return true;
 }
 
 /* ---- reading ---- */
@@ -433,14 +506,18 @@ static void take_head(struct conn *conn, const struct inst_http_head *head, size
         refuse(conn, head, 501, refusal(501));
         return;
     }
-    if (head->content_length > INST_HTTP_MAX_BODY) {
+    bool has_body = conn->in_len > head_len, is_upload = begin_upload(conn, head, head_len);
+    if (!is_upload && head->content_length > INST_HTTP_MAX_BODY) {
         refuse(conn, head, 413, refusal(413));
         return;
     }
-    conn->has_head = true;
-    conn->head_len = head_len;
-    conn->body_len = (size_t)head->content_length;
-    if (head->expects_continue && conn->in_len == head_len) {
+    if (!is_upload) {
+        conn->has_head = true;
+        conn->head_len = head_len;
+        conn->body_len = (size_t)head->content_length;
+    }
+    bool is_wanted = conn->state == READING || conn->state == RECEIVING;
+    if (head->expects_continue && !has_body && is_wanted) {
         static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
         (void)!send(conn->fd, go_on, sizeof go_on - 1, MSG_NOSIGNAL);
     }
@@ -504,7 +581,7 @@ static void read_some(struct conn *conn) {
 }
 
 static void linger(struct conn *conn) {
-    char sink[4096];
+    char sink[65536];
     ssize_t n = recv(conn->fd, sink, sizeof sink, 0);
     if (n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR))
         drop(conn, false);
@@ -526,6 +603,8 @@ static void on_event(uv_poll_t *poll, int status, int events) {
             send_events(conn);
     } else if (conn->state == READING && (events & UV_READABLE)) {
         read_some(conn);
+    } else if (conn->state == RECEIVING && (events & UV_READABLE)) {
+        receive(conn);
     } else if (conn->state == LINGERING) {
         linger(conn);
     }
@@ -541,6 +620,8 @@ static bool is_too_slow(const struct conn *conn, int64_t now) {
         return age > (conn->moved ? INST_HTTP_IDLE_MS : INST_HTTP_HEAD_MS);
     if (conn->state == READING && !conn->has_head)
         return age > INST_HTTP_HEAD_MS;
+    if (inst_http_transfer_is_busy(&conn->transfer))
+        return false;
     if (silence > INST_HTTP_BODY_SILENCE_MS)
         return true;
     return age > INST_HTTP_RATE_WINDOW_MS && (int64_t)conn->moved < age / 1000 * INST_HTTP_RATE_MIN;

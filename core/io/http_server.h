@@ -7,8 +7,9 @@
  *                 └─> handed over (WebSocket)             the socket is no longer ours
  *
  * Stands in front of libwebsockets because that reads requests too loosely (conformance/http.md,
- * last section): what passes here is one well-formed request with a body of known length. Every
- * answer is JSON unless its route says otherwise, open to any origin (http.md 1.4).
+ * last section): what passes here is one well-formed request with a body of known length. Answers
+ * are open to any origin (http.md 1.4). Uploads go to the disk as they come, files from it as they
+ * are taken (http_transfer.h); all other bodies are kept in memory.
  *
  * A comment goes out on every event stream that is silent, after each stream_comment_ms; one whose
  * peer takes nothing for three times that is dropped (session.md 1.3).
@@ -17,6 +18,7 @@
 #define INST_IO_HTTP_SERVER_H
 
 #include "base/err.h"
+#include "io/file_upload.h"
 #include "io/http_head.h"
 #include "io/loop.h"
 #include "server/http.h"
@@ -45,6 +47,13 @@ struct inst_http_server_config {
                    struct inst_http_response *response);
     size_t max_queued;         /* bytes that an event stream may leave unread */
     int64_t stream_comment_ms; /* see above */
+    /* Is the request's body an upload (file_upload.h)? May be NULL: never. */
+    bool (*begin)(void *ctx, const struct inst_http_request *head,
+                  const struct inst_file_upload_config *how, struct inst_file_upload **out,
+                  struct inst_http_response *response);
+    uint64_t max_upload; /* bytes of one; 0: any */
+    /* Opens the content that a response names, or gives -1. May be NULL. */
+    int (*open)(void *ctx, const struct inst_http_file *file, uint64_t *size);
     /* A valid WebSocket handshake for /runtime/session arrived. Takes fd. rest: what the client
      * sent behind the head. */
     void (*upgrade)(void *ctx, int fd, const struct inst_slice *key, const char *rest,

@@ -360,6 +360,24 @@ static void on_request(void *ctx, const struct inst_http_request *request,
     inst_server_http(inst_backend_server(server->backend), request, response);
 }
 
+static bool on_upload(void *ctx, const struct inst_http_request *head,
+                      const struct inst_file_upload_config *how, struct inst_file_upload **out,
+                      struct inst_http_response *response) {
+    struct inst_ws_server *server = ctx;
+    return inst_file_upload_begin(server->backend, head, how, out, response);
+}
+
+static int open_content(void *ctx, const struct inst_http_file *file, uint64_t *size) {
+    struct inst_ws_server *server = ctx;
+    const struct inst_env *env = inst_loop_env(server->loop);
+    struct inst_err err = {0};
+    int fd = -1;
+    if (inst_backend_open_content(server->backend, file, &fd, size, &err) != INST_OK)
+        env->log(env->ctx, INST_LOG_ERROR, err.message);
+    inst_err_clear(&err);
+    return fd;
+}
+
 /* ---- the server ---- */
 
 /* Without: libwebsockets keeps one more timer a connection, in a list that it searches each time.
@@ -406,6 +424,9 @@ enum inst_status inst_ws_server_new(struct inst_loop *loop, struct inst_backend 
         .answer = on_request,
         .max_queued = server->max_queued,
         .stream_comment_ms = 3 * server->ping_ms,
+        .begin = on_upload,
+        .max_upload = config->max_upload,
+        .open = open_content,
         .upgrade = on_upgrade,
     };
     enum inst_status status = make_vhost(server, err);

@@ -33,12 +33,13 @@
 struct inst_ws_server;
 
 struct inst_ws_server_config {
-    const char *host;   /* NULL: 127.0.0.1, loopback only */
-    int port;           /* 0: any free one */
-    size_t max_message; /* bytes; 0: INST_WS_MAX_MESSAGE */
-    size_t max_queued;  /* bytes; 0: INST_WS_MAX_QUEUED */
-    int64_t ping_ms;    /* 0: INST_WS_PING_MS */
-    int64_t silence_ms; /* 0: INST_WS_SILENCE_MS */
+    const char *host;    /* NULL: 127.0.0.1, loopback only */
+    int port;            /* 0: any free one */
+    size_t max_message;  /* bytes; 0: INST_WS_MAX_MESSAGE */
+    size_t max_queued;   /* bytes; 0: INST_WS_MAX_QUEUED */
+    uint64_t max_upload; /* bytes of one file; 0: any that the disk has room for */
+    int64_t ping_ms;     /* 0: INST_WS_PING_MS */
+    int64_t silence_ms;  /* 0: INST_WS_SILENCE_MS */
 };
 
 /* Listens when it returns. Borrows the backend, which must outlive it. */

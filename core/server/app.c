@@ -329,43 +329,58 @@ static void lose_group(struct inst_app *app, const struct inst_err *why) {
     drop_answers(app);
 }
 
-enum inst_status inst_app_transact(struct inst_app *app, const struct inst_value *steps,
-                                   const struct inst_uuid *event, const char *who, bool is_admin,
-                                   int64_t *tx_id, bool *is_repeated, struct inst_err *err) {
+/* Runs a transaction in the group; who, event and rights are set. */
+static enum inst_status run_in_group(struct inst_app *app, struct inst_transaction *transaction,
+                                     const struct inst_value *steps, int64_t *tx_id,
+                                     struct inst_err *err) {
     struct inst_server *server = app->server;
-    enum inst_status st;
-    *is_repeated = false;
-    if (event != NULL) {
-        if ((st = app->db->db_ops->find_event(app->db, event, tx_id, err)) != INST_OK)
-            return st;
-        *is_repeated = *tx_id != 0;
-        if (*is_repeated)
-            return INST_OK;
-    }
-    if ((st = begin_group(app, err)) != INST_OK)
+    enum inst_status st = begin_group(app, err);
+    if (st != INST_OK)
         return st;
-    struct inst_transaction transaction = {
-        .env = server->env,
-        .db = app->db,
-        .arena = &server->scratch,
-        .is_admin = is_admin,
-        .tx_id = app->made_tx + 1,
-        .event = event,
-        .who = who,
-        .catalog = app->catalog,
-        .changes = &app->changes,
-    };
-    st = inst_transaction_run(&transaction, steps, err);
-    app->catalog = transaction.catalog;
+    transaction->env = server->env;
+    transaction->db = app->db;
+    transaction->arena = &server->scratch;
+    transaction->tx_id = app->made_tx + 1;
+    transaction->catalog = app->catalog;
+    transaction->changes = &app->changes;
+    st = inst_transaction_run(transaction, steps, err);
+    app->catalog = transaction->catalog;
     if (st == INST_OK) {
         *tx_id = ++app->made_tx;
-    } else if (transaction.is_group_lost) {
+    } else if (transaction->is_group_lost) {
         struct inst_err why = {0};
         inst_err_set(&why, "sql-exception", 500,
                      "The transactions of this moment could not be kept; send it again.");
         lose_group(app, &why);
         inst_err_clear(&why);
     }
+    return st;
+}
+
+enum inst_status inst_app_transact(struct inst_app *app, const struct inst_value *steps,
+                                   const struct inst_uuid *event, const char *who, bool is_admin,
+                                   int64_t *tx_id, bool *is_repeated, struct inst_err *err) {
+    struct inst_transaction transaction = {.is_admin = is_admin, .event = event, .who = who};
+    *is_repeated = false;
+    if (event != NULL) {
+        enum inst_status st = app->db->db_ops->find_event(app->db, event, tx_id, err);
+        if (st != INST_OK)
+            return st;
+        *is_repeated = *tx_id != 0;
+        if (*is_repeated)
+            return INST_OK;
+    }
+    return run_in_group(app, &transaction, steps, tx_id, err);
+}
+
+enum inst_status inst_app_transact_now(struct inst_app *app, const struct inst_value *steps,
+                                       const char *who, struct inst_err *err) {
+    struct inst_transaction transaction = {.is_admin = true, .is_engine = true, .who = who};
+    int64_t tx_id;
+    enum inst_status st = run_in_group(app, &transaction, steps, &tx_id, err);
+    inst_app_commit(app);
+    if (st == INST_OK && app->last_tx < tx_id)
+        st = inst_err_set(err, "sql-exception", 500, "The transaction could not be kept.");
     return st;
 }
 

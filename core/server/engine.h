@@ -86,6 +86,8 @@ struct inst_app {
     uint64_t used; /* the server's turn that last touched it */
 };
 
+struct inst_pending_upload;
+
 struct inst_server {
     const struct inst_env *env;
     struct inst_server_host host;
@@ -103,6 +105,9 @@ struct inst_server {
     char instance_id[INST_UUID_TEXT + 1]; /* as rooms show it; empty until needed */
     struct inst_session *sessions;
     struct inst_session *waiting, **waiting_end;
+    char *origin;                        /* NULL: not known */
+    struct inst_pending_upload *uploads; /* http_upload.c: addresses given out, oldest first */
+    size_t upload_count;
     struct inst_arena scratch; /* of the message at hand */
     bool is_busy;              /* a message is being handled */
     bool has_sync_work;        /* the next turn has something to send to sync tables */
@@ -137,6 +142,10 @@ typedef enum inst_status inst_keep_fn(void *ctx, bool *keep, struct inst_err *er
 enum inst_status inst_app_try(struct inst_app *app, const struct inst_value *steps, const char *who,
                               bool is_admin, inst_keep_fn *keep, void *ctx, int64_t *tx_id,
                               bool *is_kept, struct inst_err *err);
+/* A transaction of the engine's own rows ($files, ...), which may write the system's columns;
+ * durable when it returns INST_OK, with all that was in the group. */
+enum inst_status inst_app_transact_now(struct inst_app *app, const struct inst_value *steps,
+                                       const char *who, struct inst_err *err);
 /* Puts an answer behind those that wait for the commit. false when out of memory. */
 bool inst_app_answer_later(struct inst_app *app, struct inst_answer answer);
 /* Sends the answers that wait; only while no group is open. */
@@ -157,6 +166,9 @@ typedef bool inst_op_fn(struct inst_session *session, const struct inst_value *e
 /* room_ops.c */
 inst_op_fn inst_session_join_room, inst_session_leave_room, inst_session_set_presence,
     inst_session_client_broadcast;
+
+/* ---- http_upload.c ---- */
+void inst_uploads_free(struct inst_server *server);
 
 /* ---- session.c ---- */
 /* Handles one message; false: it has to wait for the commit. */

@@ -2,6 +2,7 @@
 
 #include "base/json.h"
 #include "server/engine.h"
+#include "server/files.h"
 
 void inst_outcome_init(struct inst_outcome *outcome) {
     *outcome = (struct inst_outcome){.sum = {0, 0}};
@@ -16,6 +17,23 @@ void inst_outcome_free(struct inst_outcome *outcome) {
 
 static enum inst_status collator_of(struct inst_server *server, struct inst_err *err) {
     return server->collator != NULL ? INST_OK : inst_collator_new(&server->collator, err);
+}
+
+/* What the evaluator's callbacks need. */
+struct run {
+    struct inst_view view; /* first: inst_view_shows takes it for the context */
+    struct inst_server *server;
+    const char *app_id;
+    struct inst_outcome *out;
+};
+
+static enum inst_status file_url(void *ctx, uint32_t e, const struct inst_value *location,
+                                 struct inst_arena *arena, struct inst_value *url,
+                                 struct inst_err *err) {
+    struct run *run = ctx;
+    (void)e;
+    run->out->has_urls = true;
+    return inst_files_url(run->server, run->app_id, location, arena, url, err);
 }
 
 static enum inst_status run_rows(struct inst_query *query, struct inst_store *store,
@@ -53,17 +71,19 @@ enum inst_status inst_evaluate(struct inst_server *server, struct inst_query *qu
                                struct inst_store *store, const struct inst_evaluation *how,
                                struct inst_arena *arena, struct inst_outcome *out,
                                struct inst_err *err) {
-    struct inst_view view;
+    struct run run = {.server = server, .app_id = how->app_id, .out = out};
     bool is_guarded = how->is_guarded && !how->viewer->is_admin;
     enum inst_status st = collator_of(server, err);
     if (st == INST_OK && is_guarded)
-        st = inst_view_begin(&view, how->is_personal ? how->viewer->user : "", store, arena, err);
+        st = inst_view_begin(&run.view, how->is_personal ? how->viewer->user : "", store, arena,
+                             err);
     if (st != INST_OK)
         return st;
     struct inst_collect_options options = {
         .is_admin = how->viewer->is_admin,
         .is_visible = is_guarded ? inst_view_shows : NULL,
-        .ctx = &view,
+        .file_url = how->app_id != NULL && server->host.files != NULL ? file_url : NULL,
+        .ctx = &run,
         .collator = server->collator,
         .infer_singular = how->infers,
     };
@@ -85,6 +105,7 @@ enum inst_status inst_evaluate_once(struct inst_app *app, const struct inst_valu
                                   .is_tree = is_tree,
                                   .infers = infers,
                                   .is_guarded = true,
+                                  .app_id = app->info.id,
                                   .is_personal = true};
     app->server->stats.computations_run++;
     st = inst_evaluate(app->server, query, &app->db->store, &how, &app->server->scratch, out, err);

@@ -15,10 +15,11 @@ struct inst_server;
 
 struct inst_evaluation {
     const struct inst_viewer *viewer;
-    bool is_tree;     /* objects (session.md 4.4); else join-rows (4.1) */
-    bool infers;      /* of a tree: `inference?`, one object and not a list for singular links */
-    bool is_guarded;  /* the query may come to see a namespace of the system */
-    bool is_personal; /* the viewer's own rows of it are shown too */
+    bool is_tree;       /* objects (session.md 4.4); else join-rows (4.1) */
+    bool infers;        /* of a tree: `inference?`, one object and not a list for singular links */
+    bool is_guarded;    /* the query may come to see a namespace of the system */
+    bool is_personal;   /* the viewer's own rows of it are shown too */
+    const char *app_id; /* whose files the result has addresses of; NULL: it has none */
 };
 
 /* What came out; buffers are the caller's to free. */
@@ -26,6 +27,7 @@ struct inst_outcome {
     struct inst_buf result;
     struct inst_buf meta; /* "null", or what belongs to the tree */
     struct inst_result_hash sum;
+    bool has_urls; /* addresses of files, which are good for some days only (files.h) */
 };
 
 void inst_outcome_init(struct inst_outcome *outcome);

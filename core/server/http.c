@@ -5,11 +5,9 @@
 
 /* Every area's routes. The first that fits answers. */
 static const struct inst_http_route *const tables[] = {
-    inst_http_dash_routes,
-    inst_http_admin_routes,
-    inst_http_debug_routes,
-    inst_http_admin_sse_routes,
-    inst_http_sse_routes,
+    inst_http_dash_routes,      inst_http_admin_routes, inst_http_debug_routes,
+    inst_http_admin_sse_routes, inst_http_sse_routes,   inst_http_storage_routes,
+    inst_http_upload_routes,
 };
 
 /* ---- which route ---- */
@@ -96,13 +94,18 @@ static void answer_error(struct inst_server *server, struct inst_http_response *
     response->content_type = NULL;
     if (response->status >= 500 && server->env->log != NULL)
         server->env->log(server->env->ctx, INST_LOG_ERROR, message);
+    /* Which file and what the disk said is for the operator, whose log has it. */
+    bool is_private = strcmp(type, "data-file") == 0;
+    if (is_private)
+        message = "The backend could not read or write its data; its log says why.";
+    response->file = (struct inst_http_file){0};
     inst_buf_free(&response->headers);
     inst_buf_clear(&response->body);
     inst_buf_add_str(&response->body, "{\"type\":");
     inst_json_write_string(&response->body, type, strlen(type));
     inst_buf_add_str(&response->body, ",\"message\":");
     inst_json_write_string(&response->body, message, strlen(message));
-    if (err->hint != NULL)
+    if (err->hint != NULL && !is_private)
         inst_buf_addf(&response->body, ",\"hint\":%s", err->hint);
     inst_buf_add_char(&response->body, '}');
 }
@@ -124,6 +127,49 @@ void inst_server_http(struct inst_server *server, const struct inst_http_request
                route->fn(server, &matched, response, &err) != INST_OK) {
         answer_error(server, response, &err);
     }
+    inst_err_clear(&err);
+    inst_arena_reset(&server->scratch);
+}
+
+/* ---- uploads ---- */
+
+static const struct inst_http_upload_route *
+find_upload(const struct inst_http_request *request,
+            struct segment found[INST_HTTP_MAX_PATH_PARAMS], size_t *count) {
+    const struct inst_http_upload_route *route = inst_http_uploads;
+    while (route->method != NULL && (strcmp(route->method, request->method) != 0 ||
+                                     !fits(route->path, request->path, found, count)))
+        route++;
+    return route->method != NULL ? route : NULL;
+}
+
+bool inst_upload_begin(struct inst_server *server, const struct inst_http_request *head,
+                       struct inst_upload **out, struct inst_http_response *response) {
+    struct inst_http_request matched = *head;
+    struct segment found[INST_HTTP_MAX_PATH_PARAMS];
+    size_t count = 0;
+    struct inst_err err = {0};
+    const struct inst_http_upload_route *route = find_upload(head, found, &count);
+    *out = NULL;
+    *response = (struct inst_http_response){.status = 200};
+    if (route == NULL)
+        return false;
+    if (set_path_params(&matched, found, count, &server->scratch, &err) != INST_OK ||
+        route->fn(server, &matched, out, &err) != INST_OK)
+        answer_error(server, response, &err);
+    inst_err_clear(&err);
+    inst_arena_reset(&server->scratch);
+    return true;
+}
+
+void inst_upload_done(struct inst_server *server, const struct inst_upload *upload, uint64_t size,
+                      const struct inst_err *failed, struct inst_http_response *response) {
+    struct inst_err err = {0};
+    *response = (struct inst_http_response){.status = 200};
+    if (failed != NULL)
+        answer_error(server, response, failed);
+    else if (inst_http_upload_done(server, upload, size, response, &err) != INST_OK)
+        answer_error(server, response, &err);
     inst_err_clear(&err);
     inst_arena_reset(&server->scratch);
 }

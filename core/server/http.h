@@ -30,6 +30,12 @@ struct inst_http_request {
     size_t path_param_count;
 };
 
+/* A content that the host sends as the body (files.h); with "" there is none. */
+struct inst_http_file {
+    char app[INST_UUID_TEXT + 1];
+    char location[INST_UUID_TEXT + 1];
+};
+
 struct inst_http_response {
     int status;
     const char *content_type; /* static string; NULL: JSON */
@@ -38,12 +44,41 @@ struct inst_http_response {
     /* Not NULL: behind the body the answer goes on for ever with what the engine sends to the
      * request's connection, each message as one event. The host ends it with inst_session_close. */
     struct inst_session *stream;
+    struct inst_http_file file; /* instead of body; headers say its Content-Type */
 };
 
 /* Answers every request: unknown routes with 404 and the original's message. Out of memory: one of
  * the response's buffers has failed. */
 void inst_server_http(struct inst_server *server, const struct inst_http_request *request,
                       struct inst_http_response *response);
+/*
+ * Bodies that are not kept in memory: uploads of files.
+ *
+ *     head complete ── inst_upload_begin ──┬─ false: an ordinary request
+ *                                          ├─ refused: response says why, nobody needs the body
+ *                                          └─ *out: the host puts the body where it says, then
+ *     body stored  ──── inst_upload_done ───> response
+ */
+struct inst_upload {
+    char app[INST_UUID_TEXT + 1];
+    char location[INST_UUID_TEXT + 1]; /* where the content belongs; new */
+    bool is_admin;
+    char *path; /* with the following two in one block of memory */
+    char *content_type;
+    char *content_disposition; /* NULL: none */
+};
+
+/* The host frees *out with inst_upload_free. */
+bool inst_upload_begin(struct inst_server *server, const struct inst_http_request *head,
+                       struct inst_upload **out, struct inst_http_response *response);
+/* The content is durable, or failed (not NULL) says why it could not be kept. */
+void inst_upload_done(struct inst_server *server, const struct inst_upload *upload, uint64_t size,
+                      const struct inst_err *failed, struct inst_http_response *response);
+void inst_upload_free(struct inst_upload *upload); /* NULL is fine */
+
+/* Does a `$files` row of the app name this location? -1: that cannot be told now. */
+int inst_server_names_file(struct inst_server *server, const char *app_id, const char *location);
+
 /* Frees the buffers. */
 void inst_http_response_clear(struct inst_http_response *response);
 

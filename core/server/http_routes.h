@@ -38,6 +38,24 @@ extern const struct inst_http_route inst_http_admin_routes[];
 extern const struct inst_http_route inst_http_debug_routes[];
 extern const struct inst_http_route inst_http_admin_sse_routes[];
 extern const struct inst_http_route inst_http_sse_routes[];
+extern const struct inst_http_route inst_http_storage_routes[];
+extern const struct inst_http_route inst_http_upload_routes[];
+
+/* A route whose body goes to the disk (http.h): asked when only the head is there. *out is
+ * the caller's. */
+typedef enum inst_status inst_http_upload_fn(struct inst_server *server,
+                                             const struct inst_http_request *head,
+                                             struct inst_upload **out, struct inst_err *err);
+struct inst_http_upload_route {
+    const char *method;
+    const char *path;
+    inst_http_upload_fn *fn;
+};
+extern const struct inst_http_upload_route inst_http_uploads[];
+/* The content is there: makes the row and answers. */
+enum inst_status inst_http_upload_done(struct inst_server *server, const struct inst_upload *upload,
+                                       uint64_t size, struct inst_http_response *response,
+                                       struct inst_err *err);
 
 /* ---- what a request says ---- */
 

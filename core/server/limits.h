@@ -50,6 +50,16 @@
 #define INST_SYNC_MAX_TOUCHED_BYTES (32u << 20)
 /* What is sent in pieces waits while its connection has so many bytes not taken. */
 #define INST_SERVER_SEND_AHEAD (1u << 20)
+/* Paths of files, bytes: an indexed value, with room for its frame. */
+#define INST_FILES_MAX_PATH 1000u
+/* Content type and disposition of a file, bytes. */
+#define INST_FILES_MAX_HEADER 1000u
+/* Files that one request deletes. */
+#define INST_FILES_MAX_BULK 1000u
+/* Addresses for one upload each that were given out and not used yet; past it the oldest ends. */
+#define INST_FILES_MAX_PENDING 1024u
+/* How long such an address is good (http.md 5.4). */
+#define INST_FILES_PENDING_MS (5ll * 60 * 1000)
 /* App titles, bytes. */
 #define INST_SERVER_MAX_TITLE 255u
 

@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "server/engine.h"
 #include "server/evaluation.h"
+#include "server/files.h"
 #include "server/limits.h"
 #include "server/names.h"
 #include "server/recording_store.h"
@@ -29,6 +30,7 @@ struct inst_computation {
     bool has_result;   /* `result` is what subscribers have */
     bool is_outdated;  /* its last run failed, or it waits to run */
     bool is_queued;    /* in live->queue */
+    int64_t url_day;   /* of the addresses of files in the last result; 0: there are none */
     bool is_retrying;  /* in live->retries: failed for no fault of the query */
     char *result;      /* `,"result":...` without its key: see inst_live_write_result */
     size_t result_len; /* of the result itself */
@@ -303,6 +305,16 @@ static enum inst_status new_computation(struct inst_live *live, char *key_take, 
 
 /* ---- running ---- */
 
+static int64_t today(const struct inst_live *live) {
+    const struct inst_env *env = live->app->server->env;
+    return env->now_ms(env->ctx) / INST_FILES_DAY_MS;
+}
+
+/* Addresses of files end some days after they were made. */
+static bool has_old_urls(const struct inst_computation *computation) {
+    return computation->url_day != 0 && computation->url_day != today(computation->live);
+}
+
 static enum inst_status evaluate(struct inst_computation *computation, struct inst_store *store,
                                  bool sees_system, struct inst_outcome *out, struct inst_err *err) {
     struct inst_live *live = computation->live;
@@ -312,6 +324,7 @@ static enum inst_status evaluate(struct inst_computation *computation, struct in
         .infers = computation->form.infers,
         .is_guarded = sees_system,
         .is_personal = computation->is_personal,
+        .app_id = live->app->info.id,
     };
     return inst_evaluate(live->app->server, computation->query, store, &how, &live->scratch, out,
                          err);
@@ -336,6 +349,7 @@ static enum inst_status run(struct inst_computation *computation, bool *changed,
     inst_read_set_end(&live->index, &computation->reads);
     inst_arena_reset(&live->scratch);
     computation->is_outdated = st != INST_OK;
+    computation->url_day = outcome.has_urls ? today(live) : 0;
     *changed = st == INST_OK && (!computation->has_result || computation->sum.a != outcome.sum.a ||
                                  computation->sum.b != outcome.sum.b);
     if (*changed) {
@@ -622,7 +636,7 @@ enum inst_status inst_live_add(struct inst_session *session, const struct inst_v
     if (st != INST_OK)
         return st;
     struct inst_computation *computation = (*out)->computation;
-    if (!computation->is_outdated)
+    if (!computation->is_outdated && !has_old_urls(computation))
         return INST_OK;
     bool changed;
     if ((st = run(computation, &changed, err)) != INST_OK) {
@@ -713,13 +727,7 @@ static bool part_viewers(struct inst_computation *computation) {
     return is_gone;
 }
 
-void inst_live_refresh(struct inst_live *live, const struct inst_changes *changes) {
-    live->is_catalog_new = changes->is_catalog_new;
-    if (changes->is_catalog_new)
-        send_attrs(live);
-    inst_read_index_ask(&live->index, changes, queue, live);
-    for (size_t i = 0; i < live->retry_count; i++)
-        queue(live, live->retries[i]);
+static void run_queued(struct inst_live *live) {
     while (live->queue != NULL) {
         struct inst_computation *computation = live->queue;
         live->queue = computation->next_queued;
@@ -729,5 +737,25 @@ void inst_live_refresh(struct inst_live *live, const struct inst_changes *change
         if (!live->is_catalog_new || !part_viewers(computation))
             rerun(computation);
     }
+}
+
+void inst_live_refresh(struct inst_live *live, const struct inst_changes *changes) {
+    live->is_catalog_new = changes->is_catalog_new;
+    if (changes->is_catalog_new)
+        send_attrs(live);
+    inst_read_index_ask(&live->index, changes, queue, live);
+    for (size_t i = 0; i < live->retry_count; i++)
+        queue(live, live->retries[i]);
+    run_queued(live);
     live->is_catalog_new = false;
+}
+
+void inst_live_renew_urls(struct inst_live *live) {
+    for (size_t i = 0; i < live->by_key.cap; i++) {
+        struct inst_computation *computation = live->by_key.slots[i].value;
+        for (; computation != NULL; computation = computation->next_same)
+            if (has_old_urls(computation))
+                queue(live, computation);
+    }
+    run_queued(live);
 }

@@ -61,6 +61,10 @@ void inst_live_remove_all(struct inst_session *session);
  */
 void inst_live_refresh(struct inst_live *live, const struct inst_changes *changes);
 
+/* Runs again what shows addresses of files that were made on another day (files.h). No group is
+ * open. */
+void inst_live_renew_urls(struct inst_live *live);
+
 size_t inst_live_count(const struct inst_live *live);
 
 #endif

@@ -223,15 +223,22 @@ enum inst_status inst_refuse_unique(struct inst_err *err, const struct inst_attr
 
 enum inst_status inst_refuse_permission(struct inst_err *err, const char *etype,
                                         const char *action) {
+    return inst_refuse_expected(err, "perms-pass?", etype, action);
+}
+
+enum inst_status inst_refuse_expected(struct inst_err *err, const char *expected, const char *etype,
+                                      const char *action) {
     struct inst_buf hint;
     inst_buf_init(&hint);
     inst_buf_add_str(&hint, "{\"input\":[");
     add_json_text(&hint, etype);
     inst_buf_add_char(&hint, ',');
     add_json_text(&hint, action);
-    inst_buf_add_str(&hint, "],\"expected\":\"perms-pass?\"}");
+    inst_buf_add_str(&hint, "],\"expected\":");
+    add_json_text(&hint, expected);
+    inst_buf_add_char(&hint, '}');
     enum inst_status st =
-        inst_err_set(err, "permission-denied", 400, "Permission denied: not perms-pass?");
+        inst_err_set(err, "permission-denied", 400, "Permission denied: not %s", expected);
     set_hint(err, &hint);
     return st;
 }

@@ -32,6 +32,9 @@ enum inst_status inst_refuse_unique(struct inst_err *err, const struct inst_attr
 /* `permission-denied`, as a rule that is false. */
 enum inst_status inst_refuse_permission(struct inst_err *err, const char *etype,
                                         const char *action);
+/* The same with what else was expected: "has-storage-permission?" (permissions.md 5.1). */
+enum inst_status inst_refuse_expected(struct inst_err *err, const char *expected, const char *etype,
+                                      const char *action);
 /* `param-missing` and `param-malformed`: path is the JSON text of an array, which is also how the
  * message shows it (`["body" "title"]`), with commas in the hint. */
 enum inst_status inst_refuse_missing(struct inst_err *err, const char *const *path, size_t count);

@@ -41,8 +41,20 @@ void inst_server_free(struct inst_server *server) {
     inst_table_free(&server->streams);
     inst_table_free(&server->apps_by_id);
     inst_collator_free(server->collator);
+    inst_uploads_free(server);
+    free(server->origin);
     inst_arena_free(&server->scratch);
     free(server);
+}
+
+enum inst_status inst_server_set_origin(struct inst_server *server, const char *origin,
+                                        struct inst_err *err) {
+    char *copy = strdup(origin);
+    if (copy == NULL)
+        return inst_err_nomem(err);
+    free(server->origin);
+    server->origin = copy;
+    return INST_OK;
 }
 
 void inst_server_stats(const struct inst_server *server, struct inst_server_stats *out) {
@@ -241,6 +253,13 @@ void inst_server_turn(struct inst_server *server) {
     inst_rooms_flush(server);
     inst_arena_reset(&server->scratch);
     inst_app_close_idle(server);
+}
+
+void inst_server_renew_urls(struct inst_server *server) {
+    for (struct inst_app *app = server->apps; app != NULL; app = app->next) {
+        inst_app_commit(app);
+        inst_live_renew_urls(app->live);
+    }
 }
 
 bool inst_server_is_pending(const struct inst_server *server) {

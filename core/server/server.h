@@ -28,6 +28,14 @@
 struct inst_server;
 struct inst_session;
 
+#define INST_SERVER_FILES_KEY 32
+
+/* Where the contents of files are (files.h). */
+struct inst_files_ops {
+    /* The secret that signs addresses: the same for as long as the contents are kept. */
+    enum inst_status (*key)(void *ctx, uint8_t out[INST_SERVER_FILES_KEY], struct inst_err *err);
+};
+
 struct inst_server_host {
     void *ctx;
     /* One message for one connection; takes its own reference if it keeps the bytes. Neither send
@@ -41,12 +49,19 @@ struct inst_server_host {
     /* Bytes sent to the connection that it has not taken yet; NULL: taken as none. What is long and
      * goes in pieces (sync.h) waits while they are many, until inst_session_drained. */
     size_t (*backlog)(void *ctx, void *connection);
+    const struct inst_files_ops *files; /* NULL: this host keeps no files */
+    void *files_ctx;
 };
 
 enum inst_status inst_server_new(const struct inst_env *env, const struct inst_server_host *host,
                                  struct inst_server **out, struct inst_err *err);
 /* Commits what is pending, closes data files. Sessions must have been closed. */
 void inst_server_free(struct inst_server *server);
+
+/* Where this server is reached from outside, without a '/' at the end: what addresses that it gives
+ * out begin with. Copied. */
+enum inst_status inst_server_set_origin(struct inst_server *server, const char *origin,
+                                        struct inst_err *err);
 
 /* A connection was opened. The session is owned by the server until inst_session_close. */
 enum inst_status inst_session_open(struct inst_server *server, void *connection,
@@ -61,6 +76,11 @@ void inst_session_drained(struct inst_session *session);
 void inst_server_turn(struct inst_server *server);
 /* Is there anything for the next turn to do? */
 bool inst_server_is_pending(const struct inst_server *server);
+
+/* A day (UTC) has begun: live results get new addresses of files, before the old ones end
+ * (files.h).
+ */
+void inst_server_renew_urls(struct inst_server *server);
 
 /* Makes an app. schema: the JSON form of transactions.md 13.1, or NULL. expires_ms 0: never.
  * token gets the admin token, the only time it is known in clear. */

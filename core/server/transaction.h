@@ -27,6 +27,7 @@ struct inst_transaction {
     struct inst_app_db *db;   /* a group is open */
     struct inst_arena *arena; /* scratch, for as long as the transaction runs */
     bool is_admin;
+    bool is_engine;                /* the engine's own rows: columns that nobody else may change */
     int64_t tx_id;                 /* what the log record says */
     const struct inst_uuid *event; /* client-event-id when it is a uuid, or NULL */
     const char *who;               /* JSON text */

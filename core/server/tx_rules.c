@@ -172,6 +172,8 @@ static enum inst_status check_closed(struct inst_tx *tx, const struct inst_tx_st
 
 enum inst_status inst_tx_check_rules(struct inst_tx *tx, struct inst_err *err) {
     enum inst_status st;
+    if (tx->transaction->is_engine)
+        return INST_OK;
     for (size_t i = 0; i < tx->count; i++)
         if (tx->list[i].op <= INST_TX_RETRACT &&
             (st = check_system_triple(tx, &tx->list[i], err)) != INST_OK)
