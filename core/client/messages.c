@@ -49,6 +49,7 @@ void inst_messages_init_ok(struct inst_reactor *r, const struct inst_value *msg)
     }
     inst_queries_resend(r);
     inst_mutations_restart(r);
+    inst_tables_resend(r);
     const struct inst_value *session = inst_get_string(msg, "session-id");
     if (session) {
         char *copy = strndup(session->u.str, session->len);
@@ -232,6 +233,8 @@ static void server_error(struct inst_reactor *r, const struct inst_value *msg) {
     } table[] = {
         {"init", init_error},
         {"add-query", add_query_error},
+        {"start-sync", inst_tables_start_error},
+        {"resync-table", inst_tables_resync_error},
     };
     const struct inst_value *event_id = inst_getz(msg, "client-event-id");
     const struct inst_value *op = inst_get_string(inst_getz(msg, "original-event"), "op");
@@ -268,6 +271,10 @@ static void handle(struct inst_reactor *r, const struct inst_value *msg) {
         {"refresh-ok", refresh_ok},
         {"transact-ok", transact_ok},
         {"app-status-changed", app_status_changed},
+        {"start-sync-ok", inst_tables_start_ok},
+        {"sync-load-batch", inst_tables_message},
+        {"sync-init-finish", inst_tables_message},
+        {"sync-update-triples", inst_tables_message},
         {"error", server_error},
         {"remove-query-ok", NULL},
     };
@@ -296,7 +303,11 @@ void inst_messages_receive(struct inst_reactor *r, const char *bytes, size_t len
     inst_arena_init(&arena);
     struct inst_value msg;
     struct inst_err err = {0};
-    if (inst_json_parse(&arena, bytes, len, &msg, &err) != INST_OK) {
+    enum inst_status status = inst_json_parse(&arena, bytes, len, &msg, &err);
+    if (status == INST_NOMEM) {
+        /* Updates of sync tables and streams are sent once. */
+        inst_reactor_drop_transport(r, "out of memory");
+    } else if (status != INST_OK) {
         log_bad(r, "a message", err.message);
     } else if (msg.tag == INST_ARRAY) {
         /* A message may end the session; those behind it are of a former one. */

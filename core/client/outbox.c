@@ -79,6 +79,16 @@ void inst_outbox_send_query(struct inst_reactor *r, const char *op, const char *
     finish(r, &buf, op);
 }
 
+void inst_outbox_send_message(struct inst_reactor *r, const char *op, const char *event_id,
+                              const struct inst_value *members) {
+    struct inst_buf buf;
+    begin(&buf, op, event_id);
+    for (uint32_t i = 0; i < members->len; i++) {
+        add_member(&buf, members->u.members[i].key, &members->u.members[i].value);
+    }
+    finish(r, &buf, op);
+}
+
 bool inst_outbox_send_mutation(struct inst_reactor *r, const struct inst_mutation *m) {
     struct inst_buf buf;
     begin(&buf, "transact", m->event_id);

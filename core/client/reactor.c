@@ -192,6 +192,7 @@ void inst_reactor_silence(struct inst_reactor *r) { r->is_silent = true; }
 void inst_reactor_forget_all(struct inst_reactor *r) {
     end_subs(r);
     inst_queries_free(r);
+    inst_tables_free(r);
 }
 
 void inst_reactor_free(struct inst_reactor *r) {

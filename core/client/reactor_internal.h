@@ -32,6 +32,7 @@
 #include "client/map.h"
 #include "client/persist.h"
 #include "client/reactor.h"
+#include "client/sync_tables.h"
 #include "client/read_attrs.h"
 #include "instaml/transact.h"
 #include "instaql/eval.h"
@@ -112,6 +113,7 @@ struct inst_sub {
         inst_app_status_fn *app_status;
         inst_attrs_fn *attrs;
         inst_user_fn *user;
+        inst_sync_fn *table;
     } fn;
     void *ctx;
     void *owner; /* whose listener it is: a query, a room; NULL: the reactor's */
@@ -315,6 +317,8 @@ struct inst_reactor {
     struct inst_once *first_once, *last_once;
     struct inst_collator *collator; /* NULL until first needed */
 
+    struct inst_tables *tables; /* sync tables; NULL: none was ever followed */
+
     struct inst_map subs; /* by id */
     uint64_t next_sub;
     struct inst_sub_list *sub_lists; /* those with subscriptions */
@@ -387,6 +391,9 @@ void inst_outbox_send_init(struct inst_reactor *r);
 /* add-query, remove-query. */
 void inst_outbox_send_query(struct inst_reactor *r, const char *op, const char *event_id,
                             const struct inst_value *q);
+/* Any other op; members: OBJECT of literal keys. */
+void inst_outbox_send_message(struct inst_reactor *r, const char *op, const char *event_id,
+                              const struct inst_value *members);
 /* false: could not be written; the transport was dropped. */
 bool inst_outbox_send_mutation(struct inst_reactor *r, const struct inst_mutation *m);
 void inst_outbox_clear(struct inst_reactor *r);

@@ -6,6 +6,8 @@
 #include "client_fixture.h"
 #include "oom.h"
 
+#include "client/sync_tables.h"
+
 #define TODOS "{'todos':{}}"
 #define PEOPLE "{'people':{'todos':{}}}"
 
@@ -208,10 +210,127 @@ static void test_new(void **state) {
     fixture_free(f);
 }
 
+/* ---- sync tables ---- */
+
+struct table_scene {
+    struct fixture *f;
+    uint64_t sub;
+    char start_id[40]; /* of the last start-sync */
+    long resumes_at;   /* the last resync-table's tx-id; 0: start-sync came later */
+    bool is_told;
+    char *data; /* JSON of the last event's data */
+};
+
+static void on_table(void *ctx, const struct inst_sync_event *event) {
+    struct table_scene *s = ctx;
+    const struct inst_value *data = inst_sync_event_data(event);
+    s->is_told = true;
+    free(s->data);
+    s->data = NULL;
+    if (data) {
+        struct inst_buf buf;
+        inst_buf_init(&buf);
+        inst_json_write(&buf, data);
+        s->data = inst_buf_take(&buf, NULL);
+    }
+}
+
+/* Looks without allocating at what is sent. */
+static void drain_table(struct table_scene *s) {
+    struct inst_output out;
+    while (inst_reactor_next_output(s->f->r, &out)) {
+        if (out.kind == INST_OUTPUT_CONNECT) {
+            inst_reactor_opened(s->f->r);
+        } else if (out.kind == INST_OUTPUT_SEND && strstr(out.bytes, "\"op\":\"start-sync\"")) {
+            memcpy(s->start_id, strstr(out.bytes, "client-event-id") + 18, 36);
+            s->resumes_at = 0;
+        } else if (out.kind == INST_OUTPUT_SEND && strstr(out.bytes, "resync-table")) {
+            s->resumes_at = atol(strstr(out.bytes, "tx-id") + 7);
+        }
+    }
+}
+
+#define CHANGE(action, triple) "{'action':'" action "','triple':" triple "}"
+static const char *const table_txes[] = {
+    "{'tx-id':6,'changes':[" CHANGE("removed", "['$a','$ttitle','A',1]") "," CHANGE(
+        "added", "['$a','$ttitle','A2',1]") "]}",
+    "{'tx-id':7,'changes':[" CHANGE("removed", "['$b','$tid','$b',1]") "]}",
+    "{'tx-id':8,'changes':[" CHANGE("added", "['$c','$tid','$c',3]") "]}",
+    "{'tx-id':9,'changes':[" CHANGE("added", "['$a','$ttitle','final',1]") "]}",
+};
+
+/* Started as answered by the server of these transactions: as of `tx`. */
+static void answer_table(struct table_scene *s, char *const *parts, bool is_late) {
+    char text[300];
+    int len = snprintf(text, sizeof text,
+                       "{\"op\":\"start-sync-ok\",\"client-event-id\":\"%s\","
+                       "\"subscription-id\":\"aaaaaaaa-0000-4000-8000-000000000001\","
+                       "\"token\":\"aaaaaaaa-0000-4000-8000-000000000002\"}",
+                       s->start_id);
+    if (s->resumes_at == 0) {
+        inst_reactor_message(s->f->r, text, (size_t)len);
+        inst_reactor_message(s->f->r, parts[0], strlen(parts[0]));
+        inst_reactor_message(s->f->r, parts[1], strlen(parts[1]));
+        s->resumes_at = 5;
+    }
+    for (long tx = s->resumes_at + 1; tx <= (is_late ? 9 : 8); tx++) {
+        inst_reactor_message(s->f->r, parts[tx - 4], strlen(parts[tx - 4]));
+    }
+}
+
+#define SYNC_ID "'subscription-id':'aaaaaaaa-0000-4000-8000-000000000001'"
+
+static void test_sync_tables(void **state) {
+    (void)state;
+    char *parts[6], *init = text_of(INIT_OK), text[1000];
+    parts[0] = text_of("{'op':'sync-load-batch'," SYNC_ID
+                       ",'join-rows':[[" TODO("a", "A", "1") "],[" TODO("b", "B", "1") "]]}");
+    parts[1] = text_of("{'op':'sync-init-finish'," SYNC_ID ",'tx-id':5}");
+    for (int i = 0; i < 4; i++) {
+        snprintf(text, sizeof text, "{'op':'sync-update-triples'," SYNC_ID ",'txes':[%s]}",
+                 table_txes[i]);
+        parts[i + 2] = text_of(text);
+    }
+    bool had_failure = true;
+    for (long n = 0; had_failure; n++) {
+        struct table_scene s = {.f = fixture_new(NULL)};
+        struct inst_value q = value_of(s.f, TODOS);
+        oom_after(n);
+        inst_reactor_subscribe_table(s.f->r, &q, on_table, &s, &s.sub, NULL);
+        drain_table(&s);
+        inst_reactor_message(s.f->r, init, strlen(init));
+        drain_table(&s);
+        answer_table(&s, parts, false);
+        drain_table(&s);
+        had_failure = oom_left == 0;
+        oom_off();
+        inst_reactor_closed(s.f->r);
+        pass(s.f, 20000);
+        drain_table(&s);
+        inst_reactor_message(s.f->r, init, strlen(init));
+        drain_table(&s);
+        if (s.sub) {
+            answer_table(&s, parts, true);
+            char *expected = text_of("{'todos':[{'id':'$a','title':'final'},{'id':'$c'}]}");
+            assert_non_null(s.data);
+            assert_string_equal(s.data, expected);
+            free(expected);
+        }
+        free(s.data);
+        fixture_free(s.f);
+        assert_true(n < 5000);
+    }
+    for (size_t i = 0; i < 6; i++) {
+        free(parts[i]);
+    }
+    free(init);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_new),
         cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_sync_tables),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
