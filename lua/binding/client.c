@@ -198,6 +198,7 @@ void inst_lua_open_client(lua_State *L) {
     lua_pushcfunction(L, client_shutdown);
     lua_setfield(L, -2, "shutdown");
     inst_lua_add_calls(L);
+    inst_lua_add_sync(L);
     lua_setfield(L, -2, "__index");
     lua_pop(L, 1);
     inst_lua_open_listener(L);

@@ -76,5 +76,6 @@ void inst_lua_open_listener(lua_State *L);
 /* ---- methods of a client ---- */
 
 void inst_lua_add_calls(lua_State *L);
+void inst_lua_add_sync(lua_State *L); /* sync tables */
 
 #endif

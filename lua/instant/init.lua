@@ -14,6 +14,7 @@ local scheduler = require "instant.scheduler"
 local task = require "instant.task"
 local tx = require "instant.tx"
 local db = require "instant.db"
+local sync_tables = require "instant.sync_tables"
 
 local DEFAULT_API = "https://api.instantdb.com"
 local DEFAULT_WEBSOCKET = "wss://api.instantdb.com/runtime/session"
@@ -41,6 +42,7 @@ local instant = {
   step = core.step,
   stop = core.stop,
   logLevel = core.log_level,
+  SyncTableCallbackEventType = sync_tables.EventType,
 }
 
 -- What errors print.

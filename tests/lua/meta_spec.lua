@@ -6,6 +6,7 @@ local function read_documented(path, names)
   local file = assert(io.open(path))
   local class
   local function add(owner, name)
+    if name:sub(1, 1) == "_" and name ~= "_VERSION" then return end -- experimental
     names[owner] = names[owner] or {}
     names[owner][name] = true
   end
