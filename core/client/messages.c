@@ -58,6 +58,7 @@ void inst_messages_init_ok(struct inst_reactor *r, const struct inst_value *msg)
             r->session_id = copy;
         }
     }
+    inst_rooms_resend(r);
 }
 
 /* ---- results ---- */
@@ -235,6 +236,10 @@ static void server_error(struct inst_reactor *r, const struct inst_value *msg) {
         {"add-query", add_query_error},
         {"start-sync", inst_tables_start_error},
         {"resync-table", inst_tables_resync_error},
+        {"join-room", inst_rooms_error},
+        {"leave-room", inst_rooms_error},
+        {"set-presence", inst_rooms_error},
+        {"client-broadcast", inst_rooms_error},
     };
     const struct inst_value *event_id = inst_getz(msg, "client-event-id");
     const struct inst_value *op = inst_get_string(inst_getz(msg, "original-event"), "op");
@@ -277,6 +282,14 @@ static void handle(struct inst_reactor *r, const struct inst_value *msg) {
         {"sync-update-triples", inst_tables_message},
         {"error", server_error},
         {"remove-query-ok", NULL},
+        {"join-room-ok", inst_rooms_join_ok},
+        {"leave-room-ok", inst_rooms_leave_ok},
+        {"set-presence-ok", inst_rooms_presence_ok},
+        {"refresh-presence", inst_rooms_refresh_presence},
+        {"patch-presence", inst_rooms_patch_presence},
+        {"server-broadcast", inst_rooms_server_broadcast},
+        {"client-broadcast-ok", NULL},
+        {"join-room-error", inst_rooms_join_error},
     };
     const struct inst_value *op = inst_get_string(msg, "op");
     if (!op) {

@@ -128,6 +128,7 @@ enum inst_status inst_reactor_new(const struct inst_reactor_config *config,
     r->attrs_event.ops = &attrs_ops;
     inst_map_init(&r->mutations, inst_reactor_seed(r));
     inst_map_init(&r->queries, inst_reactor_seed(r));
+    inst_map_init(&r->rooms, inst_reactor_seed(r));
     inst_map_init(&r->subs, inst_reactor_seed(r));
     inst_persist_init(r, config->has_storage);
     enum inst_status status = read_app_id(r, config->app_id, err);
@@ -193,6 +194,7 @@ void inst_reactor_forget_all(struct inst_reactor *r) {
     end_subs(r);
     inst_queries_free(r);
     inst_tables_free(r);
+    inst_rooms_free(r);
 }
 
 void inst_reactor_free(struct inst_reactor *r) {
@@ -210,6 +212,7 @@ void inst_reactor_free(struct inst_reactor *r) {
     free(r->drained);
     inst_map_free(&r->mutations);
     inst_map_free(&r->queries);
+    inst_map_free(&r->rooms);
     inst_map_free(&r->subs);
     inst_attrs_unref(r->attrs);
     inst_attrs_unref(r->optimistic);
@@ -394,6 +397,7 @@ void inst_reactor_connection_lost(struct inst_reactor *r) {
     inst_outbox_clear(r);
     inst_queries_connection_lost(r);
     inst_mutations_connection_lost(r);
+    inst_rooms_connection_lost(r);
 }
 
 static void connect_by(struct inst_reactor *r, enum inst_via via) {

@@ -50,6 +50,11 @@ struct inst_reactor; /* opaque */
 #define INST_REACTOR_BACKOFF_FIRST_MS 250  /* second attempt; the first comes at once */
 #define INST_REACTOR_BACKOFF_MAX_MS 10000
 #define INST_REACTOR_BACKOFF_LINEAR_MS 1000 /* step of the official client */
+#define INST_REACTOR_MAX_ROOMS 1000
+#define INST_REACTOR_MAX_PEERS 100000 /* in one room */
+#define INST_REACTOR_MAX_ROOM_QUEUE                                                                \
+    (4u << 20) /* bytes of topic messages that wait for one room                                   \
+                */
 #define INST_REACTOR_NEVER INT64_MAX
 
 /* ---- configuration ---- */
@@ -221,6 +226,74 @@ enum inst_status inst_reactor_subscribe_mutation_errors(struct inst_reactor *rea
 size_t inst_reactor_pending_count(const struct inst_reactor *reactor);
 /* Of these, the ones that the server has not confirmed: what would be lost with this process. */
 size_t inst_reactor_unconfirmed_count(const struct inst_reactor *reactor);
+
+/* ---- rooms (session.md 5.12) ----
+ *
+ * A room is known by its id alone; its type is only told to the server. A client is in it from
+ * inst_reactor_join_room, or from its first listener, to inst_reactor_leave_room or the end of the
+ * last listener, whichever comes later. That is remembered across reconnects.
+ */
+
+/* initial_presence (may be NULL): an OBJECT, what to show unless something is shown already.
+ * err: "validation-failed", "limit-exceeded". */
+enum inst_status inst_reactor_join_room(struct inst_reactor *reactor, const char *room_type,
+                                        const char *room_id,
+                                        const struct inst_value *initial_presence,
+                                        struct inst_err *err);
+/* Nothing while the room has listeners. Topic messages that still wait are dropped. */
+void inst_reactor_leave_room(struct inst_reactor *reactor, const char *room_id);
+
+/* Which part of a room's presence. Zero: all of it. */
+struct inst_presence_options {
+    const struct inst_value *keys;  /* ARRAY of strings: nothing but these; NULL: everything */
+    const struct inst_value *peers; /* ARRAY of session ids: nobody but these; NULL: everybody */
+    bool without_user;
+    const struct inst_value *initial_presence; /* as for inst_reactor_join_room */
+};
+
+struct inst_presence_slice {
+    const struct inst_value *user;  /* OBJECT with `peerId`; NULL: not asked for */
+    const struct inst_value *peers; /* OBJECT by session id of OBJECTs with `peerId` */
+    bool is_loading;                /* not connected to the room: peers are as last heard */
+    bool has_error;
+    struct inst_reactor_error error; /* why the server does not let us in, or show this */
+};
+
+/* What is known now, made in arena; out->peers is NULL when nothing is: not in the room, or just
+ * about to be. */
+enum inst_status inst_reactor_get_presence(struct inst_reactor *reactor, const char *room_id,
+                                           const struct inst_presence_options *options,
+                                           struct inst_arena *arena,
+                                           struct inst_presence_slice *out, struct inst_err *err);
+
+/* Shows `{...shown, ...partial}` to the others. err: "validation-failed": partial is no OBJECT, or
+ * the room was not joined. */
+enum inst_status inst_reactor_publish_presence(struct inst_reactor *reactor, const char *room_id,
+                                               const struct inst_value *partial,
+                                               struct inst_err *err);
+
+/* Called when something is known, and when it changes: deeply, so that what the official client
+ * compares as other objects with the same content calls nobody. Joins the room. options may be NULL
+ * and is copied. Ended by inst_reactor_unsubscribe. */
+typedef void inst_presence_fn(void *ctx, const struct inst_presence_slice *presence);
+enum inst_status inst_reactor_subscribe_presence(struct inst_reactor *reactor,
+                                                 const char *room_type, const char *room_id,
+                                                 const struct inst_presence_options *options,
+                                                 inst_presence_fn *fn, void *ctx, uint64_t *id,
+                                                 struct inst_err *err);
+
+/* To all others in the room who listen; waits until we are in. data may be NULL.
+ * err: "validation-failed": the room was not joined; "limit-exceeded": too much waits. */
+enum inst_status inst_reactor_publish_topic(struct inst_reactor *reactor, const char *room_id,
+                                            const char *topic, const struct inst_value *data,
+                                            struct inst_err *err);
+
+/* peer: what the sender showed when the message came; NULL: not known. Joins the room. */
+typedef void inst_topic_fn(void *ctx, const struct inst_value *data, const struct inst_value *peer);
+enum inst_status inst_reactor_subscribe_topic(struct inst_reactor *reactor, const char *room_type,
+                                              const char *room_id, const char *topic,
+                                              inst_topic_fn *fn, void *ctx, uint64_t *id,
+                                              struct inst_err *err);
 
 /* ---- the connection, the app, its attrs ---- */
 

@@ -32,8 +32,8 @@
 #include "client/map.h"
 #include "client/persist.h"
 #include "client/reactor.h"
-#include "client/sync_tables.h"
 #include "client/read_attrs.h"
+#include "client/sync_tables.h"
 #include "instaml/transact.h"
 #include "instaql/eval.h"
 #include "instaql/hash.h"
@@ -114,6 +114,8 @@ struct inst_sub {
         inst_attrs_fn *attrs;
         inst_user_fn *user;
         inst_sync_fn *table;
+        inst_presence_fn *presence;
+        inst_topic_fn *topic;
     } fn;
     void *ctx;
     void *owner; /* whose listener it is: a query, a room; NULL: the reactor's */
@@ -318,6 +320,8 @@ struct inst_reactor {
     struct inst_collator *collator; /* NULL until first needed */
 
     struct inst_tables *tables; /* sync tables; NULL: none was ever followed */
+    struct inst_map rooms;      /* by id */
+    struct inst_room *first_room, *last_room;
 
     struct inst_map subs; /* by id */
     uint64_t next_sub;
@@ -377,6 +381,25 @@ void inst_user_load(struct inst_reactor *r);
 void inst_user_is_unreadable(struct inst_reactor *r);
 /* The same for the same user of the same instance, without saying who it is. */
 void inst_user_tag(const struct inst_reactor *r, char out[INST_USER_TAG + 1]);
+
+/* ---- rooms.c ---- */
+
+/* After init-ok: enters what the app is in. */
+void inst_rooms_resend(struct inst_reactor *r);
+void inst_rooms_connection_lost(struct inst_reactor *r);
+/* Ends everything, calling nobody. */
+void inst_rooms_free(struct inst_reactor *r);
+/* Messages by their op. */
+void inst_rooms_join_ok(struct inst_reactor *r, const struct inst_value *msg);
+void inst_rooms_leave_ok(struct inst_reactor *r, const struct inst_value *msg);
+void inst_rooms_presence_ok(struct inst_reactor *r, const struct inst_value *msg);
+void inst_rooms_refresh_presence(struct inst_reactor *r, const struct inst_value *msg);
+void inst_rooms_patch_presence(struct inst_reactor *r, const struct inst_value *msg);
+void inst_rooms_server_broadcast(struct inst_reactor *r, const struct inst_value *msg);
+void inst_rooms_join_error(struct inst_reactor *r, const struct inst_value *msg);
+/* An `error` whose original op is one of rooms. */
+void inst_rooms_error(struct inst_reactor *r, const struct inst_value *msg,
+                      struct inst_problem *problem);
 
 /* ---- messages.c ---- */
 

@@ -166,7 +166,7 @@ static void drop_answers(struct inst_app *app) {
 void inst_app_free(struct inst_app *app) {
     drop_answers(app);
     free(app->answers);
-    inst_rooms_free(app);
+    inst_rooms_close(app);
     inst_live_free(app->live);
     if (app->db != NULL) {
         app->db->store.attrs = NULL; /* the catalog's; the file would let go of it once more */

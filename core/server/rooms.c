@@ -156,7 +156,7 @@ static void release_room(struct inst_room *room) {
         free_room(room);
 }
 
-void inst_rooms_free(struct inst_app *app) {
+void inst_rooms_close(struct inst_app *app) {
     struct inst_room **link = &app->server->listed_rooms;
     while (*link != NULL) {
         if ((*link)->app == app)

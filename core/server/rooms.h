@@ -55,6 +55,6 @@ void inst_rooms_write(struct inst_app *app, const char *room_id, size_t len, str
 /* Tells what changed in this turn. */
 void inst_rooms_flush(struct inst_server *server);
 /* The app is closed: no session is left in it. */
-void inst_rooms_free(struct inst_app *app);
+void inst_rooms_close(struct inst_app *app);
 
 #endif

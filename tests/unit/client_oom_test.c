@@ -19,7 +19,9 @@ struct scene {
     size_t message_count;
     int settled;
     int data_count;
-    char *data; /* JSON of the last data of TODOS */
+    char *data;            /* JSON of the last data of TODOS */
+    uint64_t presence_sub; /* 0: could not be made */
+    char *peers;           /* JSON of those last told */
 };
 
 static void on_todos(void *ctx, const struct inst_query_result *result,
@@ -35,6 +37,21 @@ static void on_todos(void *ctx, const struct inst_query_result *result,
     inst_buf_init(&buf);
     inst_json_write(&buf, result->data);
     s->data = inst_buf_take(&buf, NULL);
+}
+
+static void on_presence(void *ctx, const struct inst_presence_slice *slice) {
+    struct scene *s = ctx;
+    struct inst_buf buf;
+    free(s->peers);
+    inst_buf_init(&buf);
+    inst_json_write(&buf, slice->peers);
+    s->peers = inst_buf_take(&buf, NULL);
+}
+
+static void on_topic(void *ctx, const struct inst_value *data, const struct inst_value *peer) {
+    (void)ctx;
+    (void)data;
+    (void)peer;
 }
 
 static void on_settled(void *ctx, const struct inst_query_result *result,
@@ -68,6 +85,11 @@ static void prepare(struct scene *s) {
         "{'op':'error','type':'x','message':'m','hint':{'a':1},'trace-id':'t',"
         "'original-event':{'op':'add-query','q':" PEOPLE "}}",
         "[{'op':'add-query-exists','q':" TODOS "},{'op':'app-status-changed','status':'active'}]",
+        "{'op':'join-room-ok','room-id':'r'}",
+        "{'op':'refresh-presence','room-id':'r','data':{'$p':{'data':{'x':{'y':[1,2]}}}}}",
+        "{'op':'patch-presence','room-id':'r','edits':[[['$p','data','x','y',1],'+',3],"
+        "[['$q'],'+',{'data':{}}],[['$p','data','z'],'+',{}]]}",
+        "{'op':'server-broadcast','room-id':'r','topic':'t','data':{'peer-id':'$p','data':[1]}}",
     };
     s->message_count = sizeof(messages) / sizeof(messages[0]);
     for (size_t i = 0; i < s->message_count; i++) {
@@ -99,6 +121,12 @@ static int play(struct scene *s) {
     int promises = 0;
     inst_reactor_subscribe_connection_status(r, on_any_status, s, &id, NULL);
     inst_reactor_subscribe_query(r, &s->todos, NULL, on_todos, s, &id, NULL);
+    inst_reactor_subscribe_presence(r, "chat", "r", NULL, on_presence, s, &s->presence_sub, NULL);
+    inst_reactor_subscribe_topic(r, "chat", "r", "t", on_topic, s, &id, NULL);
+    inst_reactor_publish_presence(r, "r", &s->todos, NULL);
+    inst_reactor_publish_topic(r, "r", "t", &s->todos, NULL);
+    inst_reactor_join_room(r, "chat", "left again", &s->todos, NULL);
+    inst_reactor_leave_room(r, "left again");
     drain(s);
     for (size_t i = 0; i < s->message_count; i++) {
         inst_reactor_message(r, s->messages[i], strlen(s->messages[i]));
@@ -137,6 +165,9 @@ static void recover(struct scene *s) {
             assert_int_equal(inst_json_parse(&f->arena, out.bytes, out.len, &msg, NULL), INST_OK);
             receivef(f, "{'op':'error','type':'x','message':'m','client-event-id':'%s'}",
                      event_id_of(f, &msg));
+        } else if (out.kind == INST_OUTPUT_SEND && strstr(out.bytes, "\"op\":\"join-room\"")) {
+            receive(f, "[{'op':'join-room-ok','room-id':'r'},{'op':'refresh-presence',"
+                       "'room-id':'r','data':{'$p':{'data':{'x':'final'}}}}]");
         } else if (out.kind == INST_OUTPUT_SEND && strstr(out.bytes, "\"people\"")) {
             receive(f, QUERY_OK(PEOPLE, "", "9"));
         } else if (out.kind == INST_OUTPUT_SEND && strstr(out.bytes, "add-query")) {
@@ -167,12 +198,18 @@ static void test_out_of_memory(void **state) {
             assert_string_equal(s.data, expected);
             free(expected);
         }
+        if (s.presence_sub) {
+            char *expected = text_of("{'$p':{'x':'final','peerId':'$p'}}");
+            assert_string_equal(s.peers, expected);
+            free(expected);
+        }
         inst_reactor_shutdown(s.f->r);
         assert_int_equal(s.settled, promises);
         for (size_t i = 0; i < s.message_count; i++) {
             free(s.messages[i]);
         }
         free(s.data);
+        free(s.peers);
         fixture_free(s.f);
     }
     assert_true(failures > 100);
