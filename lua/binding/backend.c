@@ -62,8 +62,9 @@ static int push_answer(lua_State *L) {
     return 1;
 }
 
-/* http(method, path, query, headers, body) -> {status, body, headers}; headers: list of {name in
- * lower case, value}; those of the answer are its lines as text. */
+/* http(method, path, query, headers, body, fn) -> {status, body, headers}; headers: list of {name
+ * in lower case, value}; those of the answer are its lines as text. With fn the answer may be an
+ * event stream, given as a second value (event_stream.c). */
 static int backend_http(lua_State *L) {
     struct inst_lua *lua = inst_lua_get(L);
     struct inst_lua_backend *backend = check_backend(L);
@@ -75,8 +76,14 @@ static int backend_http(lua_State *L) {
     request.field_count = read_fields(L, 5, fields);
     request.fields = fields;
     request.body = luaL_optlstring(L, 6, "", &request.body_len);
+    lua_settop(L, 7);
+    struct inst_lua_event_stream *stream = NULL;
+    if (lua_type(L, 7) == LUA_TFUNCTION)
+        stream = inst_lua_event_stream_new(L, backend, 7);
+    request.connection = stream ? inst_lua_event_stream_connection(stream) : NULL;
     struct inst_lua_scope scope = inst_lua_begin(lua, L);
     inst_server_http(inst_backend_server(backend->backend), &request, &response);
+    bool is_stream = stream && inst_lua_event_stream_begin(stream, response.stream);
     inst_lua_end(lua, scope);
     if (response.body.failed || response.headers.failed) {
         inst_http_response_clear(&response);
@@ -86,7 +93,12 @@ static int backend_http(lua_State *L) {
     lua_pushlightuserdata(L, &response);
     int failed = lua_pcall(L, 1, 1, 0);
     inst_http_response_clear(&response);
-    return failed ? lua_error(L) : 1;
+    if (failed)
+        return lua_error(L);
+    if (!is_stream)
+        return 1;
+    lua_insert(L, -2); /* in front of the userdata */
+    return 2;
 }
 
 static int core_backend(lua_State *L) {

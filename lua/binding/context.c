@@ -223,6 +223,7 @@ static int context_gc(lua_State *L) {
     if (!lua->loop || lua->is_running)
         return 0;
     inst_lua_free_https(lua);
+    inst_lua_free_event_streams(lua);
     inst_lua_free_clients(lua);
     inst_lua_free_servers(lua);
     inst_lua_free_timers(lua);

@@ -4,7 +4,7 @@
  *     registry ── context ── loop
  *                    ├────── clients ── listeners ── callback refs
  *                    ├────── servers, local backends (one per file, shared by all clients)
- *                    ├────── HTTP requests under way
+ *                    ├────── HTTP requests under way, event streams of local backends
  *                    └────── timers
  *
  * Rules. A resource is acquired into a userdata that exists already, never the other way round.
@@ -26,6 +26,7 @@
 #include <stdint.h>
 
 struct inst_lua_client;
+struct inst_lua_event_stream;
 struct inst_lua_http;
 struct inst_lua_server;
 struct inst_lua_timer;
@@ -58,6 +59,7 @@ struct inst_lua {
     struct inst_lua_timer *timers;
     struct inst_lua_http *https;
     uint64_t http_count; /* requests ever started */
+    struct inst_lua_event_stream *event_streams;
     struct inst_lua_signal *signals;
     struct inst_deferred wake; /* runs the scheduler of lua/instant/task.lua */
     int on_wake;               /* its function; LUA_NOREF at first */
@@ -94,17 +96,20 @@ void inst_lua_open_timer(lua_State *L);
 void inst_lua_open_check(lua_State *L);
 void inst_lua_open_http(lua_State *L);
 void inst_lua_open_backend(lua_State *L);
+void inst_lua_open_event_stream(lua_State *L);
 
 /* End of the state: everything goes, nobody is called. */
 void inst_lua_free_clients(struct inst_lua *lua);
 void inst_lua_free_servers(struct inst_lua *lua);
 void inst_lua_free_timers(struct inst_lua *lua);
 void inst_lua_free_https(struct inst_lua *lua);
+void inst_lua_free_event_streams(struct inst_lua *lua);
 /* Ctrl-C: clients are shut down, servers close their connections, timers stop, requests fail. */
 void inst_lua_stop_clients(struct inst_lua *lua);
 void inst_lua_stop_servers(struct inst_lua *lua);
 void inst_lua_stop_timers(struct inst_lua *lua);
 void inst_lua_stop_https(struct inst_lua *lua);
+void inst_lua_stop_event_streams(struct inst_lua *lua);
 
 /* Calls the function behind ref, which is taken, whenever the signal comes. */
 enum inst_status inst_lua_watch_signal(struct inst_lua *lua, int signum, int ref,
@@ -114,5 +119,15 @@ enum inst_status inst_lua_watch_signal(struct inst_lua *lua, int signum, int ref
 enum inst_status inst_lua_backend_open(struct inst_lua *lua, const char *path,
                                        struct inst_lua_backend **out, struct inst_err *err);
 void inst_lua_backend_release(struct inst_lua *lua, struct inst_lua_backend *backend);
+
+/* An event stream of a backend, for the function at index fn; its userdata is pushed. Raises when
+ * out of memory. */
+struct inst_lua_event_stream *inst_lua_event_stream_new(lua_State *L,
+                                                        struct inst_lua_backend *backend, int fn);
+/* What a request may answer to with a stream. */
+struct inst_connection *inst_lua_event_stream_connection(struct inst_lua_event_stream *stream);
+/* The answer: the stream's session, or NULL when it is none; then the stream is gone. */
+bool inst_lua_event_stream_begin(struct inst_lua_event_stream *stream,
+                                 struct inst_session *session);
 
 #endif

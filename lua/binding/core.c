@@ -174,6 +174,7 @@ static int core_stop(lua_State *L) {
     struct inst_lua *lua = inst_lua_get(L);
     inst_lua_stop_timers(lua);
     inst_lua_stop_https(lua);
+    inst_lua_stop_event_streams(lua);
     inst_lua_stop_clients(lua);
     inst_lua_stop_servers(lua);
     if (lua_toboolean(L, 1))
@@ -248,6 +249,7 @@ int luaopen_instant_core(lua_State *L) {
     inst_lua_open_check(L);
     inst_lua_open_http(L);
     inst_lua_open_backend(L);
+    inst_lua_open_event_stream(L);
     lua_pushlightuserdata(L, NULL);
     lua_setfield(L, -2, "null");
     luaL_getmetatable(L, INST_LUA_ARRAY);

@@ -12,6 +12,7 @@ local core = require "instant.core"
 local request = require "instant.admin_request"
 local route_handler = require "instant.route_handler"
 local schema = require "instant.schema"
+local subscription = require "instant.subscription"
 local tx = require "instant.tx"
 local webhooks = require "instant.webhooks"
 
@@ -49,6 +50,27 @@ function Db:query(query, opts)
   return send(self, "POST", "/admin/query", {
     headers = fetch_headers(opts),
     body = { query = query, ["inference?"] = self.config.schema ~= nil },
+  })
+end
+
+--- A live view of a query: calls `fn(payload)` with each result, or gives payloads to
+--- `for payload in sub do` in a task. Returns the subscription, which has `:close()`. Raises when the
+--- query is invalid. `opts` as for `query`.
+function Db:subscribeQuery(query, fn, opts)
+  if fn ~= nil and type(fn) ~= "function" then
+    error("subscribeQuery: expected a function, got " .. type(fn), 2)
+  end
+  query = with_rule_params(query, opts)
+  local ok, err = check(self, core.validate_query, query)
+  if not ok then error(err, 2) end
+  local headers
+  headers, err = request.headers(self.config, self.impersonationOpts)
+  if not headers then error(err, 2) end
+  for name, value in pairs(fetch_headers(opts) or {}) do
+    if headers[name:lower()] == nil then headers[name] = value end
+  end
+  return subscription(query, fn, {
+    config = self.config, headers = headers, infers = self.config.schema ~= nil,
   })
 end
 

@@ -73,6 +73,36 @@ local AdminDb = {}
 ---@return instant.Future
 function AdminDb:query(query, opts) end
 
+--- A live view of a query over server-sent events. Without `fn`, `for payload in sub do` in a task.
+--- Raises when the query is invalid.
+---@param query table
+---@param fn? fun(payload: instant.AdminPayload)
+---@param opts? instant.AdminQueryOpts
+---@return instant.Subscription
+function AdminDb:subscribeQuery(query, fn, opts) end
+
+---@class instant.AdminPayload
+---@field type "ok"|"error"
+---@field data? table
+---@field pageInfo? table<string, { startCursor: any, endCursor: any, hasNextPage: boolean, hasPreviousPage: boolean }>
+---@field error? instant.Error
+---@field readyState? "connecting"|"open"|"closed"
+---@field isClosed? boolean
+---@field sessionInfo? { machineId: string, sessionId: string }
+
+---@class instant.Subscription
+---@field readyState "connecting"|"open"|"closed"
+---@field isClosed boolean
+---@field sessionInfo? { machineId: string, sessionId: string }
+local Subscription = {}
+
+--- Nothing comes any more; loops end.
+function Subscription:close() end
+
+--- What waits for the next payload and gives it; nil at the end. The last 100 are kept for it.
+---@return fun(): instant.AdminPayload?
+function Subscription:iterate() end
+
 --- Applies one chunk or a list of them, all or nothing: the future has `{ ["tx-id"] = n }`.
 ---@param chunks instant.Chunk|instant.Chunk[]
 ---@return instant.Future
