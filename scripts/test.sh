@@ -91,6 +91,9 @@ if suite vectors; then
   else
     say "vectors: not run, there are none in $shared/vectors (they are no part of this repository)"
   fi
+  if [ -d "$INSTANT_SHARED/conformance/cel" ]; then
+    run "CEL conformance" env INSTANT_BUILD=build-debug tests/vectors/run "$INSTANT_SHARED/conformance/cel"
+  fi
 fi
 if suite lua; then
   run lua env INSTANT_BUILD=build-debug sh tests/lua/run

@@ -117,8 +117,9 @@ void inst_reactor_unsubscribe(struct inst_reactor *r, uint64_t id) {
 }
 
 void inst_subs_free(struct inst_sub_list *list) {
-    while (list->first) {
-        unlink_sub(list->first);
+    for (struct inst_sub *sub = list->first, *next; sub; sub = next) {
+        next = sub->next;
+        unlink_sub(sub);
     }
 }
 

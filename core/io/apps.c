@@ -524,9 +524,11 @@ void inst_apps_close(struct inst_apps *apps) {
     if (!apps) {
         return;
     }
-    sqlite3_finalize(apps->find);
-    sqlite3_finalize(apps->add);
-    inst_sqlite_close(apps->system);
+    if (apps->system) { /* else SQLite need not be there at all */
+        sqlite3_finalize(apps->find);
+        sqlite3_finalize(apps->add);
+        inst_sqlite_close(apps->system);
+    }
     if (apps->ready) {
         apps->ready->db_ops->close(apps->ready);
     }

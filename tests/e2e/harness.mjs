@@ -3,8 +3,8 @@
 // Nothing sleeps to wait for something: a test waits for a line, a message or a process's end, each
 // with a limit after which it fails with a sentence.
 
-import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { execFileSync, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -41,6 +41,21 @@ export function scratch(t) {
   const dir = mkdtempSync(path.join(tmpdir(), 'instant-e2e-'));
   t.after(() => rmSync(dir, { recursive: true, force: true }));
   return dir;
+}
+
+function openssl(dir, ...args) {
+  execFileSync('openssl', args, { cwd: dir, stdio: 'pipe' });
+}
+
+// A CA of our own and a certificate by it for `host`, in `dir`.
+export function makeCertificate(dir, host) {
+  openssl(dir, 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout', 'ca.key', '-out', 'ca.pem',
+    '-subj', '/CN=Test CA', '-days', '2');
+  openssl(dir, 'req', '-newkey', 'rsa:2048', '-nodes', '-keyout', 'key.pem', '-out', 'request.pem',
+    '-subj', `/CN=${host}`);
+  writeFileSync(path.join(dir, 'names'), `subjectAltName=DNS:${host}\n`);
+  openssl(dir, 'x509', '-req', '-in', 'request.pem', '-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial',
+    '-out', 'cert.pem', '-days', '2', '-extfile', 'names');
 }
 
 export async function freePort() {

@@ -1,28 +1,12 @@
 // wss://: the Lua client trusts whom it should, and nobody else. A TLS end in front of a backend.
 
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 import { test } from 'node:test';
 import tls from 'node:tls';
-import { makeApp, run, scratch, serve } from './harness.mjs';
-
-function openssl(dir, ...args) {
-  execFileSync('openssl', args, { cwd: dir, stdio: 'pipe' });
-}
-
-// A CA of our own and a certificate by it for `host`, in `dir`.
-function makeCertificate(dir, host) {
-  openssl(dir, 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout', 'ca.key', '-out', 'ca.pem',
-    '-subj', '/CN=Test CA', '-days', '2');
-  openssl(dir, 'req', '-newkey', 'rsa:2048', '-nodes', '-keyout', 'key.pem', '-out', 'request.pem',
-    '-subj', `/CN=${host}`);
-  writeFileSync(path.join(dir, 'names'), `subjectAltName=DNS:${host}\n`);
-  openssl(dir, 'x509', '-req', '-in', 'request.pem', '-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial',
-    '-out', 'cert.pem', '-days', '2', '-extfile', 'names');
-}
+import { makeApp, makeCertificate, run, scratch, serve } from './harness.mjs';
 
 async function front(t, dir, port) {
   const options = {

@@ -37,6 +37,10 @@ vec_handler_fn vec_schema_plan;
 vec_handler_fn vec_cel;
 #endif
 
+#ifdef VEC_HAVE_CONFORMANCE
+vec_handler_fn vec_conformance;
+#endif
+
 static const struct vec_handler handlers[] = {
 #ifdef VEC_HAVE_DATES
     {"dates", vec_dates},
@@ -64,6 +68,9 @@ static const struct vec_handler handlers[] = {
 #endif
 #ifdef VEC_HAVE_CEL
     {"cel", vec_cel},
+#endif
+#ifdef VEC_HAVE_CONFORMANCE
+    {"conformance", vec_conformance},
 #endif
     {NULL, NULL},
 };

@@ -26,6 +26,8 @@ struct vec_run {
     struct vec_loaded *loaded; /* newest first */
     size_t passed;
     size_t failed;
+    size_t skipped; /* of the file at hand */
+    const char *why;
 };
 
 static void *must(void *p) {
@@ -256,6 +258,9 @@ static void run_line(struct vec_run *run, const char *file, size_t line_no, cons
     }
     if (c.has_failed) {
         run->failed++;
+    } else if (c.skipped) {
+        run->skipped++;
+        run->why = c.skipped;
     } else {
         run->passed++;
     }
@@ -282,6 +287,10 @@ static void run_file(struct vec_run *run, const char *file, vec_handler_fn *hand
         }
         pos = end + 1;
     }
+    if (run->skipped) {
+        printf("not run: %zu cases of %s: %s\n", run->skipped, file, run->why);
+    }
+    run->skipped = 0;
     printf("%s: %zu passed, %zu failed\n", file, run->passed - passed, run->failed - failed);
     fflush(stdout);
     free(bytes);

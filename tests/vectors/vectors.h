@@ -42,6 +42,7 @@ struct vec_case {
     size_t line_no;                /* from 1 */
     const char *name;              /* member "name", NUL-terminated; "" when there is none */
     bool has_failed;
+    const char *skipped; /* why it was not run, a literal; NULL: it was */
 };
 
 typedef void vec_handler_fn(struct vec_case *c);
