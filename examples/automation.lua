@@ -83,7 +83,7 @@ if not is_demo then
 end
 
 -- The demonstration plays the people who write: a second client of the same backend.
-local people = instant.init { apiURI = config.api, __extraDedupeKey = "people" }
+local people = instant.init { apiURI = config.api, shareConnection = false }
 
 local function play(text, chunks)
   log(text)

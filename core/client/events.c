@@ -35,6 +35,7 @@ enum inst_status inst_subs_add(struct inst_reactor *r, struct inst_sub_list *lis
     }
     *sub = *like;
     sub->id = ++r->next_sub;
+    sub->instance = r->instance;
     sub->list = list;
     if (!inst_map_add(&r->subs, &sub->id, sizeof(sub->id), sub)) {
         free(sub);

@@ -16,6 +16,7 @@ struct id_waiter {
     struct id_waiter *next;
     inst_local_id_fn *fn;
     void *ctx;
+    uint64_t instance; /* that asks */
     char id[INST_UUID_TEXT + 1];
     struct inst_problem problem; /* id is "" */
 };
@@ -139,6 +140,16 @@ static struct inst_local_id *get(struct inst_reactor *r, const char *name, size_
     return local;
 }
 
+static void append(struct inst_local_id *local, struct id_waiter *waiter) {
+    waiter->next = NULL;
+    if (local->last) {
+        local->last->next = waiter;
+    } else {
+        local->first = waiter;
+    }
+    local->last = waiter;
+}
+
 enum inst_status inst_reactor_local_id(struct inst_reactor *r, const char *name, size_t len,
                                        inst_local_id_fn *fn, void *ctx, struct inst_err *err) {
     if (r->is_shutdown) {
@@ -157,13 +168,9 @@ enum inst_status inst_reactor_local_id(struct inst_reactor *r, const char *name,
     if (!waiter) {
         return inst_err_nomem(err);
     }
-    *waiter = (struct id_waiter){.event.ops = &waiter_ops, .fn = fn, .ctx = ctx};
-    if (local->last) {
-        local->last->next = waiter;
-    } else {
-        local->first = waiter;
-    }
-    local->last = waiter;
+    *waiter =
+        (struct id_waiter){.event.ops = &waiter_ops, .fn = fn, .ctx = ctx, .instance = r->instance};
+    append(local, waiter);
     if (local->is_safe) {
         tell(r, local, NULL);
     } else if (local->id[0]) {
@@ -184,6 +191,36 @@ void inst_local_ids_shutdown(struct inst_reactor *r) {
         tell(r, local, &problem);
     }
     inst_problem_clear(&problem);
+}
+
+void inst_local_ids_abandon(struct inst_reactor *r, uint64_t instance,
+                            const struct inst_problem *problem) {
+    for (struct inst_local_id *local = r->local_ids; local; local = local->next) {
+        struct id_waiter *rest = local->first;
+        local->first = local->last = NULL;
+        while (rest) {
+            struct id_waiter *waiter = rest;
+            rest = waiter->next;
+            if (waiter->instance == instance) {
+                inst_problem_copy(&waiter->problem, problem);
+                inst_events_push(r, &waiter->event);
+            } else {
+                append(local, waiter);
+            }
+        }
+    }
+}
+
+static void hear_nothing(void *ctx, const char *id, const struct inst_reactor_error *error) {
+    (void)ctx, (void)id, (void)error;
+}
+
+void inst_local_ids_hush(struct inst_reactor *r, uint64_t instance) {
+    for (struct inst_local_id *local = r->local_ids; local; local = local->next) {
+        for (struct id_waiter *waiter = local->first; waiter; waiter = waiter->next) {
+            waiter->fn = waiter->instance == instance ? hear_nothing : waiter->fn;
+        }
+    }
 }
 
 void inst_local_ids_free(struct inst_reactor *r) {

@@ -197,7 +197,8 @@ static void deliver_error(struct inst_reactor *r, struct inst_event *base) {
     struct inst_reactor_error view = inst_problem_view(&event->problem);
     uint64_t last = r->next_sub;
     for (struct inst_sub *sub = r->mutation_error_subs.first; sub; sub = sub->next) {
-        if (inst_sub_is_due(sub, last)) {
+        bool is_concerned = !event->instance || event->instance == sub->instance;
+        if (is_concerned && inst_sub_is_due(sub, last)) {
             sub->fn.mutation_error(sub->ctx, event->event_id, &view);
         }
     }
@@ -206,13 +207,23 @@ static void deliver_error(struct inst_reactor *r, struct inst_event *base) {
 
 static const struct inst_event_ops error_ops = {deliver_error, drop_error};
 
-/* The waiter is told, then the listeners. problem is moved. */
-static void tell_failure(struct inst_reactor *r, struct inst_tx_waiter *waiter,
+static bool has_listener(const struct inst_reactor *r, uint64_t instance) {
+    for (struct inst_sub *sub = r->mutation_error_subs.first; sub; sub = sub->next) {
+        if (!sub->is_dead && (!instance || sub->instance == instance)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The waiter is told, then the listeners of its instance. problem is moved. */
+static void tell_failure(struct inst_reactor *r, struct inst_tx_waiter *waiter, uint64_t instance,
                          const char *event_id, struct inst_problem *problem) {
-    if (r->mutation_error_subs.live) {
+    if (has_listener(r, instance)) {
         struct inst_mutation_error_event *event = calloc(1, sizeof(*event));
         if (event) {
             event->event.ops = &error_ops;
+            event->instance = instance;
             memcpy(event->event_id, event_id, INST_UUID_TEXT + 1);
             inst_problem_copy(&event->problem, problem);
         }
@@ -396,6 +407,7 @@ static struct inst_mutation *new_mutation(struct inst_reactor *r, inst_transact_
         return NULL;
     }
     inst_uuid_make_text(&r->env, m->event_id);
+    m->instance = r->instance;
     m->created = inst_reactor_now(r);
     if (fn && !(m->waiter = new_waiter(fn, ctx, m->event_id))) {
         free_mutation(m);
@@ -443,7 +455,7 @@ static enum inst_status enqueue(struct inst_reactor *r, struct inst_mutation *m,
 static void refuse(struct inst_reactor *r, struct inst_mutation *m, struct inst_problem *problem) {
     struct inst_tx_waiter *waiter = m->waiter;
     m->waiter = NULL;
-    tell_failure(r, waiter, m->event_id, problem);
+    tell_failure(r, waiter, m->instance, m->event_id, problem);
     free_mutation(m);
 }
 
@@ -585,6 +597,7 @@ void inst_mutations_fail(struct inst_reactor *r, struct inst_mutation *m,
                          struct inst_problem *problem) {
     struct inst_tx_waiter *waiter = m->waiter;
     m->waiter = NULL;
+    uint64_t instance = m->instance;
     char event_id[INST_UUID_TEXT + 1];
     memcpy(event_id, m->event_id, sizeof(event_id));
     if (m->has_attr_steps) {
@@ -593,7 +606,7 @@ void inst_mutations_fail(struct inst_reactor *r, struct inst_mutation *m,
     take_out(r, m);
     r->epoch++;
     inst_queries_touch_all(r);
-    tell_failure(r, waiter, event_id, problem);
+    tell_failure(r, waiter, instance, event_id, problem);
 }
 
 void inst_mutations_fail_all(struct inst_reactor *r, const char *type, const char *message) {
@@ -622,6 +635,18 @@ void inst_mutations_shutdown(struct inst_reactor *r) {
     for (struct inst_mutation *m = r->first; m; m = m->next) {
         if (m->waiter) {
             inst_pages_touch(r, m, true);
+        }
+    }
+}
+
+void inst_mutations_abandon(struct inst_reactor *r, uint64_t instance,
+                            const struct inst_problem *problem) {
+    inst_waiting_abandon(r, instance, problem);
+    for (struct inst_mutation *m = r->first; m; m = m->next) {
+        if (m->instance == instance && m->waiter) {
+            inst_problem_copy(&m->waiter->problem, problem);
+            inst_events_push(r, &m->waiter->event);
+            m->waiter = NULL;
         }
     }
 }

@@ -301,6 +301,7 @@ enum inst_status inst_reactor_query_once(struct inst_reactor *r, const struct in
     once->event.ops = &once_ops;
     once->fn = fn;
     once->ctx = ctx;
+    once->instance = r->instance;
     once->deadline = inst_reactor_now(r) + INST_REACTOR_QUERY_ONCE_MS;
     inst_uuid_make_text(&r->env, once->event_id);
     if (!r->is_online) {
@@ -367,6 +368,16 @@ void inst_queries_fail_onces(struct inst_reactor *r, struct inst_live_query *que
         }
     }
     inst_queries_unref(query);
+}
+
+void inst_queries_fail_onces_of(struct inst_reactor *r, uint64_t instance,
+                                const struct inst_problem *problem) {
+    for (struct inst_once *once = r->first_once, *next; once; once = next) {
+        next = once->next;
+        if (once->instance == instance) {
+            fail_once(r, once, problem);
+        }
+    }
 }
 
 void inst_queries_expire(struct inst_reactor *r, int64_t now) {

@@ -124,6 +124,7 @@ enum inst_status inst_reactor_new(const struct inst_reactor_config *config,
     r->reconnect_at = INST_REACTOR_NEVER;
     r->ack_at = INST_REACTOR_NEVER;
     r->epoch = 1;
+    r->instance = 1;
     r->app_status_event.ops = &app_status_ops;
     r->attrs_event.ops = &attrs_ops;
     inst_map_init(&r->mutations, inst_reactor_seed(r));
@@ -238,6 +239,18 @@ bool inst_reactor_is_authenticated(const struct inst_reactor *r) {
     return r->status == INST_CONNECTION_AUTHENTICATED && r->transport == INST_TRANSPORT_OPEN;
 }
 
+/* On its way already; NULL when nobody listens, or out of memory. */
+static struct inst_status_event *new_status_event(struct inst_reactor *r,
+                                                  enum inst_connection_status status) {
+    struct inst_status_event *event = r->status_subs.live ? calloc(1, sizeof(*event)) : NULL;
+    if (event) {
+        event->event.ops = &status_ops;
+        event->status = status;
+        inst_events_push(r, &event->event);
+    }
+    return event;
+}
+
 void inst_reactor_set_status(struct inst_reactor *r, enum inst_connection_status status,
                              struct inst_problem *problem) {
     if (r->status == status && !problem) {
@@ -249,17 +262,21 @@ void inst_reactor_set_status(struct inst_reactor *r, enum inst_connection_status
         r->init_problem = *problem;
         *problem = (struct inst_problem){0};
     }
-    struct inst_status_event *event = r->status_subs.live ? calloc(1, sizeof(*event)) : NULL;
-    if (!event) {
-        return;
-    }
-    event->event.ops = &status_ops;
-    event->status = status;
-    if (r->init_problem.err.type) {
+    struct inst_status_event *event = new_status_event(r, status);
+    if (event && r->init_problem.err.type) {
         inst_problem_copy(&event->problem, &r->init_problem);
         event->has_problem = true;
     }
-    inst_events_push(r, &event->event);
+}
+
+void inst_reactor_tell_closed(struct inst_reactor *r, uint64_t instance) {
+    if (r->status == INST_CONNECTION_CLOSED) {
+        return; /* it knows */
+    }
+    struct inst_status_event *event = new_status_event(r, INST_CONNECTION_CLOSED);
+    if (event) {
+        event->only_instance = instance;
+    }
 }
 
 enum inst_status inst_reactor_add_sub(struct inst_reactor *r, struct inst_sub_list *list,
@@ -343,7 +360,8 @@ static void deliver_status(struct inst_reactor *r, struct inst_event *base) {
     struct inst_reactor_error view = inst_problem_view(&event->problem);
     uint64_t last = r->next_sub;
     for (struct inst_sub *sub = r->status_subs.first; sub; sub = sub->next) {
-        if (inst_sub_is_due(sub, last)) {
+        bool is_concerned = !event->only_instance || event->only_instance == sub->instance;
+        if (is_concerned && inst_sub_is_due(sub, last)) {
             sub->fn.status(sub->ctx, event->status, event->has_problem ? &view : NULL);
         }
     }

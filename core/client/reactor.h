@@ -113,6 +113,18 @@ void inst_reactor_silence(struct inst_reactor *reactor);
 /* Releases it without calling anybody; NULL is fine. Not from inside a callback. */
 void inst_reactor_free(struct inst_reactor *reactor);
 
+/* ---- instances ---- */
+
+/* Several instances of the app may stand on one reactor, each with its own subscriptions, questions
+ * and writes: those belong to the instance that is set when they are made, 1 at first, never 0.
+ * Writes show in the results of all; their failures are told only to the one that wrote. */
+void inst_reactor_set_instance(struct inst_reactor *reactor, uint64_t instance);
+/* The shutdown of one instance: what it waits for is settled with type "shutdown", its
+ * subscriptions end. Its writes still go out. */
+void inst_reactor_end_instance(struct inst_reactor *reactor, uint64_t instance);
+/* The same without calling any of its callbacks. Not from inside a callback. */
+void inst_reactor_forget_instance(struct inst_reactor *reactor, uint64_t instance);
+
 /* ---- the host's side: transport and clock ---- */
 
 enum inst_output_kind {

@@ -78,6 +78,7 @@ struct inst_event {
 struct inst_status_event {
     struct inst_event event;
     enum inst_connection_status status;
+    uint64_t only_instance;      /* 0: of all instances */
     struct inst_problem problem; /* with ERRORED */
     bool has_problem;
 };
@@ -93,6 +94,7 @@ struct inst_query_problem_event {
 /* A failed mutation on its way to the listeners. */
 struct inst_mutation_error_event {
     struct inst_event event;
+    uint64_t instance; /* that wrote it; 0: unknown, all are told */
     char event_id[INST_UUID_TEXT + 1];
     struct inst_problem problem;
 };
@@ -104,6 +106,7 @@ struct inst_sub {
     struct inst_sub *prev, *next; /* in its list, by id ascending */
     struct inst_sub_list *list;
     uint64_t id;
+    uint64_t instance; /* that subscribed */
     bool is_dead;
     bool is_fresh; /* attrs, app status, user: waits for its first call */
     union {
@@ -148,6 +151,7 @@ struct inst_once {
     struct inst_once *query_prev, *query_next; /* of its query */
     struct inst_live_query *query;             /* holds a reference */
     char event_id[INST_UUID_TEXT + 1];
+    uint64_t instance; /* that asks */
     int64_t deadline;
     inst_query_fn *fn;
     void *ctx;
@@ -212,6 +216,7 @@ struct inst_steps_block {
 struct inst_mutation {
     struct inst_mutation *prev, *next;
     char event_id[INST_UUID_TEXT + 1];
+    uint64_t instance;              /* that wrote it */
     uint64_t order;                 /* as sent; 1 + the largest pending one */
     uint64_t seq;                   /* place in the queue; never used twice */
     struct inst_steps_block *block; /* where steps are; a reference */
@@ -322,6 +327,7 @@ struct inst_reactor {
     struct inst_tables *tables; /* sync tables; NULL: none was ever followed */
     struct inst_map rooms;      /* by id */
     struct inst_room *first_room, *last_room;
+    uint64_t instance; /* whose calls these are */
 
     struct inst_map subs; /* by id */
     uint64_t next_sub;
@@ -348,6 +354,8 @@ void inst_reactor_log(struct inst_reactor *r, enum inst_log_level level, const c
 /* problem (may be NULL) is moved. */
 void inst_reactor_set_status(struct inst_reactor *r, enum inst_connection_status status,
                              struct inst_problem *problem);
+/* The instance's listeners hear "closed"; the connection goes on. */
+void inst_reactor_tell_closed(struct inst_reactor *r, uint64_t instance);
 /* Asks for a new transport; an open one is closed, one being opened is kept. */
 void inst_reactor_connect(struct inst_reactor *r);
 /* The transport cannot go on (out of memory, too much output): closed, and connected anew, which
@@ -461,6 +469,9 @@ void inst_queries_settle_onces(struct inst_reactor *r, struct inst_live_query *q
 void inst_queries_fail_onces(struct inst_reactor *r, struct inst_live_query *query,
                              const char *event_id, size_t event_id_len,
                              const struct inst_problem *problem);
+/* Those of one instance. */
+void inst_queries_fail_onces_of(struct inst_reactor *r, uint64_t instance,
+                                const struct inst_problem *problem);
 void inst_queries_expire(struct inst_reactor *r, int64_t now);
 void inst_queries_resend(struct inst_reactor *r);
 void inst_queries_connection_lost(struct inst_reactor *r);
@@ -523,6 +534,9 @@ void inst_mutations_confirm(struct inst_reactor *r, struct inst_mutation *m, int
 void inst_mutations_fail(struct inst_reactor *r, struct inst_mutation *m,
                          struct inst_problem *problem);
 void inst_mutations_fail_all(struct inst_reactor *r, const char *type, const char *message);
+/* Whoever waits for writes of the instance is told the problem; the writes go on. */
+void inst_mutations_abandon(struct inst_reactor *r, uint64_t instance,
+                            const struct inst_problem *problem);
 void inst_mutations_clean_by_queries(struct inst_reactor *r);
 void inst_mutations_clean_by_time(struct inst_reactor *r);
 void inst_mutations_expire(struct inst_reactor *r, int64_t now);
@@ -550,6 +564,10 @@ enum inst_status inst_waiting_add(struct inst_reactor *r, const struct inst_valu
                                   struct inst_err *err);
 /* Makes them, in order. */
 void inst_waiting_resume(struct inst_reactor *r);
+/* Those of the instance fail with the problem; are forgotten by who made them. */
+void inst_waiting_abandon(struct inst_reactor *r, uint64_t instance,
+                          const struct inst_problem *problem);
+void inst_waiting_hush(struct inst_reactor *r, uint64_t instance);
 void inst_waiting_shutdown(struct inst_reactor *r);
 void inst_waiting_free(struct inst_reactor *r);
 
@@ -573,6 +591,10 @@ void inst_pages_free(struct inst_reactor *r);
 /* ---- local_ids.c ---- */
 
 void inst_local_ids_shutdown(struct inst_reactor *r);
+/* Those of the instance are told the problem; are forgotten by who asked. */
+void inst_local_ids_abandon(struct inst_reactor *r, uint64_t instance,
+                            const struct inst_problem *problem);
+void inst_local_ids_hush(struct inst_reactor *r, uint64_t instance);
 void inst_local_ids_free(struct inst_reactor *r);
 
 /* ---- known_attrs.c ---- */

@@ -9,6 +9,7 @@ struct inst_waiting_tx {
     struct inst_arena arena;
     struct inst_value value; /* chunks or steps */
     bool are_steps;
+    uint64_t instance; /* that wrote it */
     inst_transact_fn *fn;
     void *ctx;
     struct inst_problem problem;
@@ -46,6 +47,17 @@ static struct inst_waiting_tx *pop(struct inst_reactor *r) {
     return tx;
 }
 
+static void append(struct inst_reactor *r, struct inst_waiting_tx *tx) {
+    tx->next = NULL;
+    if (r->last_waiting) {
+        r->last_waiting->next = tx;
+    } else {
+        r->first_waiting = tx;
+    }
+    r->last_waiting = tx;
+    r->waiting++;
+}
+
 enum inst_status inst_waiting_add(struct inst_reactor *r, const struct inst_value *chunks,
                                   bool are_steps, inst_transact_fn *fn, void *ctx,
                                   struct inst_err *err) {
@@ -58,6 +70,7 @@ enum inst_status inst_waiting_add(struct inst_reactor *r, const struct inst_valu
     }
     tx->event.ops = &waiting_ops;
     tx->are_steps = are_steps;
+    tx->instance = r->instance;
     tx->fn = fn;
     tx->ctx = ctx;
     inst_arena_init(&tx->arena);
@@ -65,25 +78,41 @@ enum inst_status inst_waiting_add(struct inst_reactor *r, const struct inst_valu
         free_one(tx);
         return inst_err_nomem(err);
     }
-    if (r->last_waiting) {
-        r->last_waiting->next = tx;
-    } else {
-        r->first_waiting = tx;
-    }
-    r->last_waiting = tx;
-    r->waiting++;
+    append(r, tx);
     return INST_OK;
 }
 
 void inst_waiting_resume(struct inst_reactor *r) {
+    uint64_t instance = r->instance;
     struct inst_waiting_tx *tx;
     while ((tx = pop(r)) != NULL) {
+        r->instance = tx->instance;
         if (inst_mutations_make(r, &tx->value, tx->are_steps, tx->fn, tx->ctx, &tx->problem.err) ==
             INST_OK) {
             free_one(tx);
         } else {
             inst_events_push(r, &tx->event);
         }
+    }
+    r->instance = instance;
+}
+
+void inst_waiting_abandon(struct inst_reactor *r, uint64_t instance,
+                          const struct inst_problem *problem) {
+    for (size_t left = r->waiting; left > 0; left--) {
+        struct inst_waiting_tx *tx = pop(r);
+        if (tx->instance == instance) {
+            inst_problem_copy(&tx->problem, problem);
+            inst_events_push(r, &tx->event);
+        } else {
+            append(r, tx);
+        }
+    }
+}
+
+void inst_waiting_hush(struct inst_reactor *r, uint64_t instance) {
+    for (struct inst_waiting_tx *tx = r->first_waiting; tx; tx = tx->next) {
+        tx->fn = tx->instance == instance ? NULL : tx->fn;
     }
 }
 

@@ -20,6 +20,7 @@ struct inst_loop {
     uv_idle_t idle;       /* running while the poll must not block */
     struct lws_context *lws;
     struct inst_http_client *http; /* NULL: nobody asked yet */
+    struct inst_driver *drivers;
     struct inst_env env;
     enum inst_log_level log_level;
     struct inst_deferred *first; /* queue of deferred calls */
@@ -336,6 +337,10 @@ struct inst_http_client *inst_loop_http(struct inst_loop *loop, struct inst_err 
     if (!loop->http)
         inst_http_client_new(loop, &loop->http, err);
     return loop->http;
+}
+
+struct inst_driver **inst_loop_drivers(struct inst_loop *loop) {
+    return &loop->drivers;
 }
 
 /* ---- life ---- */

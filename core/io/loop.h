@@ -27,6 +27,7 @@
 struct uv_loop_s;
 struct lws_context;
 struct lws_limits;
+struct inst_driver;
 
 struct inst_loop;
 typedef void inst_loop_fn(void *ctx);
@@ -50,6 +51,8 @@ struct uv_loop_s *inst_loop_uv(struct inst_loop *loop);
 struct lws_context *inst_loop_lws(struct inst_loop *loop, struct inst_err *err);
 /* What makes HTTP requests, likewise made at the first call. */
 struct inst_http_client *inst_loop_http(struct inst_loop *loop, struct inst_err *err);
+/* The connections that clients may join, a list that is driver.c's. */
+struct inst_driver **inst_loop_drivers(struct inst_loop *loop);
 
 /* Inside inst_loop_free: libwebsockets' objects are going by themselves. */
 bool inst_loop_is_ending(const struct inst_loop *loop);

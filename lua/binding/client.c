@@ -40,7 +40,7 @@ static void shut(struct inst_lua_client *client, lua_State *L) {
     client->is_shut = true;
     inst_loop_hold(lua->loop); /* until it is buried */
     struct inst_lua_scope scope = inst_lua_begin(lua, L);
-    inst_reactor_shutdown(inst_client_reactor(client->client));
+    inst_client_shutdown(client->client);
     /* Those that are called once hear of it: when a callback shuts its own client, after it. */
     for (struct inst_lua_listener *listener = client->listeners, *next; listener; listener = next) {
         next = listener->next;
@@ -122,6 +122,7 @@ static enum inst_status start_client(lua_State *L, struct inst_lua_client *clien
         .api_uri = opt_string(L, "api_uri"),
         .ca_file = opt_string(L, "ca_file"),
         .open_ms = opt_ms(L, "connect_timeout"),
+        .has_own_connection = opt_true(L, "own_connection"),
         .reactor =
             {
                 .app_id = opt_string(L, "app_id"),

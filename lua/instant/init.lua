@@ -78,6 +78,7 @@ local TYPES = {
   refreshToken = "string", schema = "table", useDateObjects = "boolean",
   disableValidation = "boolean", verbose = "boolean", caFile = "string", reconnect = "string", connectTimeout = "number",
   firstPartyPath = "string", devtool = "any", queryCacheLimit = "number", __extraDedupeKey = "string",
+  shareConnection = "boolean",
 }
 
 local function check_config(config)
@@ -136,6 +137,7 @@ function instant.init(config)
   local key = table.concat({
     config.appId or "", websocket or "", api, config.adminToken or "",
     tostring(config.useDateObjects or false), config.__extraDedupeKey or "",
+    tostring(config.shareConnection ~= false),
   }, "\0")
   if clients[key] then return clients[key] end
   local client, err = db.new({
@@ -152,6 +154,7 @@ function instant.init(config)
     ca_file = config.caFile,
     reconnect = config.reconnect,
     connect_timeout = config.connectTimeout,
+    own_connection = config.shareConnection == false,
   }, function() clients[key] = nil end)
   if not client then error(err, 2) end
   clients[key] = client

@@ -34,7 +34,8 @@ local instant = {}
 ---@field firstPartyPath? string accepted, without effect
 ---@field devtool? any accepted, without effect
 ---@field queryCacheLimit? number accepted, without effect
----@field __extraDedupeKey? string makes another client of the same app
+---@field __extraDedupeKey? string makes another client of the same app; it has its own subscriptions and its own end
+---@field shareConnection? boolean false: over a connection of its own, not one shared with clients made alike
 
 --- A client of an app; the same one for the same options. Raises when they are wrong.
 ---@param config instant.Config

@@ -273,8 +273,8 @@ describe("a server in this process", function()
     local app = assert(server:createApp "spec")
     assert.same(app.id, server:apps()[1].id)
     local api = "http://127.0.0.1:" .. server:port()
-    local a = instant.init { appId = app.id, apiURI = api, __extraDedupeKey = "a" }
-    local b = instant.init { appId = app.id, apiURI = api, __extraDedupeKey = "b" }
+    local a = instant.init { appId = app.id, apiURI = api, __extraDedupeKey = "a", shareConnection = false }
+    local b = instant.init { appId = app.id, apiURI = api, __extraDedupeKey = "b", shareConnection = false }
     local seen = {}
     a:subscribeConnectionStatus(function(status) seen[#seen + 1] = status end)
     local watch = support.live(b, { todos = {} })

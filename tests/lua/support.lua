@@ -25,7 +25,11 @@ local device = 0
 -- A client of its own on a backend in this process.
 function support.client(path, options)
   device = device + 1
-  local config = { apiURI = "local:" .. (path or support.scratch()), __extraDedupeKey = "device " .. device }
+  local config = {
+    apiURI = "local:" .. (path or support.scratch()),
+    __extraDedupeKey = "device " .. device,
+    shareConnection = false,
+  }
   for name, value in pairs(options or {}) do config[name] = value end
   return instant.init(config)
 end
