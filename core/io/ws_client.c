@@ -1,5 +1,7 @@
 #include "io/ws_client.h"
 
+#include "io/proxy.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <libwebsockets.h>
@@ -28,6 +30,7 @@ struct inst_ws_client {
     char *path;              /* with the query */
     char *ca_file;
     int64_t open_ms;
+    struct inst_proxy proxy; /* host NULL: none */
     int port;
     bool is_tls;
     bool is_freed;             /* by its owner; some connections are still saying goodbye */
@@ -143,8 +146,11 @@ static void bury(void *ctx) {
     free(client->header);
     free(client->path);
     free(client->ca_file);
+    inst_proxy_clear(&client->proxy);
     free(client);
 }
+
+static const char *environment(const char *name) { return getenv(name); }
 
 enum inst_status inst_ws_client_new(struct inst_loop *loop, const char *uri, const char *ca_file,
                                     int64_t open_ms, struct inst_ws_client **out,
@@ -290,6 +296,7 @@ static bool make_vhost(struct inst_ws_client *client, struct inst_err *err) {
     info.protocols = protocols;
     info.vhost_name = "instant-client";
     info.options = LWS_SERVER_OPTION_VALIDATE_UTF8;
+    info.http_proxy_address = ""; /* else it looks at http_proxy alone, whatever no_proxy says */
     if (client->is_tls) {
         info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
         info.client_ssl_ca_filepath = client->ca_file;
@@ -304,24 +311,48 @@ static bool make_vhost(struct inst_ws_client *client, struct inst_err *err) {
     return client->vhost != NULL;
 }
 
+/* Of an address found, the text. */
+static void print_address(const struct addrinfo *at, char out[INET6_ADDRSTRLEN]) {
+    const void *raw = at->ai_family == AF_INET6
+                          ? (const void *)&((struct sockaddr_in6 *)at->ai_addr)->sin6_addr
+                          : (const void *)&((struct sockaddr_in *)at->ai_addr)->sin_addr;
+    inet_ntop(at->ai_family, raw, out, INET6_ADDRSTRLEN);
+}
+
+/* The next connection goes to this address of the proxy, which is asked for `target`. */
+static bool set_proxy(struct inst_ws_client *client, const char *address, char *target,
+                      size_t cap) {
+    const struct inst_proxy *proxy = &client->proxy;
+    char text[256];
+    bool is_v6 = strchr(address, ':') != NULL;
+    int n =
+        snprintf(text, sizeof text, "%s%s%s%s%s:%d", proxy->auth ? proxy->auth : "",
+                 proxy->auth ? "@" : "", is_v6 ? "[" : "", address, is_v6 ? "]" : "", proxy->port);
+    is_v6 = strchr(client->host, ':') != NULL;
+    int m = snprintf(target, cap, "%s%s%s", is_v6 ? "[" : "", client->host, is_v6 ? "]" : "");
+    return n > 0 && (size_t)n < sizeof text && m > 0 && (size_t)m < cap &&
+           lws_set_proxy(client->vhost, text) == 0;
+}
+
 static void try_next(struct conn *conn) {
     struct inst_ws_client *client = conn->client;
-    char address[INET6_ADDRSTRLEN];
+    char address[INET6_ADDRSTRLEN], target[256];
     if (!conn->next) {
         end(conn, conn->why[0] ? conn->why : "No address answers.");
         return;
     }
     struct addrinfo *at = conn->next;
     conn->next = at->ai_next;
-    const void *raw = at->ai_family == AF_INET6
-                          ? (const void *)&((struct sockaddr_in6 *)at->ai_addr)->sin6_addr
-                          : (const void *)&((struct sockaddr_in *)at->ai_addr)->sin_addr;
-    inet_ntop(at->ai_family, raw, address, sizeof address);
+    print_address(at, address);
+    if (client->proxy.host && !set_proxy(client, address, target, sizeof target)) {
+        end(conn, "The proxy's address, user and password are too long.");
+        return;
+    }
     struct lws_client_connect_info info;
     memset(&info, 0, sizeof info);
     info.context = inst_loop_lws(client->loop, NULL);
     info.vhost = client->vhost;
-    info.address = address;
+    info.address = client->proxy.host ? target : address;
     info.port = client->port;
     info.path = client->path;
     info.host = client->header;
@@ -340,6 +371,11 @@ static void try_next(struct conn *conn) {
     }
 }
 
+/* Whom the connection goes to first. */
+static const char *dialled(const struct inst_ws_client *client) {
+    return client->proxy.host ? client->proxy.host : client->host;
+}
+
 static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *found) {
     struct conn *conn = request->data;
     char why[256];
@@ -350,7 +386,7 @@ static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *
         return;
     }
     if (status != 0) {
-        snprintf(why, sizeof why, "%s: %s.", conn->client->host, uv_strerror(status));
+        snprintf(why, sizeof why, "%s: %s.", dialled(conn->client), uv_strerror(status));
         end(conn, why);
         return;
     }
@@ -390,6 +426,12 @@ enum inst_status inst_ws_client_connect(struct inst_ws_client *client,
                                         struct inst_transport **out, struct inst_err *err) {
     struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
     char service[8];
+    if (!client->proxy.host) {
+        enum inst_status found =
+            inst_proxy_find(environment, client->is_tls, client->host, &client->proxy, err);
+        if (found != INST_OK)
+            return found;
+    }
     if (!make_vhost(client, err))
         return INST_FAILED;
     struct conn *conn = calloc(1, sizeof *conn);
@@ -408,9 +450,9 @@ enum inst_status inst_ws_client_connect(struct inst_ws_client *client,
         return status;
     }
     inst_timer_start(conn->timer, client->open_ms, INST_WS_CLIENT_PING_MS / 2);
-    snprintf(service, sizeof service, "%d", client->port);
+    snprintf(service, sizeof service, "%d", client->proxy.host ? client->proxy.port : client->port);
     int failed = uv_getaddrinfo(inst_loop_uv(client->loop), &conn->resolve, on_resolved,
-                                client->host, service, &hints);
+                                dialled(client), service, &hints);
     if (failed)
         end(conn, uv_strerror(failed));
     else
@@ -510,8 +552,10 @@ static int on_receive(struct conn *conn, const char *bytes, size_t len) {
 static void on_failed(struct conn *conn, const char *why) {
     conn->wsi = NULL;
     if (conn->state == CONNECTING) {
-        snprintf(conn->why, sizeof conn->why, "%s port %d: %s.", conn->client->host,
-                 conn->client->port, why ? why : "no connection");
+        const struct inst_ws_client *client = conn->client;
+        snprintf(conn->why, sizeof conn->why, "%s port %d%s%s: %s.", client->host, client->port,
+                 client->proxy.host ? " by the proxy " : "",
+                 client->proxy.host ? client->proxy.host : "", why ? why : "no connection");
         try_next(conn);
     }
     free_orphan(conn);

@@ -6,7 +6,8 @@
  * wss:// verifies the certificate and the name, by the system's roots or by one CA file. Opening
  * takes open_ms at most. An open connection is pinged when nothing came for
  * INST_WS_CLIENT_PING_MS, and given up when nothing came for twice that. Redirects are not
- * followed.
+ * followed. The HTTP proxy of the environment (proxy.h) is asked for a tunnel:
+ * libwebsockets wants the head of its answer in one piece.
  */
 #ifndef INST_IO_WS_CLIENT_H
 #define INST_IO_WS_CLIENT_H

@@ -5,6 +5,7 @@
 
 import { execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import http from 'node:http';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -228,3 +229,43 @@ export async function rawSession(t, server) {
   };
 }
 
+// An HTTP proxy as they are: CONNECT for TLS, whole addresses for the rest.
+export async function proxy(t, seen, { noTunnel } = {}) {
+  const server = http.createServer((request, response) => {
+    seen.push(`${request.method} ${request.url}`);
+    if (request.headers['proxy-authorization'] === 'Basic ' + Buffer.from('bad:bad').toString('base64')) {
+      response.writeHead(407);
+      response.end();
+      return;
+    }
+    const onward = http.request(request.url, { method: request.method, headers: request.headers }, (answer) => {
+      response.writeHead(answer.statusCode, answer.headers);
+      answer.pipe(response);
+    });
+    onward.on('error', () => response.destroy());
+    request.pipe(onward);
+  });
+  server.on('connect', (request, socket) => {
+    const auth = request.headers['proxy-authorization'];
+    seen.push(`CONNECT ${request.url}${auth ? ` ${auth}` : ''}`);
+    if (noTunnel) {
+      socket.end('HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n');
+      return;
+    }
+    const inner = net.connect(Number(request.url.split(':')[1]), '127.0.0.1', () => {
+      socket.write('HTTP/1.1 200 Connection established\r\nX-Proxy: yes\r\n\r\n');
+      inner.pipe(socket);
+      socket.pipe(inner);
+    });
+    inner.on('error', () => socket.destroy());
+    socket.on('error', () => inner.destroy());
+  });
+  const sockets = new Set();
+  server.on('connection', (socket) => sockets.add(socket));
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  return server.address().port;
+}

@@ -4,10 +4,9 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
-import net from 'node:net';
 import path from 'node:path';
 import { test } from 'node:test';
-import { makeCertificate, run, scratch, within } from './harness.mjs';
+import { makeCertificate, proxy, run, scratch, within } from './harness.mjs';
 
 // Makes the requests of a list one after the other and prints what each brought, a JSON a line.
 const SCRIPT = `
@@ -227,35 +226,6 @@ test('certificates', async (t) => {
   for (const refused of [unknown, foreign, name, plain, missing]) assert.equal(refused.error, 'io-error');
   assert.match(unknown.message, /certificate/);
 });
-
-// An HTTP proxy as they are: CONNECT for TLS, whole addresses for the rest.
-async function proxy(t, seen) {
-  const server = http.createServer((request, response) => {
-    seen.push(`${request.method} ${request.url}`);
-    if (request.headers['proxy-authorization'] === 'Basic ' + Buffer.from('bad:bad').toString('base64')) {
-      response.writeHead(407);
-      response.end();
-      return;
-    }
-    const onward = http.request(request.url, { method: request.method, headers: request.headers }, (answer) => {
-      response.writeHead(answer.statusCode, answer.headers);
-      answer.pipe(response);
-    });
-    onward.on('error', () => response.destroy());
-    request.pipe(onward);
-  });
-  server.on('connect', (request, socket) => {
-    seen.push(`CONNECT ${request.url}`);
-    const inner = net.connect(Number(request.url.split(':')[1]), '127.0.0.1', () => {
-      socket.write('HTTP/1.1 200 Connection established\r\nX-Proxy: yes\r\n\r\n');
-      inner.pipe(socket);
-      socket.pipe(inner);
-    });
-    inner.on('error', () => socket.destroy());
-    socket.on('error', () => inner.destroy());
-  });
-  return listen(t, server);
-}
 
 test('a proxy from the environment', async (t) => {
   const dir = scratch(t);

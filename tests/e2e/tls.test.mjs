@@ -6,7 +6,7 @@ import net from 'node:net';
 import path from 'node:path';
 import { test } from 'node:test';
 import tls from 'node:tls';
-import { makeApp, makeCertificate, run, scratch, serve } from './harness.mjs';
+import { makeApp, makeCertificate, proxy, run, scratch, serve } from './harness.mjs';
 
 async function front(t, dir, port) {
   const options = {
@@ -81,4 +81,41 @@ test('a CA file that is none', async (t) => {
   const lua = run(t, ['-e', SCRIPT, 'https://localhost:1', '00000000-0000-4000-8000-000000000001', file]);
   assert.equal(await lua.ended, 1);
   assert.match(lua.output(), /ca\.pem has no certificate/);
+});
+
+test('a WebSocket through the proxy of the environment', async (t) => {
+  const { app, dir, api } = await start(t, 'localhost');
+  const server = await serve(t);
+  const plainApp = await makeApp(server);
+  const seen = [];
+  const port = await proxy(t, seen);
+  const connect = async (address, app, env) => {
+    const lua = run(t, ['-e', SCRIPT, address, app.id, path.join(dir, 'ca.pem')], { env: { ...process.env, no_proxy: '', ...env } });
+    await lua.line(/^result\t0$/);
+    assert.equal(await lua.ended, 0, lua.output());
+    assert.doesNotMatch(lua.output(), /closed/);
+  };
+  await connect(api, app, { https_proxy: `http://127.0.0.1:${port}` });
+  assert.deepEqual(seen.splice(0), [`CONNECT ${api.slice(8)}`]);
+  await connect(server.api, plainApp, { http_proxy: `http://us%65r:pass@localhost:${port}/` });
+  assert.deepEqual(seen.splice(0), [`CONNECT ${server.api.slice(7)} basic dXNlcjpwYXNz`]);
+  // Not for these: no_proxy, and a proxy for something else.
+  await connect(server.api, plainApp, { http_proxy: `http://127.0.0.1:${port}`, no_proxy: '127.0.0.0/8' });
+  await connect(server.api, plainApp, { https_proxy: `http://127.0.0.1:${port}` });
+  await connect(api, app, { http_proxy: `http://127.0.0.1:${port}` });
+  assert.deepEqual(seen, []);
+});
+
+test('a proxy that lets no WebSocket through', async (t) => {
+  const server = await serve(t);
+  const app = await makeApp(server);
+  const seen = [];
+  const port = await proxy(t, seen, { noTunnel: true });
+  const lua = run(t, ['-e', SCRIPT, server.api, app.id, ''],
+    { env: { ...process.env, no_proxy: '', http_proxy: `http://127.0.0.1:${port}` } });
+  await lua.line(/^result\t0$/);
+  assert.equal(await lua.ended, 0, lua.output());
+  assert.match(seen[0], /^CONNECT/);
+  assert.match(seen[1], /^GET http:.*\/runtime\/sse/);
+  assert.match(lua.output(), /by the proxy 127\.0\.0\.1/);
 });
