@@ -40,6 +40,7 @@ extern const struct inst_http_route inst_http_admin_sse_routes[];
 extern const struct inst_http_route inst_http_sse_routes[];
 extern const struct inst_http_route inst_http_storage_routes[];
 extern const struct inst_http_route inst_http_upload_routes[];
+extern const struct inst_http_route inst_http_auth_routes[];
 
 /* A route whose body goes to the disk (http.h): asked when only the head is there. *out is
  * the caller's. */

@@ -20,8 +20,9 @@ struct text {
 
 struct inst_peer {
     struct inst_room *room;
-    struct inst_session *session; /* NULL: left, and the others were not told yet */
-    char id[INST_UUID_TEXT + 1];  /* the session's */
+    struct inst_session *session;  /* NULL: left, and the others were not told yet */
+    char id[INST_UUID_TEXT + 1];   /* the session's */
+    char user[INST_UUID_TEXT + 1]; /* its user's; "" nobody */
     struct text data;
     struct text shown;                 /* bytes NULL: the same as data, or not told yet */
     bool is_known;                     /* the others were told of it */
@@ -254,6 +255,7 @@ static struct inst_peer *make_peer(struct inst_room *room, const struct inst_ses
         return NULL;
     peer->room = room;
     memcpy(peer->id, session->id, sizeof peer->id);
+    memcpy(peer->user, session->viewer.user, sizeof peer->user);
     peer->previous = room->last;
     if (room->last != NULL)
         room->last->next = peer;
@@ -374,9 +376,9 @@ enum inst_status inst_rooms_set_presence(struct inst_session *session,
 
 /* ---- telling ---- */
 
-static void write_user(struct inst_buf *buf, const struct inst_session *session) {
-    if (session->viewer.user[0] != 0)
-        inst_buf_addf(buf, "{\"id\":\"%s\"}", session->viewer.user);
+static void write_user(struct inst_buf *buf, const char *user) {
+    if (user[0] != 0)
+        inst_buf_addf(buf, "{\"id\":\"%s\"}", user);
     else
         inst_buf_add_str(buf, "null");
 }
@@ -385,9 +387,10 @@ static void write_entry(struct inst_buf *buf, const struct inst_peer *peer) {
     struct inst_server *server = peer->room->app->server;
     if (server->instance_id[0] == 0)
         inst_uuid_make_text(server->env, server->instance_id);
-    inst_buf_addf(buf,
-                  "{\"peer-id\":\"%s\",\"instance-id\":\"%s\",\"user\":null,\"data\":", peer->id,
+    inst_buf_addf(buf, "{\"peer-id\":\"%s\",\"instance-id\":\"%s\",\"user\":", peer->id,
                   server->instance_id);
+    write_user(buf, peer->user);
+    inst_buf_add_str(buf, ",\"data\":");
     inst_buf_add(buf, peer->data.bytes, peer->data.len);
     inst_buf_add_char(buf, '}');
 }
@@ -526,7 +529,7 @@ void inst_rooms_flush(struct inst_server *server) {
 static void write_message(struct inst_buf *buf, const struct inst_session *session,
                           const struct inst_value *data) {
     inst_buf_addf(buf, "{\"peer-id\":\"%s\",\"user\":", session->id);
-    write_user(buf, session);
+    write_user(buf, session->viewer.user);
     inst_buf_add_str(buf, ",\"data\":");
     if (data != NULL && data->tag != INST_UNDEFINED)
         inst_json_write(buf, data);

@@ -1,6 +1,7 @@
 #include "server/server.h"
 
 #include "base/json.h"
+#include "rules/rate_limit.h"
 #include "server/engine.h"
 #include "server/limits.h"
 #include "server/rooms.h"
@@ -40,6 +41,7 @@ void inst_server_free(struct inst_server *server) {
     }
     inst_table_free(&server->streams);
     inst_table_free(&server->apps_by_id);
+    inst_rate_limits_free(server->code_limits);
     inst_collator_free(server->collator);
     inst_uploads_free(server);
     free(server->origin);

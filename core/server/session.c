@@ -3,6 +3,8 @@
 #include "server/limits.h"
 #include "server/refusal.h"
 #include "server/rooms.h"
+#include "server/rows.h"
+#include "server/users.h"
 
 #include <stdlib.h>
 
@@ -32,8 +34,21 @@ static enum inst_status read_app_id(const struct inst_value *event, char out[INS
     return INST_OK;
 }
 
+/* The user of a refresh token; what is no uuid is as unknown as any other. */
+static enum inst_status check_user(struct inst_app *app, const struct inst_value *token,
+                                   struct inst_viewer *viewer, struct inst_err *err) {
+    struct inst_uuid uuid;
+    uint32_t user = 0;
+    enum inst_status st = INST_OK;
+    if (token->tag == INST_STRING && inst_uuid_parse(token->u.str, token->len, &uuid))
+        st = inst_user_by_token(app, &uuid, &user, err);
+    if (st == INST_OK && !inst_row_id(app, user, viewer->user))
+        st = inst_user_refuse(err);
+    return st;
+}
+
 static enum inst_status check_tokens(struct inst_session *session, const struct inst_value *event,
-                                     const struct inst_app *app, struct inst_viewer *viewer,
+                                     struct inst_app *app, struct inst_viewer *viewer,
                                      struct inst_err *err) {
     const struct inst_server_host *host = &session->server->host;
     const struct inst_value *admin = inst_getz(event, "__admin-token");
@@ -45,8 +60,18 @@ static enum inst_status check_tokens(struct inst_session *session, const struct 
         viewer->is_admin = true;
     }
     if (user != NULL && !inst_is_nullish(user))
-        return refuse_token(err, "app-user");
+        return check_user(app, user, viewer, err);
     return INST_OK;
+}
+
+/* Without its token. */
+static void write_user(struct inst_buf *buf, struct inst_session *session) {
+    uint32_t user = 0;
+    if (session->viewer.user[0] == '\0')
+        inst_buf_add_str(buf, "null");
+    else if (inst_user_by_id(session->app, session->viewer.user, &user, NULL) != INST_OK ||
+             inst_user_write(session->app, user, NULL, buf, NULL) != INST_OK)
+        buf->failed = true;
 }
 
 static void send_init_ok(struct inst_session *session, const struct inst_value *event) {
@@ -62,8 +87,9 @@ static void send_init_ok(struct inst_session *session, const struct inst_value *
                   ",\"session-id\":\"%s\",\"auth\":{\"app\":{\"id\":\"%s\",\"title\":", session->id,
                   app->info.id);
     inst_json_write(&buf, &title);
-    inst_buf_addf(&buf, "},\"user\":null,\"admin?\":%s},\"attrs\":",
-                  session->viewer.is_admin ? "true" : "null");
+    inst_buf_add_str(&buf, "},\"user\":");
+    write_user(&buf, session);
+    inst_buf_addf(&buf, ",\"admin?\":%s},\"attrs\":", session->viewer.is_admin ? "true" : "null");
     if (inst_catalog_json(app->catalog, &attrs, &len, NULL) == INST_OK)
         inst_buf_add(&buf, attrs, len);
     else
