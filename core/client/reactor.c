@@ -189,6 +189,8 @@ void inst_reactor_shutdown(struct inst_reactor *r) {
     inst_reactor_flush(r);
 }
 
+bool inst_reactor_is_shutdown(const struct inst_reactor *r) { return r->is_shutdown; }
+
 void inst_reactor_silence(struct inst_reactor *r) { r->is_silent = true; }
 
 void inst_reactor_forget_all(struct inst_reactor *r) {
@@ -406,6 +408,8 @@ static void drop_nothing(struct inst_reactor *r, struct inst_event *event) {
 static const struct inst_event_ops status_ops = {deliver_status, drop_status};
 static const struct inst_event_ops app_status_ops = {deliver_app_status, drop_nothing};
 static const struct inst_event_ops attrs_ops = {deliver_attrs, drop_nothing};
+
+const char *inst_reactor_app_id(const struct inst_reactor *r) { return r->app_id; }
 
 const char *inst_reactor_session_id(const struct inst_reactor *r) { return r->session_id; }
 

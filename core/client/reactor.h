@@ -107,6 +107,8 @@ enum inst_status inst_reactor_new(const struct inst_reactor_config *config,
  */
 void inst_reactor_shutdown(struct inst_reactor *reactor);
 
+bool inst_reactor_is_shutdown(const struct inst_reactor *reactor);
+
 /* Nobody is called any more, whatever happens: before flushing and freeing. */
 void inst_reactor_silence(struct inst_reactor *reactor);
 
@@ -346,6 +348,8 @@ typedef void inst_attrs_fn(void *ctx, struct inst_attrs *attrs);
 enum inst_status inst_reactor_subscribe_attrs(struct inst_reactor *reactor, inst_attrs_fn *fn,
                                               void *ctx, uint64_t *id, struct inst_err *err);
 
+/* As it was given, without the space around it. */
+const char *inst_reactor_app_id(const struct inst_reactor *reactor);
 /* The session id of the last init-ok (also the peer id in rooms); NULL before. */
 const char *inst_reactor_session_id(const struct inst_reactor *reactor);
 

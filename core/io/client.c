@@ -12,8 +12,11 @@ struct inst_client {
 enum inst_status inst_client_new(struct inst_loop *loop, const struct inst_client_config *config,
                                  struct inst_client **out, struct inst_err *err) {
     struct inst_client *client = calloc(1, sizeof *client);
-    if (!client)
+    if (!client) {
+        if (config->disk)
+            config->disk->ops->close(config->disk);
         return inst_err_nomem(err);
+    }
     enum inst_status status =
         inst_driver_join(loop, config, &client->driver, &client->instance, err);
     if (status != INST_OK) {
@@ -47,6 +50,10 @@ void inst_client_shutdown(struct inst_client *client) {
     if (client->own)
         inst_driver_leave(client->own, 1);
     inst_driver_leave(client->driver, client->instance);
+}
+
+bool inst_client_is_finished(const struct inst_client *client) {
+    return client->is_shut && inst_driver_is_finished(client->driver);
 }
 
 void inst_client_free(struct inst_client *client) {

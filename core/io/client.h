@@ -24,7 +24,10 @@ struct inst_reactor *inst_client_reactor(struct inst_client *client);
 struct inst_reactor *inst_client_own_reactor(struct inst_client *client, struct inst_err *err);
 /* Settles what is outstanding with type "shutdown", ends all subscriptions. Once. */
 void inst_client_shutdown(struct inst_client *client);
-/* Calls nobody; not from inside a callback of the reactor. NULL is fine. */
+/* Was shut down, and freeing it loses nothing that an app's own disk has yet to write. */
+bool inst_client_is_finished(const struct inst_client *client);
+/* Calls nobody, except, after a shutdown, who waits for a write to be kept: it is now. Not from
+ * inside a callback of the reactor. NULL is fine. */
 void inst_client_free(struct inst_client *client);
 
 #endif

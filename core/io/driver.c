@@ -2,6 +2,7 @@
 
 #include "io/local_link.h"
 #include "io/sse_client.h"
+#include "io/storage.h"
 #include "io/ws_client.h"
 
 #include <stdio.h>
@@ -15,6 +16,7 @@ struct inst_driver {
     struct inst_ws_client *ws;   /* NULL: in-process */
     struct inst_sse_client *sse; /* NULL: no fallback */
     struct inst_transport *transport;
+    struct inst_disk *disk; /* NULL: nothing is kept */
     struct inst_timer *timer;
     struct inst_deferred pump;
     struct inst_deferred refused; /* connecting failed at once */
@@ -103,6 +105,39 @@ static void connect_transport(struct inst_driver *driver, enum inst_via via) {
     inst_loop_defer(driver->loop, &driver->refused);
 }
 
+/* ---- from the disk ---- */
+
+static void on_disk_done(void *ctx, uint64_t id, const struct inst_disk_answer *answer) {
+    struct inst_driver *driver = ctx;
+    inst_reactor_disk_done(driver->reactor, id, answer);
+    wake(driver);
+}
+
+static void pump_disk(struct inst_driver *driver) {
+    struct inst_disk_request request;
+    while (driver->disk && inst_reactor_next_disk(driver->reactor, &request))
+        driver->disk->ops->submit(driver->disk, &request);
+}
+
+/* One round leaves nothing, unless its answers ask for more: what a failed write held is removed.
+ */
+static void finish_disk(struct inst_driver *driver) {
+    struct inst_reactor *reactor = driver->reactor;
+    if (driver->disk && reactor) {
+        if (!inst_reactor_is_shutdown(reactor))
+            inst_reactor_silence(reactor);
+        inst_reactor_flush(reactor);
+        for (int round = 0; round < INST_DRIVER_LAST_ROUNDS; round++) {
+            pump_disk(driver);
+            if (!driver->disk->ops->finish(driver->disk) || inst_reactor_is_flushed(reactor))
+                break;
+        }
+    }
+    if (driver->disk)
+        driver->disk->ops->close(driver->disk);
+    driver->disk = NULL;
+}
+
 /* ---- the reactor's output ---- */
 
 static void arm(struct inst_driver *driver) {
@@ -132,6 +167,7 @@ static void hold(struct inst_driver *driver, bool wants) {
 static void pump(void *ctx) {
     struct inst_driver *driver = ctx;
     struct inst_output output;
+    pump_disk(driver);
     while (!driver->transport ||
            driver->transport->ops->queued(driver->transport) < INST_CLIENT_HIGH_WATER) {
         if (!inst_reactor_next_output(driver->reactor, &output))
@@ -180,22 +216,32 @@ static bool has_same_versions(const struct inst_reactor_config *a,
 /* A new option belongs into is_same_reactor and keep_config, or two that differ in it would share a
  * connection. */
 _Static_assert(sizeof(struct inst_reactor_config) == 104 &&
-                   sizeof(struct inst_client_config) == 152,
+                   sizeof(struct inst_client_config) == 168,
                "an option that driver.c does not know");
 
 static bool is_same_reactor(const struct inst_reactor_config *a,
                             const struct inst_reactor_config *b) {
     return is_same_text(a->app_id, b->app_id) && is_same_text(a->admin_token, b->admin_token) &&
            is_same_text(a->refresh_token, b->refresh_token) && a->awaits_user == b->awaits_user &&
-           a->has_storage == b->has_storage && is_same_schema(a->schema, b->schema) &&
-           a->use_date_objects == b->use_date_objects &&
+           is_same_schema(a->schema, b->schema) && a->use_date_objects == b->use_date_objects &&
            a->disable_validation == b->disable_validation &&
            a->disable_cardinality_inference == b->disable_cardinality_inference &&
            a->verbose == b->verbose && a->reconnect == b->reconnect && has_same_versions(a, b);
 }
 
+static bool has_storage(const struct inst_client_config *config) {
+    return config->disk || (config->storage && strcmp(config->storage, "memory") != 0);
+}
+
+static bool is_same_storage(const struct inst_client_config *a,
+                            const struct inst_client_config *b) {
+    return has_storage(a) ? has_storage(b) && is_same_text(a->storage, b->storage)
+                          : !has_storage(b);
+}
+
 static bool is_same(const struct inst_client_config *a, const struct inst_client_config *b) {
-    return a->backend == b->backend && is_same_text(a->websocket_uri, b->websocket_uri) &&
+    return !a->disk && !b->disk && is_same_storage(a, b) && a->backend == b->backend &&
+           is_same_text(a->websocket_uri, b->websocket_uri) &&
            is_same_text(a->api_uri, b->api_uri) && is_same_text(a->ca_file, b->ca_file) &&
            a->open_ms == b->open_ms && is_same_reactor(&a->reactor, &b->reactor);
 }
@@ -232,8 +278,10 @@ static enum inst_status keep_config(struct inst_driver *driver,
     *kept = *config;
     kept->reactor.env = *inst_loop_env(driver->loop);
     kept->reactor.has_sse = config->api_uri && !config->backend;
+    kept->reactor.has_storage = has_storage(config);
     bool is_kept = keep_text(arena, &kept->websocket_uri) && keep_text(arena, &kept->api_uri) &&
-                   keep_text(arena, &kept->ca_file) && keep_text(arena, &kept->reactor.app_id) &&
+                   keep_text(arena, &kept->ca_file) && keep_text(arena, &kept->storage) &&
+                   keep_text(arena, &kept->reactor.app_id) &&
                    keep_text(arena, &kept->reactor.admin_token) &&
                    keep_text(arena, &kept->reactor.refresh_token) &&
                    keep_schema(arena, &kept->reactor) && keep_versions(arena, &kept->reactor);
@@ -271,6 +319,22 @@ static enum inst_status make_ws(struct inst_driver *driver, struct inst_err *err
     return status;
 }
 
+static enum inst_status make_disk(struct inst_driver *driver, struct inst_err *err) {
+    struct inst_storage *storage = NULL;
+    if (!driver->disk && has_storage(&driver->config)) {
+        enum inst_status status =
+            inst_storage_open(driver->loop, driver->config.storage,
+                              inst_reactor_app_id(driver->reactor), &storage, err);
+        if (status == INST_OK)
+            status = inst_disk_on_thread(driver->loop, storage, &driver->disk, err);
+        if (status != INST_OK)
+            return status;
+    }
+    if (driver->disk)
+        driver->disk->events = (struct inst_disk_events){.ctx = driver, .done = on_disk_done};
+    return INST_OK;
+}
+
 static void list(struct inst_driver *driver) {
     struct inst_driver **drivers = inst_loop_drivers(driver->loop);
     driver->next = *drivers;
@@ -289,6 +353,7 @@ static void unlist(struct inst_driver *driver) {
 }
 
 static void destroy(struct inst_driver *driver) {
+    finish_disk(driver);
     hold(driver, false);
     inst_loop_undefer(driver->loop, &driver->refused);
     inst_loop_undefer(driver->loop, &driver->pump);
@@ -304,9 +369,13 @@ static void destroy(struct inst_driver *driver) {
 static enum inst_status make(struct inst_loop *loop, const struct inst_client_config *config,
                              struct inst_driver **out, struct inst_err *err) {
     struct inst_driver *driver = calloc(1, sizeof *driver);
-    if (!driver)
+    if (!driver) {
+        if (config->disk)
+            config->disk->ops->close(config->disk);
         return inst_err_nomem(err);
+    }
     driver->loop = loop;
+    driver->disk = config->disk;
     driver->armed_ms = INST_REACTOR_NEVER;
     driver->refs = driver->users = 1;
     driver->next_instance = 1;
@@ -318,6 +387,8 @@ static enum inst_status make(struct inst_loop *loop, const struct inst_client_co
         status = inst_timer_new(loop, on_deadline, driver, &driver->timer, err);
     if (status == INST_OK)
         status = inst_reactor_new(&driver->config.reactor, &driver->reactor, err);
+    if (status == INST_OK)
+        status = make_disk(driver, err);
     if (status == INST_OK && !config->backend)
         status = make_ws(driver, err);
     if (status == INST_OK && driver->config.reactor.has_sse)
@@ -360,7 +431,9 @@ enum inst_status inst_driver_join(struct inst_loop *loop, const struct inst_clie
 enum inst_status inst_driver_sibling(struct inst_driver *driver, struct inst_driver **out,
                                      struct inst_err *err) {
     struct inst_client_config config = driver->config;
-    config.reactor.awaits_user = config.reactor.has_storage = false;
+    config.reactor.awaits_user = false;
+    config.storage = NULL;
+    config.disk = NULL;
     config.reactor.refresh_token = inst_reactor_refresh_token(driver->reactor);
     return make(driver->loop, &config, out, err);
 }
@@ -394,6 +467,10 @@ void inst_driver_forget(struct inst_driver *driver, uint64_t instance) {
     inst_reactor_forget_instance(driver->reactor, instance);
     if (--driver->users == 0 && driver->is_joinable)
         unlist(driver);
+}
+
+bool inst_driver_is_finished(const struct inst_driver *driver) {
+    return driver->users == 0 && (!driver->disk || inst_reactor_is_flushed(driver->reactor));
 }
 
 void inst_driver_release(struct inst_driver *driver) {

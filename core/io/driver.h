@@ -4,9 +4,10 @@
  *
  *     client 1 ─┐
  *     client 2 ─┼──calls──> inst_reactor ──outputs──> transport (WebSocket, server-sent events,
- *     client 3 ─┘                │                    or in-process pipe)
- *                                ▲  └── deadline ──> timer ── tick
- *                                └──── opened, message, closed
+ *     client 3 ─┘             ▲  │  │                 or in-process pipe)
+ *                             │  │  └── deadline ──> timer ── tick
+ *                             │  └── disk requests ──> disk (a storage on a thread, or the app's)
+ *                             └──── opened, message, closed, disk_done
  *
  * Whatever may have made the reactor want something queues the driver, which drains the reactor's
  * output at the end of the round: an app calls the reactor and need not think of the network. While
@@ -17,10 +18,14 @@
 
 #include "client/reactor.h"
 #include "io/backend.h"
+#include "io/disk.h"
 #include "io/loop.h"
 
 /* Bytes handed to a transport that it has not sent; beyond, output stays in the reactor. */
 #define INST_CLIENT_HIGH_WATER (1u << 20)
+
+/* Writes and their answers, each of which may ask for another, when a driver ends. */
+#define INST_DRIVER_LAST_ROUNDS 8
 
 struct inst_driver;
 
@@ -33,6 +38,8 @@ struct inst_client_config {
     int64_t open_ms;              /* longest time to open a connection; 0: the transport's own */
     struct inst_backend *backend; /* in-process; borrowed, must outlive the client */
     bool has_own_connection;      /* shares it with no other client */
+    const char *storage;          /* "memory", "file:..." (io/storage.h); NULL: memory */
+    struct inst_disk *disk;       /* instead of storage; taken, also by a failure. Not shared */
 };
 
 /* The driver on this loop that was made from an equal configuration, unless that or this one is not
@@ -51,7 +58,11 @@ bool inst_driver_seclude(struct inst_driver *driver);
 void inst_driver_leave(struct inst_driver *driver, uint64_t instance);
 /* The same, calling none of the user's callbacks; not from inside a callback of the reactor. */
 void inst_driver_forget(struct inst_driver *driver, uint64_t instance);
-/* Frees it when all who joined have released it. Not from inside a callback of the reactor. */
+/* Nobody uses it, and nothing is left to write. */
+bool inst_driver_is_finished(const struct inst_driver *driver);
+/* Frees it when all who joined have released it, having written what is to be kept: an app's own
+ * disk is not waited for. Who waited for that after leaving is told. Not from inside a callback of
+ * the reactor. */
 void inst_driver_release(struct inst_driver *driver);
 
 #endif

@@ -21,6 +21,7 @@ struct inst_loop {
     struct lws_context *lws;
     struct inst_http_client *http; /* NULL: nobody asked yet */
     struct inst_driver *drivers;
+    struct inst_storage_file *storage_files;
     struct inst_env env;
     enum inst_log_level log_level;
     struct inst_deferred *first; /* queue of deferred calls */
@@ -329,6 +330,10 @@ struct lws_context *inst_loop_lws(struct inst_loop *loop, struct inst_err *err) 
         inst_err_set(err, "io-error", 500,
                      "Cannot start the network library (is libwebsockets' libuv plug-in there?).");
     return loop->lws;
+}
+
+struct inst_storage_file **inst_loop_storage_files(struct inst_loop *loop) {
+    return &loop->storage_files;
 }
 
 /* ---- HTTP requests ---- */

@@ -54,6 +54,9 @@ struct inst_http_client *inst_loop_http(struct inst_loop *loop, struct inst_err 
 /* The connections that clients may join, a list that is driver.c's. */
 struct inst_driver **inst_loop_drivers(struct inst_loop *loop);
 
+/* Where the storage files open on this loop are listed (storage_sqlite.c). */
+struct inst_storage_file **inst_loop_storage_files(struct inst_loop *loop);
+
 /* Inside inst_loop_free: libwebsockets' objects are going by themselves. */
 bool inst_loop_is_ending(const struct inst_loop *loop);
 

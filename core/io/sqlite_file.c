@@ -102,6 +102,10 @@ enum inst_status inst_sqlite_error(sqlite3 *db, const char *path, int rc, struct
     }
 }
 
+bool inst_sqlite_is_damage(int rc) {
+    return (rc & 0xff) == SQLITE_CORRUPT || (rc & 0xff) == SQLITE_NOTADB;
+}
+
 enum inst_status inst_sqlite_exec(sqlite3 *db, const char *path, const char *sql,
                                   struct inst_err *err) {
     int rc = sqlite3_exec(db, sql, NULL, NULL, NULL);
@@ -266,8 +270,16 @@ out:
     return rc;
 }
 
+static void say_unusable(const struct inst_sqlite_options *options) {
+    if (options->is_unusable) {
+        *options->is_unusable = true;
+    }
+}
+
 static enum inst_status refuse(const char *path, const struct inst_sqlite_kind *kind,
-                               enum header header, struct inst_err *err) {
+                               const struct inst_sqlite_options *options, enum header header,
+                               struct inst_err *err) {
+    say_unusable(options);
     if (header == HEADER_NEWER) {
         return inst_err_set(err, "data-file", 500,
                             "%s: made by a newer version of this program; use that version or "
@@ -332,7 +344,8 @@ static enum inst_status make_tables(sqlite3 *db, const char *path,
 /* The header in the file may be older than what the write-ahead log holds: what SQLite itself sees
  * decides. */
 static enum inst_status verify_identity(sqlite3 *db, const char *path,
-                                        const struct inst_sqlite_kind *kind, bool *is_empty,
+                                        const struct inst_sqlite_kind *kind,
+                                        const struct inst_sqlite_options *options, bool *is_empty,
                                         struct inst_err *err) {
     int id = 0, version = 0, schema = 0;
     int rc = read_pragma(db, "PRAGMA application_id", &id);
@@ -346,9 +359,9 @@ static enum inst_status verify_identity(sqlite3 *db, const char *path,
         return INST_OK;
     }
     if (id != kind->application_id) {
-        return refuse(path, kind, HEADER_FOREIGN, err);
+        return refuse(path, kind, options, HEADER_FOREIGN, err);
     }
-    return version > kind->version ? refuse(path, kind, HEADER_NEWER, err) : INST_OK;
+    return version > kind->version ? refuse(path, kind, options, HEADER_NEWER, err) : INST_OK;
 }
 
 static enum inst_status open_connection(const char *path, const struct inst_sqlite_kind *kind,
@@ -369,7 +382,7 @@ static enum inst_status open_connection(const char *path, const struct inst_sqli
         status = configure(db, path, options, err);
     }
     if (status == INST_OK) {
-        status = verify_identity(db, path, kind, &is_empty, err);
+        status = verify_identity(db, path, kind, options, &is_empty, err);
     }
     if (status == INST_OK && is_empty) {
         status = make_tables(db, path, kind, err);
@@ -378,6 +391,9 @@ static enum inst_status open_connection(const char *path, const struct inst_sqli
         status = inst_sqlite_exec(db, path, "PRAGMA journal_mode=WAL", err);
     }
     if (status != INST_OK) {
+        if (inst_sqlite_is_damage(sqlite3_errcode(db))) {
+            say_unusable(options);
+        }
         /* A file that is refused keeps its write-ahead log as it was. */
         sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
         sqlite3_close(db);
@@ -408,7 +424,7 @@ enum inst_status inst_sqlite_open(const char *path, const struct inst_sqlite_kin
                             path);
     }
     if (header != HEADER_NEW && header != HEADER_OURS) {
-        return refuse(path, kind, header, err);
+        return refuse(path, kind, options, header, err);
     }
     if (!exists && !options->vfs) {
         enum inst_status status = make_private_file(path, err);

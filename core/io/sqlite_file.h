@@ -32,6 +32,8 @@ struct inst_sqlite_options {
     int cache_kib;      /* page cache; 0: INST_SQLITE_CACHE_KIB */
     unsigned max_pages; /* the file grows no larger, as on a full disk; 0: no limit */
     bool is_existing;   /* a missing file is an error */
+    bool *is_unusable;  /* set when opening fails because what is there is no whole file of this
+                         * kind and version; NULL: nobody asks */
 };
 
 /* What a kind of data file is. */
@@ -53,6 +55,9 @@ void inst_sqlite_close(sqlite3 *db);
 /* The sentence for what just went wrong on db (result code rc) at the file path. Returns
  * INST_FAILED, or INST_NOMEM for SQLITE_NOMEM. */
 enum inst_status inst_sqlite_error(sqlite3 *db, const char *path, int rc, struct inst_err *err);
+
+/* Does the result code say that the file is not whole? */
+bool inst_sqlite_is_damage(int rc);
 
 /* Runs SQL that gives no rows. */
 enum inst_status inst_sqlite_exec(sqlite3 *db, const char *path, const char *sql,
