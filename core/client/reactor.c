@@ -555,7 +555,12 @@ void inst_reactor_set_online(struct inst_reactor *r, bool is_online) {
     }
     r->is_online = is_online;
     if (is_online) {
-        /* An old socket need not have noticed that the network was away. */
+        /* Neither an old socket nor one that is being opened need have noticed that the network was
+         * away. */
+        if (r->transport == INST_TRANSPORT_CONNECTING) {
+            r->wants_close = true;
+            r->transport = INST_TRANSPORT_NONE;
+        }
         inst_reactor_connect(r);
     } else {
         r->reconnect_at = INST_REACTOR_NEVER;

@@ -43,6 +43,12 @@ struct inst_reactor *inst_client_own_reactor(struct inst_client *client, struct 
                : NULL;
 }
 
+void inst_client_set_online(struct inst_client *client, bool is_online) {
+    inst_reactor_set_online(inst_driver_reactor(client->driver), is_online);
+    if (client->own)
+        inst_reactor_set_online(inst_driver_reactor(client->own), is_online);
+}
+
 void inst_client_shutdown(struct inst_client *client) {
     if (client->is_shut)
         return;

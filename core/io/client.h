@@ -22,6 +22,8 @@ enum inst_status inst_client_new(struct inst_loop *loop, const struct inst_clien
 struct inst_reactor *inst_client_reactor(struct inst_client *client);
 /* The reactor of the client's own connection, likewise; made when need be. NULL: err says why. */
 struct inst_reactor *inst_client_own_reactor(struct inst_client *client, struct inst_err *err);
+/* What the host knows of the network, for the client and all who share its connection. */
+void inst_client_set_online(struct inst_client *client, bool is_online);
 /* Settles what is outstanding with type "shutdown", ends all subscriptions. Once. */
 void inst_client_shutdown(struct inst_client *client);
 /* Was shut down, and freeing it loses nothing that an app's own disk has yet to write. */

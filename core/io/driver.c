@@ -1,6 +1,7 @@
 #include "io/driver.h"
 
 #include "io/local_link.h"
+#include "io/netlink.h"
 #include "io/sse_client.h"
 #include "io/storage.h"
 #include "io/ws_client.h"
@@ -18,6 +19,7 @@ struct inst_driver {
     struct inst_transport *transport;
     struct inst_disk *disk; /* NULL: nothing is kept */
     struct inst_timer *timer;
+    struct inst_network_listener network; /* listening when config.watches_network */
     struct inst_deferred pump;
     struct inst_deferred refused; /* connecting failed at once */
     int64_t armed_ms;             /* deadline that the timer is set for */
@@ -243,7 +245,8 @@ static bool is_same(const struct inst_client_config *a, const struct inst_client
     return !a->disk && !b->disk && is_same_storage(a, b) && a->backend == b->backend &&
            is_same_text(a->websocket_uri, b->websocket_uri) &&
            is_same_text(a->api_uri, b->api_uri) && is_same_text(a->ca_file, b->ca_file) &&
-           a->open_ms == b->open_ms && is_same_reactor(&a->reactor, &b->reactor);
+           a->open_ms == b->open_ms && a->watches_network == b->watches_network &&
+           is_same_reactor(&a->reactor, &b->reactor);
 }
 
 static bool keep_text(struct inst_arena *arena, const char **text) {
@@ -352,7 +355,26 @@ static void unlist(struct inst_driver *driver) {
     driver->is_joinable = false;
 }
 
+static void on_network(void *ctx, bool is_online) {
+    struct inst_driver *driver = ctx;
+    const struct inst_env *env = inst_loop_env(driver->loop);
+    env->log(env->ctx, INST_LOG_INFO, is_online ? "the network is back" : "there is no network");
+    inst_reactor_set_online(driver->reactor, is_online);
+    wake(driver);
+}
+
+static enum inst_status watch_network(struct inst_driver *driver, struct inst_err *err) {
+    bool is_online;
+    driver->network.fn = on_network;
+    driver->network.ctx = driver;
+    enum inst_status status = inst_network_listen(driver->loop, &driver->network, &is_online, err);
+    if (status == INST_OK)
+        inst_reactor_set_online(driver->reactor, is_online);
+    return status;
+}
+
 static void destroy(struct inst_driver *driver) {
+    inst_network_unlisten(&driver->network);
     finish_disk(driver);
     hold(driver, false);
     inst_loop_undefer(driver->loop, &driver->refused);
@@ -393,6 +415,8 @@ static enum inst_status make(struct inst_loop *loop, const struct inst_client_co
         status = make_ws(driver, err);
     if (status == INST_OK && driver->config.reactor.has_sse)
         status = make_sse(driver, err);
+    if (status == INST_OK && config->watches_network)
+        status = watch_network(driver, err);
     if (status != INST_OK) {
         destroy(driver);
         return status;

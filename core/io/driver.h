@@ -38,6 +38,8 @@ struct inst_client_config {
     int64_t open_ms;              /* longest time to open a connection; 0: the transport's own */
     struct inst_backend *backend; /* in-process; borrowed, must outlive the client */
     bool has_own_connection;      /* shares it with no other client */
+    bool watches_network;         /* pauses and resumes as the kernel says (netlink.h); else the
+                                   * network is taken for there until inst_client_set_online */
     const char *storage;          /* "memory", "file:..." (io/storage.h); NULL: memory */
     struct inst_disk *disk;       /* instead of storage; taken, also by a failure. Not shared */
 };

@@ -20,6 +20,7 @@ struct inst_loop {
     uv_idle_t idle;       /* running while the poll must not block */
     struct lws_context *lws;
     struct inst_http_client *http; /* NULL: nobody asked yet */
+    struct inst_netlink *netlink;
     struct inst_driver *drivers;
     struct inst_storage_file *storage_files;
     struct inst_env env;
@@ -346,6 +347,10 @@ struct inst_http_client *inst_loop_http(struct inst_loop *loop, struct inst_err 
 
 struct inst_driver **inst_loop_drivers(struct inst_loop *loop) {
     return &loop->drivers;
+}
+
+struct inst_netlink **inst_loop_netlink(struct inst_loop *loop) {
+    return &loop->netlink;
 }
 
 /* ---- life ---- */

@@ -51,6 +51,8 @@ struct uv_loop_s *inst_loop_uv(struct inst_loop *loop);
 struct lws_context *inst_loop_lws(struct inst_loop *loop, struct inst_err *err);
 /* What makes HTTP requests, likewise made at the first call. */
 struct inst_http_client *inst_loop_http(struct inst_loop *loop, struct inst_err *err);
+/* Where netlink.c keeps what it shares; NULL while nobody listens. */
+struct inst_netlink **inst_loop_netlink(struct inst_loop *loop);
 /* The connections that clients may join, a list that is driver.c's. */
 struct inst_driver **inst_loop_drivers(struct inst_loop *loop);
 

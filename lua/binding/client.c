@@ -123,6 +123,7 @@ static enum inst_status start_client(lua_State *L, struct inst_lua_client *clien
         .ca_file = opt_string(L, "ca_file"),
         .open_ms = opt_ms(L, "connect_timeout"),
         .has_own_connection = opt_true(L, "own_connection"),
+        .watches_network = opt_string(L, "network") != NULL,
         .reactor =
             {
                 .app_id = opt_string(L, "app_id"),
@@ -200,6 +201,7 @@ void inst_lua_open_client(lua_State *L) {
     lua_setfield(L, -2, "shutdown");
     inst_lua_add_calls(L);
     inst_lua_add_sync(L);
+    inst_lua_add_network(L);
     lua_setfield(L, -2, "__index");
     lua_pop(L, 1);
     inst_lua_open_listener(L);

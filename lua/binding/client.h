@@ -77,5 +77,6 @@ void inst_lua_open_listener(lua_State *L);
 
 void inst_lua_add_calls(lua_State *L);
 void inst_lua_add_sync(lua_State *L); /* sync tables */
+void inst_lua_add_network(lua_State *L);
 
 #endif

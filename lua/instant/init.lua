@@ -10,6 +10,7 @@ local admin = require "instant.admin"
 local core = require "instant.core"
 local Future = require "instant.future"
 local http = require "instant.http"
+local network = require "instant.network"
 local scheduler = require "instant.scheduler"
 local task = require "instant.task"
 local tx = require "instant.tx"
@@ -76,9 +77,10 @@ end
 local TYPES = {
   appId = "string", apiURI = "string", websocketURI = "string", adminToken = "string",
   refreshToken = "string", schema = "table", useDateObjects = "boolean",
-  disableValidation = "boolean", verbose = "boolean", caFile = "string", reconnect = "string", connectTimeout = "number",
+  disableValidation = "boolean", verbose = "boolean", caFile = "string", reconnect = "string",
+  connectTimeout = "number",
   firstPartyPath = "string", devtool = "any", queryCacheLimit = "number", __extraDedupeKey = "string",
-  shareConnection = "boolean",
+  shareConnection = "boolean", networkListener = "any",
 }
 
 local function check_config(config)
@@ -90,6 +92,8 @@ local function check_config(config)
       fail("`%s` must be a %s, got %s", name, expected, type(value))
     end
   end
+  local complaint = network.complaint(config.networkListener)
+  if complaint then fail("%s", complaint) end
 end
 
 local function addresses(config)
@@ -128,8 +132,9 @@ end
 
 --- A client of an app. Options: `appId`, `apiURI` ("http://host:port", or "local:PATH" for a
 --- backend in this process, where `appId` may be left out), `websocketURI`, `schema`,
---- `useDateObjects`, `disableValidation`, `verbose`, `caFile`, `connectTimeout` (ms). Raises when they are wrong. In a task
---- `local:` comes back connected; over a network the first writes may be told "enqueued".
+--- `useDateObjects`, `disableValidation`, `verbose`, `caFile`, `connectTimeout` (ms),
+--- `networkListener` (see network.lua). Raises when they are wrong. In a task `local:` comes back
+--- connected; over a network the first writes may be told "enqueued".
 function instant.init(config)
   check_config(config)
   local websocket, path, api = addresses(config)
@@ -137,10 +142,11 @@ function instant.init(config)
   local key = table.concat({
     config.appId or "", websocket or "", api, config.adminToken or "",
     tostring(config.useDateObjects or false), config.__extraDedupeKey or "",
-    tostring(config.shareConnection ~= false),
+    tostring(config.shareConnection ~= false), tostring(config.networkListener),
   }, "\0")
   if clients[key] then return clients[key] end
-  local client, err = db.new({
+  local stop_listening
+  local client, err = db.new(network.options(config.networkListener, {
     app_id = config.appId,
     websocket_uri = websocket,
     api_uri = fallback(config, api),
@@ -155,8 +161,12 @@ function instant.init(config)
     reconnect = config.reconnect,
     connect_timeout = config.connectTimeout,
     own_connection = config.shareConnection == false,
-  }, function() clients[key] = nil end)
+  }), function()
+    clients[key] = nil
+    if stop_listening then stop_listening() end
+  end)
   if not client then error(err, 2) end
+  stop_listening = network.attach(config.networkListener, client._core)
   clients[key] = client
   if path then reach(client) end
   return client

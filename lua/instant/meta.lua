@@ -30,6 +30,7 @@ local instant = {}
 ---@field verbose? boolean log every message
 ---@field caFile? string CA certificates to trust for https instead of the system's
 ---@field connectTimeout? number longest time in ms to open a connection
+---@field networkListener? "netlink"|instant.NetworkListener who tells of the network; it is taken for there without
 ---@field reconnect? "linear" wait as the official client does; exponential by default
 ---@field firstPartyPath? string accepted, without effect
 ---@field devtool? any accepted, without effect

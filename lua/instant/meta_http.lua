@@ -1,5 +1,9 @@
 ---@meta instant
---- HTTP requests: `instant.http`.
+--- HTTP requests: `instant.http`; and what tells a client of the network.
+
+---@class instant.NetworkListener
+---@field getIsOnline fun(): boolean|instant.Future
+---@field listen fun(fn: fun(isOnline: boolean)): fun() calls `fn` on changes; gives what ends that
 
 ---@class instant
 ---@field http instant.Http

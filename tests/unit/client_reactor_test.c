@@ -198,6 +198,26 @@ static void test_another_user_goes_the_same_way(void **state) {
     fixture_free(f);
 }
 
+static void test_online_begins_afresh(void **state) {
+    (void)state;
+    struct fixture *f = fixture_new(NULL);
+    expect_connect(f, INST_VIA_WEBSOCKET);
+    inst_reactor_set_online(f->r, false);
+    expect_silence(f);
+    inst_reactor_set_online(f->r, true);
+    /* the attempt of before may hang for long */
+    expect_output(f, INST_OUTPUT_CLOSE);
+    expect_connect(f, INST_VIA_WEBSOCKET);
+    begin_session(f);
+    /* it was not drained yet when its network went: nothing to close */
+    inst_reactor_closed(f->r);
+    inst_reactor_set_online(f->r, false);
+    inst_reactor_set_online(f->r, true);
+    expect_connect(f, INST_VIA_WEBSOCKET);
+    begin_session(f);
+    fixture_free(f);
+}
+
 static void test_websocket_only(void **state) {
     (void)state;
     struct fixture *f = fixture_new(NULL);
@@ -1167,6 +1187,7 @@ int main(void) {
         cmocka_unit_test(test_falls_back_on_sse),
         cmocka_unit_test(test_another_user_goes_the_same_way),
         cmocka_unit_test(test_websocket_only),
+        cmocka_unit_test(test_online_begins_afresh),
         cmocka_unit_test(test_backoff_exponential),
         cmocka_unit_test(test_backoff_needs_init),
         cmocka_unit_test(test_offline),
