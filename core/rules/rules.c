@@ -67,7 +67,8 @@ static bool system_fallback(const char *etype, size_t len, enum inst_rule_action
 
 bool inst_rules_pick(const struct inst_value *code, const char *etype, size_t etype_len,
                      enum inst_rule_action action, const char *label, size_t label_len,
-                     const char **text, size_t *len) {
+                     const char **text, size_t *len, bool *is_fallback) {
+    *is_fallback = false;
     bool has_rules = code && code->tag == INST_OBJECT;
     const struct inst_value *own = has_rules ? inst_get(code, etype, etype_len) : NULL;
     const char *name = inst_rule_action_name(action);
@@ -84,11 +85,13 @@ bool inst_rules_pick(const struct inst_value *code, const char *etype, size_t et
                 inst_rules_text(inst_getz(labels, "$default"), text, len));
     }
     const struct inst_value *all = has_rules ? member(inst_getz(code, "$default"), "allow") : NULL;
-    return inst_rules_text(member(allow, name), text, len) ||
-           inst_rules_text(member(allow, "$default"), text, len) ||
-           inst_rules_text(member(all, name), text, len) ||
-           inst_rules_text(member(all, "$default"), text, len) ||
-           system_fallback(etype, etype_len, action, text, len);
+    if (inst_rules_text(member(allow, name), text, len) ||
+        inst_rules_text(member(allow, "$default"), text, len) ||
+        inst_rules_text(member(all, name), text, len) ||
+        inst_rules_text(member(all, "$default"), text, len))
+        return true;
+    *is_fallback = system_fallback(etype, etype_len, action, text, len);
+    return *is_fallback;
 }
 
 /* ---- rules that were asked for ---- */
@@ -173,7 +176,9 @@ enum inst_status inst_rules_find(struct inst_rules *rules, const char *etype, si
             return INST_OK;
         }
     }
-    if (!inst_rules_pick(&rules->code, etype, etype_len, action, label, label_len, &text, &len))
+    bool is_fallback;
+    if (!inst_rules_pick(&rules->code, etype, etype_len, action, label, label_len, &text, &len,
+                         &is_fallback))
         return INST_OK;
     if (rules->count >= INST_RULES_MAX)
         return inst_err_set(err, "limit-exceeded", 400, "The app has too many permission rules.");
@@ -182,6 +187,7 @@ enum inst_status inst_rules_find(struct inst_rules *rules, const char *etype, si
         make_rule(rules, etype, etype_len, action, label, label_len, text, len, &rule, err);
     if (status != INST_OK)
         return status;
+    rule->is_fallback = is_fallback;
     rule->next = *chain;
     *chain = rule;
     rules->count++;

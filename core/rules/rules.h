@@ -29,8 +29,9 @@ const char *inst_rule_action_name(enum inst_rule_action action);
 
 struct inst_rule {
     struct inst_rule *next;
-    char *etype; /* owned, as the texts below */
-    char *label; /* NULL for view, create, update, delete */
+    bool is_fallback; /* not the app's own but that of a system namespace (permissions.md 2.1) */
+    char *etype;      /* owned, as the texts below */
+    char *label;      /* NULL for view, create, update, delete */
     enum inst_rule_action action;
     char *display_code;               /* as written */
     char *code;                       /* with its binds around it */
@@ -65,7 +66,7 @@ bool inst_rules_text(const struct inst_value *rule, const char **text, size_t *l
 /* The text of a rule by the order of permissions.md 2; false: none applies. */
 bool inst_rules_pick(const struct inst_value *code, const char *etype, size_t etype_len,
                      enum inst_rule_action action, const char *label, size_t label_len,
-                     const char **text, size_t *len);
+                     const char **text, size_t *len, bool *is_fallback);
 /* Text with its binds around it, in arena. A problem (*problem, in arena) is no failure. */
 enum inst_status inst_rules_bind(const struct inst_value *code, const char *etype, size_t etype_len,
                                  const char *text, size_t len, struct inst_arena *arena,

@@ -4,6 +4,7 @@
 #include "server/refusal.h"
 #include "server/rooms.h"
 #include "server/transaction.h"
+#include "server/tx_permissions.h"
 
 #include "schema/schema_attrs.h"
 #include "schema/system_catalog.h"
@@ -125,6 +126,8 @@ static enum inst_status open_app(struct inst_server *server, const struct inst_a
     if (st == INST_OK)
         st = load_catalog(app, err);
     if (st == INST_OK)
+        st = inst_app_rules(app, &(struct inst_rules *){NULL}, err);
+    if (st == INST_OK)
         st = inst_live_new(app, &app->live, err);
     if (st == INST_OK) {
         app->last_tx = app->made_tx = app->db->db_ops->last_tx_id(app->db);
@@ -168,6 +171,8 @@ void inst_app_free(struct inst_app *app) {
     free(app->answers);
     inst_rooms_close(app);
     inst_live_free(app->live);
+    inst_rules_free(app->rules);
+    inst_rate_limits_free(app->rate_limits);
     if (app->db != NULL) {
         app->db->store.attrs = NULL; /* the catalog's; the file would let go of it once more */
         app->db->db_ops->close(app->db);
@@ -358,19 +363,34 @@ static enum inst_status run_in_group(struct inst_app *app, struct inst_transacti
 }
 
 enum inst_status inst_app_transact(struct inst_app *app, const struct inst_value *steps,
-                                   const struct inst_uuid *event, const char *who, bool is_admin,
-                                   int64_t *tx_id, bool *is_repeated, struct inst_err *err) {
-    struct inst_transaction transaction = {.is_admin = is_admin, .event = event, .who = who};
+                                   const struct inst_tx_source *source, int64_t *tx_id,
+                                   bool *is_repeated, struct inst_err *err) {
+    const struct inst_viewer *viewer = source->viewer;
+    char who[INST_VIEWER_WHO_MAX];
+    struct inst_tx_permit permit;
     *is_repeated = false;
-    if (event != NULL) {
-        enum inst_status st = app->db->db_ops->find_event(app->db, event, tx_id, err);
+    if (source->event != NULL) {
+        enum inst_status st = app->db->db_ops->find_event(app->db, source->event, tx_id, err);
         if (st != INST_OK)
             return st;
         *is_repeated = *tx_id != 0;
         if (*is_repeated)
             return INST_OK;
     }
-    return run_in_group(app, &transaction, steps, tx_id, err);
+    inst_viewer_who(viewer, who);
+    inst_tx_permit_init(&permit, app, source->rules != NULL ? source->rules : app->rules, viewer,
+                        &app->db->store, &app->server->scratch);
+    permit.report = source->report;
+    permit.report_ctx = source->report_ctx;
+    struct inst_transaction transaction = {
+        .is_admin = viewer->is_admin,
+        .permit = viewer->is_admin ? NULL : &permit,
+        .event = source->event,
+        .who = who,
+    };
+    enum inst_status st = run_in_group(app, &transaction, steps, tx_id, err);
+    inst_tx_permit_release(&permit);
+    return st;
 }
 
 enum inst_status inst_app_transact_now(struct inst_app *app, const struct inst_value *steps,
@@ -430,12 +450,11 @@ enum inst_status inst_app_set_note(struct inst_app *app, const char *key, const 
     return st;
 }
 
-enum inst_status inst_app_try(struct inst_app *app, const struct inst_value *steps, const char *who,
-                              bool is_admin, inst_keep_fn *keep, void *ctx, int64_t *tx_id,
-                              bool *is_kept, struct inst_err *err) {
+enum inst_status inst_app_try(struct inst_app *app, const struct inst_value *steps,
+                              const struct inst_tx_source *source, inst_keep_fn *keep, void *ctx,
+                              int64_t *tx_id, bool *is_kept, struct inst_err *err) {
     bool is_repeated, is_wanted = false;
-    enum inst_status st =
-        inst_app_transact(app, steps, NULL, who, is_admin, tx_id, &is_repeated, err);
+    enum inst_status st = inst_app_transact(app, steps, source, tx_id, &is_repeated, err);
     *is_kept = false;
     if (st == INST_OK)
         st = keep(ctx, &is_wanted, err);
@@ -493,7 +512,9 @@ static enum inst_status apply_schema(struct inst_app *app, const struct inst_val
     struct inst_value list = inst_array(steps, attrs.len);
     int64_t tx_id;
     bool is_repeated;
-    st = inst_app_transact(app, &list, NULL, "{\"admin\":true}", true, &tx_id, &is_repeated, err);
+    const struct inst_viewer admin = {.is_admin = true};
+    const struct inst_tx_source source = {.viewer = &admin};
+    st = inst_app_transact(app, &list, &source, &tx_id, &is_repeated, err);
     inst_app_commit(app);
     if (st == INST_OK && app->last_tx < tx_id)
         st = inst_err_set(err, "sql-exception", 500, "The schema could not be kept.");

@@ -19,11 +19,11 @@
 #include "server/changes.h"
 #include "server/features.h"
 #include "server/live.h"
+#include "server/permissions.h"
 #include "server/reply.h"
 #include "server/server.h"
 #include "server/sync.h"
 #include "server/table.h"
-#include "server/viewer.h"
 
 struct inst_waiting {
     struct inst_waiting *next;
@@ -75,8 +75,10 @@ struct inst_app {
     struct inst_sync *syncs;
     struct inst_session *sessions;
     struct inst_table rooms; /* hash of the id -> struct inst_room */
-    int64_t last_tx;         /* committed */
-    int64_t made_tx;         /* with those of the open group */
+    struct inst_rules *rules;
+    struct inst_rate_limits *rate_limits; /* NULL until a rule asks */
+    int64_t last_tx;                      /* committed */
+    int64_t made_tx;                      /* with those of the open group */
     bool is_group_open;
     struct inst_answer *answers;
     size_t answer_count, answer_cap;
@@ -134,15 +136,23 @@ void inst_app_free(struct inst_app *app);
 void inst_app_close_idle(struct inst_server *server);
 /* One transaction in the app's group, which is opened when needed. *tx_id is that of the first
  * transaction when the event was seen before; *is_repeated says so. */
+struct inst_tx_source {
+    const struct inst_viewer *viewer;
+    const struct inst_uuid *event; /* NULL: none */
+    struct inst_rules *rules;      /* to try out; NULL: the app's */
+    /* Gets every check of the rules; then nothing is denied. NULL: the rules decide. */
+    inst_tx_verdict_fn *report;
+    void *report_ctx;
+};
 enum inst_status inst_app_transact(struct inst_app *app, const struct inst_value *steps,
-                                   const struct inst_uuid *event, const char *who, bool is_admin,
-                                   int64_t *tx_id, bool *is_repeated, struct inst_err *err);
+                                   const struct inst_tx_source *source, int64_t *tx_id,
+                                   bool *is_repeated, struct inst_err *err);
 /* One transaction in a group of its own. keep is asked with its writes in the store and says
  * whether they stay; *is_kept: they are durable. Not for apps with an open group. */
 typedef enum inst_status inst_keep_fn(void *ctx, bool *keep, struct inst_err *err);
-enum inst_status inst_app_try(struct inst_app *app, const struct inst_value *steps, const char *who,
-                              bool is_admin, inst_keep_fn *keep, void *ctx, int64_t *tx_id,
-                              bool *is_kept, struct inst_err *err);
+enum inst_status inst_app_try(struct inst_app *app, const struct inst_value *steps,
+                              const struct inst_tx_source *source, inst_keep_fn *keep, void *ctx,
+                              int64_t *tx_id, bool *is_kept, struct inst_err *err);
 /* A transaction of the engine's own rows ($files, ...), which may write the system's columns;
  * durable when it returns INST_OK, with all that was in the group. */
 enum inst_status inst_app_transact_now(struct inst_app *app, const struct inst_value *steps,

@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "server/engine.h"
 #include "server/files.h"
+#include "server/permissions.h"
 
 void inst_outcome_init(struct inst_outcome *outcome) {
     *outcome = (struct inst_outcome){.sum = {0, 0}};
@@ -67,28 +68,30 @@ static enum inst_status run_tree(struct inst_query *query, struct inst_store *st
     return INST_OK;
 }
 
-enum inst_status inst_evaluate(struct inst_server *server, struct inst_query *query,
+enum inst_status inst_evaluate(struct inst_app *app, struct inst_query *query,
                                struct inst_store *store, const struct inst_evaluation *how,
                                struct inst_arena *arena, struct inst_outcome *out,
                                struct inst_err *err) {
-    struct run run = {.server = server, .app_id = how->app_id, .out = out};
+    struct inst_server *server = app->server;
+    struct run run = {.server = server, .app_id = app->info.id, .out = out};
     bool is_guarded = how->is_guarded && !how->viewer->is_admin;
     enum inst_status st = collator_of(server, err);
-    if (st == INST_OK && is_guarded)
-        st = inst_view_begin(&run.view, how->is_personal ? how->viewer->user : "", store, arena,
-                             err);
     if (st != INST_OK)
         return st;
+    if (is_guarded)
+        inst_view_init(&run.view, app, how->rules, how->viewer, how->rule_params, store, arena);
     struct inst_collect_options options = {
         .is_admin = how->viewer->is_admin,
         .is_visible = is_guarded ? inst_view_shows : NULL,
-        .file_url = how->app_id != NULL && server->host.files != NULL ? file_url : NULL,
+        .file_url = server->host.files != NULL ? file_url : NULL,
         .ctx = &run,
         .collator = server->collator,
         .infer_singular = how->infers,
     };
     st = how->is_tree ? run_tree(query, store, &options, server->seed, arena, out, err)
                       : run_rows(query, store, &options, server->seed, arena, out, err);
+    if (is_guarded)
+        inst_view_release(&run.view);
     if (st == INST_OK && (out->result.failed || out->meta.failed))
         st = inst_err_nomem(err);
     return st;
@@ -97,6 +100,13 @@ enum inst_status inst_evaluate(struct inst_server *server, struct inst_query *qu
 enum inst_status inst_evaluate_once(struct inst_app *app, const struct inst_value *q,
                                     const struct inst_viewer *viewer, bool is_tree, bool infers,
                                     struct inst_outcome *out, struct inst_err *err) {
+    return inst_evaluate_by(app, q, NULL, viewer, is_tree, infers, out, err);
+}
+
+enum inst_status inst_evaluate_by(struct inst_app *app, const struct inst_value *q,
+                                  struct inst_rules *rules, const struct inst_viewer *viewer,
+                                  bool is_tree, bool infers, struct inst_outcome *out,
+                                  struct inst_err *err) {
     struct inst_query *query;
     enum inst_status st = inst_query_new(q, INST_QUERY_SERVER, &query, err);
     if (st != INST_OK)
@@ -105,10 +115,10 @@ enum inst_status inst_evaluate_once(struct inst_app *app, const struct inst_valu
                                   .is_tree = is_tree,
                                   .infers = infers,
                                   .is_guarded = true,
-                                  .app_id = app->info.id,
-                                  .is_personal = true};
+                                  .rules = rules,
+                                  .rule_params = inst_getz(q, "$$ruleParams")};
     app->server->stats.computations_run++;
-    st = inst_evaluate(app->server, query, &app->db->store, &how, &app->server->scratch, out, err);
+    st = inst_evaluate(app, query, &app->db->store, &how, &app->server->scratch, out, err);
     app->db->db_ops->trim(app->db);
     inst_query_free(query);
     return st;

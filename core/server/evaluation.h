@@ -11,15 +11,15 @@
 #include "server/viewer.h"
 
 struct inst_app;
-struct inst_server;
+struct inst_rules;
 
 struct inst_evaluation {
     const struct inst_viewer *viewer;
-    bool is_tree;       /* objects (session.md 4.4); else join-rows (4.1) */
-    bool infers;        /* of a tree: `inference?`, one object and not a list for singular links */
-    bool is_guarded;    /* the query may come to see a namespace of the system */
-    bool is_personal;   /* the viewer's own rows of it are shown too */
-    const char *app_id; /* whose files the result has addresses of; NULL: it has none */
+    bool is_tree;    /* objects (session.md 4.4); else join-rows (4.1) */
+    bool infers;     /* of a tree: `inference?`, one object and not a list for singular links */
+    bool is_guarded; /* rules apply to what the query may come to see */
+    const struct inst_value *rule_params; /* of the query; NULL: none */
+    struct inst_rules *rules;             /* to try out; NULL: the app's */
 };
 
 /* What came out; buffers are the caller's to free. */
@@ -34,7 +34,7 @@ void inst_outcome_init(struct inst_outcome *outcome);
 void inst_outcome_free(struct inst_outcome *outcome);
 
 /* arena is scratch, not reset. */
-enum inst_status inst_evaluate(struct inst_server *server, struct inst_query *query,
+enum inst_status inst_evaluate(struct inst_app *app, struct inst_query *query,
                                struct inst_store *store, const struct inst_evaluation *how,
                                struct inst_arena *arena, struct inst_outcome *out,
                                struct inst_err *err);
@@ -42,5 +42,10 @@ enum inst_status inst_evaluate(struct inst_server *server, struct inst_query *qu
 enum inst_status inst_evaluate_once(struct inst_app *app, const struct inst_value *q,
                                     const struct inst_viewer *viewer, bool is_tree, bool infers,
                                     struct inst_outcome *out, struct inst_err *err);
+/* The same by other rules than the app's. */
+enum inst_status inst_evaluate_by(struct inst_app *app, const struct inst_value *q,
+                                  struct inst_rules *rules, const struct inst_viewer *viewer,
+                                  bool is_tree, bool infers, struct inst_outcome *out,
+                                  struct inst_err *err);
 
 #endif

@@ -55,7 +55,7 @@ static enum inst_status answer_transact(struct inst_server *server,
     const struct inst_value *steps;
     struct inst_viewer viewer;
     struct inst_app *app;
-    char who[INST_VIEWER_WHO_MAX];
+    struct inst_tx_source source = {.viewer = &viewer};
     int64_t tx_id;
     bool is_repeated;
     enum inst_status st;
@@ -71,8 +71,7 @@ static enum inst_status answer_transact(struct inst_server *server,
     st = inst_admin_steps_to_tx(&server->scratch, &context, steps, &tx_steps, err);
     if (st != INST_OK)
         return st;
-    inst_viewer_who(&viewer, who);
-    st = inst_app_transact(app, &tx_steps, NULL, who, viewer.is_admin, &tx_id, &is_repeated, err);
+    st = inst_app_transact(app, &tx_steps, &source, &tx_id, &is_repeated, err);
     inst_app_commit(app);
     if (st != INST_OK)
         return st;

@@ -53,18 +53,18 @@ static bool is_empty(const struct inst_value *v) {
     return v == NULL || inst_is_nullish(v) || (v->tag == INST_OBJECT && v->len == 0);
 }
 
-/* Rules that nobody enforces would be a promise broken: they are refused, not ignored. Clients send
- * them as {"code": ...}, bare, or as `perms` (http.md 8.2). */
-static enum inst_status check_rules(const struct inst_value *body, struct inst_err *err) {
+/* Clients send them as {"code": ...}, bare, or as `perms` (http.md 8.2). NULL: none. */
+static const struct inst_value *find_rules(const struct inst_value *body) {
     static const char *const names[] = {"rules", "perms"};
     for (size_t i = 0; i < 2; i++) {
         const struct inst_value *rules = inst_getz(body, names[i]);
         const struct inst_value *code = rules != NULL ? inst_getz(rules, "code") : NULL;
-        if (is_empty(rules) || (code != NULL && rules->len == 1 && is_empty(code)))
-            continue;
-        return inst_refuse_validation(err, "rule", NULL, NULL, "Rules are not enforced yet.");
+        if (code != NULL && rules->len == 1)
+            rules = code;
+        if (!is_empty(rules))
+            return rules;
     }
-    return INST_OK;
+    return NULL;
 }
 
 /* token NULL: it is known only to who made the app. */
@@ -91,16 +91,22 @@ static enum inst_status answer_ephemeral(struct inst_server *server,
                                          struct inst_err *err) {
     struct inst_value body;
     struct inst_app_info info;
+    struct inst_app *app;
     char title[256], token[INST_UUID_TEXT + 1];
     enum inst_status st;
     if ((st = inst_http_body(server, request, &body, err)) != INST_OK ||
-        (st = read_title(&body, title, err)) != INST_OK ||
-        (st = check_rules(&body, err)) != INST_OK)
+        (st = read_title(&body, title, err)) != INST_OK)
+        return st;
+    const struct inst_value *rules = find_rules(&body);
+    if (rules != NULL && (st = inst_check_rules(rules, &server->scratch, err)) != INST_OK)
         return st;
     const struct inst_value *schema = inst_getz(&body, "schema");
     int64_t expires = server->env->now_ms(server->env->ctx) + EPHEMERAL_MS;
     st = inst_server_create_app(server, title, is_empty(schema) ? NULL : schema, expires, &info,
                                 token, err);
+    if (st == INST_OK && rules != NULL &&
+        (st = inst_app_get(server, info.id, &app, err)) == INST_OK)
+        st = inst_app_set_rules(app, rules, err);
     if (st == INST_OK)
         write_app(&response->body, &info, token);
     return st;

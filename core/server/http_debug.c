@@ -1,7 +1,6 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "server/admin_steps.h"
-#include "server/checks.h"
 #include "server/evaluation.h"
 #include "server/http_routes.h"
 #include "server/refusal.h"
@@ -12,12 +11,18 @@ static bool is_given(const struct inst_value *v) {
     return v != NULL && !inst_is_nullish(v) && v->tag != INST_FALSE;
 }
 
-/* Rules that nobody enforces would be a promise broken: they are refused, not ignored. */
-static enum inst_status check_override(const struct inst_value *body, struct inst_err *err) {
-    const struct inst_value *rules = inst_getz(body, "rules-override");
-    if (!is_given(rules) || (rules->tag == INST_OBJECT && rules->len == 0))
+/* The rules to try out: the override of the body, else the app's own. *own is to be freed. */
+static enum inst_status read_override(const struct inst_value *body, struct inst_arena *arena,
+                                      struct inst_rules **own, struct inst_err *err) {
+    static const char *const path[] = {"body", "rules-override"};
+    const struct inst_value *code = inst_getz(body, "rules-override");
+    *own = NULL;
+    if (!is_given(code))
         return INST_OK;
-    return inst_refuse_validation(err, "rule", rules, NULL, "Rules are not enforced yet.");
+    if (code->tag != INST_OBJECT)
+        return inst_refuse_malformed(err, path, 2, code);
+    enum inst_status st = inst_check_rules(code, arena, err);
+    return st == INST_OK ? inst_rules_new(code, own, err) : st;
 }
 
 static enum inst_status check_text(const struct inst_value *body, const char *name,
@@ -45,8 +50,7 @@ static enum inst_status read_request(struct inst_server *server,
         return st;
     if (viewer->is_admin)
         return inst_refuse_validation(err, "non-admin", &input, NULL, "Cannot test perms as admin");
-    if ((st = check_override(body, err)) != INST_OK ||
-        (st = check_text(body, "ip-override", err)) != INST_OK)
+    if ((st = check_text(body, "ip-override", err)) != INST_OK)
         return st;
     return check_text(body, "origin-override", err);
 }
@@ -54,60 +58,115 @@ static enum inst_status read_request(struct inst_server *server,
 /* ---- queries ---- */
 
 struct checked {
-    struct inst_table seen; /* (e, hash of etype) */
+    struct inst_permissions permissions;
+    struct inst_table seen; /* (e, hash of etype and label) */
     struct inst_buf json;
 };
 
-static enum inst_status check_entity(struct checked *checked, struct inst_app *app,
-                                     const struct inst_viewer *viewer, uint32_t e,
-                                     const struct inst_value *etype, struct inst_err *err) {
-    struct inst_store *store = &app->db->store;
-    struct inst_arena *arena = &app->server->scratch;
+static void write_check(struct checked *checked, const struct inst_rule *rule,
+                        const struct inst_rule_input *input, const struct inst_value *label,
+                        const struct inst_value *value) {
+    struct inst_store *store = checked->permissions.data.store;
     struct inst_buf *buf = &checked->json;
-    struct inst_value record;
-    enum inst_status st = inst_checks_record(store, etype, e, arena, &record, err);
-    if (st != INST_OK)
-        return st;
-    struct inst_value id = store->ops->entity_id(store, e);
-    if (buf->len > 0)
-        inst_buf_add_char(buf, ',');
-    inst_buf_add_str(buf, "{\"id\":");
+    struct inst_value id = store->ops->entity_id(store, input->e);
+    inst_buf_add_str(buf, buf->len > 0 ? ",{\"id\":" : "{\"id\":");
     inst_json_write(buf, &id);
     inst_buf_add_str(buf, ",\"entity\":");
-    inst_json_write(buf, etype);
-    inst_buf_add_str(buf, ",\"label\":null,\"record\":");
-    inst_json_write(buf, &record);
+    inst_json_write(buf, &input->etype);
+    inst_buf_add_str(buf, ",\"label\":");
+    if (label != NULL)
+        inst_json_write(buf, label);
+    else
+        inst_buf_add_str(buf, "null");
+    inst_buf_add_str(buf, ",\"record\":");
+    inst_json_write(buf, input->data);
     inst_buf_add_str(buf, ",\"program\":");
-    inst_checks_write_program(buf, etype, "view");
-    inst_buf_addf(buf, ",\"check\":%s}",
-                  inst_checks_allow(viewer, etype, "view", &record) ? "true" : "false");
-    return INST_OK;
+    inst_permissions_write_program(buf, rule);
+    inst_buf_add_str(buf, ",\"check\":");
+    inst_json_write(buf, value);
+    inst_buf_add_char(buf, '}');
+}
+
+/* The view rule of an entity (label NULL), or the rule of one field, once. */
+static enum inst_status check_one(struct checked *checked, const struct inst_value *etype,
+                                  uint32_t e, const struct inst_value *label,
+                                  struct inst_err *err) {
+    struct inst_permissions *p = &checked->permissions;
+    struct inst_rule_input input = {.etype = *etype, .e = e};
+    const struct inst_rule *rule;
+    struct inst_cel_value value = inst_cel_bool(true);
+    struct inst_value json;
+    uint64_t hash = inst_text_hash(etype->u.str, etype->len, p->data.seed);
+    if (label != NULL)
+        hash ^= inst_text_hash(label->u.str, label->len, ~p->data.seed);
+    struct inst_table_key key = {e, hash};
+    if (inst_table_get(&checked->seen, key) != NULL)
+        return INST_OK;
+    if (!inst_table_put(&checked->seen, key, checked))
+        return inst_err_nomem(err);
+    enum inst_status st = inst_permissions_rule(
+        p, etype, label != NULL ? INST_RULE_FIELD : INST_RULE_VIEW, label, &rule, err);
+    if (st != INST_OK || (label != NULL && rule == NULL))
+        return st;
+    if ((st = inst_rule_data_record(&p->data, etype, e, &input.data, err)) != INST_OK)
+        return st;
+    if (rule != NULL)
+        st = inst_permissions_evaluate(p, rule, &input, &value, err);
+    if (st == INST_OK && !inst_cel_to_json(&value, p->data.arena, &json))
+        st = inst_err_nomem(err);
+    if (st == INST_OK)
+        write_check(checked, rule, &input, label, &json);
+    return st;
 }
 
 /* Every entity that the query touches, whether it may be seen or not. */
 static enum inst_status check_query(struct checked *checked, struct inst_app *app,
-                                    const struct inst_value *q, const struct inst_viewer *viewer,
-                                    struct inst_err *err) {
-    struct inst_arena *arena = &app->server->scratch;
+                                    const struct inst_value *q, struct inst_err *err) {
     struct inst_collect_options options = {.collator = app->server->collator};
     struct inst_collected collected = {0};
     struct inst_query *query;
     enum inst_status st = inst_query_new(q, INST_QUERY_SERVER, &query, err);
     if (st != INST_OK)
         return st;
-    st = inst_query_collect(query, &app->db->store, &options, arena, &collected, err);
+    st = inst_query_collect(query, &app->db->store, &options, &app->server->scratch, &collected,
+                            err);
     for (size_t i = 0; st == INST_OK && i < collected.triple_count; i++) {
         const struct inst_collected_triple *t = &collected.triples[i];
-        const struct inst_value *etype = &t->attr->forward.etype;
-        struct inst_table_key key = {t->triple.e,
-                                     inst_text_hash(etype->u.str, etype->len, app->server->seed)};
-        if (inst_table_get(&checked->seen, key) != NULL)
-            continue;
-        st = inst_table_put(&checked->seen, key, checked)
-                 ? check_entity(checked, app, viewer, t->triple.e, etype, err)
-                 : inst_err_nomem(err);
+        const struct inst_ident *ident = &t->attr->forward;
+        st = check_one(checked, &ident->etype, t->triple.e, NULL, err);
+        if (st == INST_OK)
+            st = check_one(checked, &ident->etype, t->triple.e, &ident->label, err);
     }
     inst_query_free(query);
+    return st;
+}
+
+static enum inst_status try_query(struct inst_app *app, const struct inst_value *query,
+                                  const struct inst_viewer *viewer, struct inst_rules *rules,
+                                  bool infers, struct inst_buf *out, struct inst_err *err) {
+    struct inst_outcome outcome;
+    struct checked checked;
+    inst_outcome_init(&outcome);
+    inst_permissions_init(&checked.permissions, app, rules != NULL ? rules : app->rules, viewer,
+                          &app->db->store, &app->server->scratch);
+    checked.permissions.rule_params = inst_getz(query, "$$ruleParams");
+    inst_table_init(&checked.seen);
+    inst_buf_init(&checked.json);
+    enum inst_status st = inst_evaluate_by(app, query, rules, viewer, true, infers, &outcome, err);
+    if (st == INST_OK)
+        st = check_query(&checked, app, query, err);
+    if (st == INST_OK) {
+        inst_buf_add_str(out, "{\"result\":");
+        inst_buf_add(out, outcome.result.data, outcome.result.len);
+        inst_buf_add_str(out, ",\"check-results\":[");
+        inst_buf_add(out, checked.json.data, checked.json.len);
+        inst_buf_add_str(out, "],\"rule-wheres\":{}}");
+        out->failed = out->failed || checked.json.failed;
+    }
+    inst_outcome_free(&outcome);
+    inst_permissions_release(&checked.permissions);
+    inst_table_free(&checked.seen);
+    inst_buf_free(&checked.json);
     return st;
 }
 
@@ -118,8 +177,7 @@ static enum inst_status answer_query(struct inst_server *server,
     struct inst_value body;
     struct inst_viewer viewer;
     struct inst_app *app;
-    struct inst_outcome outcome;
-    struct checked checked;
+    struct inst_rules *rules;
     enum inst_status st = read_request(server, request, &body, &app, &viewer, err);
     if (st != INST_OK)
         return st;
@@ -128,62 +186,97 @@ static enum inst_status answer_query(struct inst_server *server,
         return inst_refuse_missing(err, path, 2);
     if (query->tag != INST_OBJECT)
         return inst_refuse_malformed(err, path, 2, query);
-    inst_outcome_init(&outcome);
-    inst_table_init(&checked.seen);
-    inst_buf_init(&checked.json);
+    if ((st = read_override(&body, &server->scratch, &rules, err)) != INST_OK)
+        return st;
     bool infers = is_given(inst_getz(&body, "inference?"));
-    st = inst_evaluate_once(app, query, &viewer, true, infers, &outcome, err);
-    if (st == INST_OK)
-        st = check_query(&checked, app, query, &viewer, err);
-    if (st == INST_OK) {
-        inst_buf_add_str(&response->body, "{\"result\":");
-        inst_buf_add(&response->body, outcome.result.data, outcome.result.len);
-        inst_buf_add_str(&response->body, ",\"check-results\":[");
-        inst_buf_add(&response->body, checked.json.data, checked.json.len);
-        inst_buf_add_str(&response->body, "],\"rule-wheres\":{}}");
-        response->body.failed = response->body.failed || checked.json.failed;
-    }
-    inst_outcome_free(&outcome);
-    inst_table_free(&checked.seen);
-    inst_buf_free(&checked.json);
+    st = try_query(app, query, &viewer, rules, infers, &response->body, err);
+    inst_rules_free(rules);
     return st;
 }
 
 /* ---- transactions ---- */
 
 struct trial {
-    struct inst_checks checks;
+    struct inst_arena *arena;
+    struct inst_buf json;
     bool is_dry;
+    bool all_ok;
 };
 
-static enum inst_status keep(void *ctx, bool *keep, struct inst_err *err) {
+static void write_part(struct inst_buf *buf, const char *name, const struct inst_value *value,
+                       bool always) {
+    if (value == NULL && !always)
+        return;
+    inst_buf_addf(buf, "%s\"%s\":", buf->data[buf->len - 1] == '{' ? "" : ",", name);
+    if (value != NULL)
+        inst_json_write(buf, value);
+    else
+        inst_buf_add_str(buf, "null");
+}
+
+static enum inst_status report(void *ctx, const struct inst_tx_verdict *verdict,
+                               struct inst_err *err) {
     struct trial *trial = ctx;
-    enum inst_status st = inst_checks_end(&trial->checks, err);
-    *keep = !trial->is_dry && trial->checks.all_ok;
-    return st;
+    struct inst_buf *buf = &trial->json;
+    const struct inst_rule_input *input = &verdict->input;
+    bool is_write = verdict->action == INST_RULE_CREATE || verdict->action == INST_RULE_UPDATE;
+    struct inst_value result, no_fields = inst_array(NULL, 0);
+    trial->all_ok = trial->all_ok && verdict->is_allowed;
+    if (!inst_cel_to_json(&verdict->value, trial->arena, &result))
+        return inst_err_nomem(err);
+    inst_buf_addf(buf, "%s{\"scope\":\"%s\",\"action\":\"%s\",\"etype\":", buf->len > 0 ? "," : "",
+                  verdict->is_attr ? "attr" : "object", inst_rule_action_name(verdict->action));
+    inst_json_write(buf, &verdict->etype);
+    inst_buf_add_str(buf, ",\"eid\":");
+    inst_json_write(buf, &verdict->eid);
+    inst_buf_add_str(buf, ",\"program\":");
+    inst_permissions_write_program(buf, verdict->rule);
+    inst_buf_add_str(buf, ",\"bindings\":{");
+    if (!buf->failed) {
+        write_part(buf, "data", input->data, true);
+        write_part(buf, "new-data", input->new_data, false);
+        write_part(buf, "rule-params", input->rule_params, true);
+        write_part(buf, "modified-fields",
+                   input->modified_fields ? input->modified_fields
+                   : is_write             ? &no_fields
+                                          : NULL,
+                   false);
+        write_part(buf, "linked-data", input->linked_data, false);
+        write_part(buf, "linked-etype", input->linked_data ? &input->linked_etype : NULL, false);
+        write_part(buf, "actions", input->actions, false);
+    }
+    inst_buf_add_str(buf, "},\"check-result\":");
+    inst_json_write(buf, &result);
+    inst_buf_addf(buf, ",\"check-pass?\":%s}", verdict->is_allowed ? "true" : "false");
+    return buf->failed ? inst_err_nomem(err) : INST_OK;
+}
+
+static enum inst_status keep(void *ctx, bool *keep, struct inst_err *err) {
+    const struct trial *trial = ctx;
+    (void)err;
+    *keep = !trial->is_dry && trial->all_ok;
+    return INST_OK;
 }
 
 static enum inst_status try_steps(struct inst_app *app, const struct inst_value *steps,
-                                  const struct inst_viewer *viewer, bool is_dry,
-                                  struct inst_buf *out, struct inst_err *err) {
-    struct trial trial = {.is_dry = is_dry};
-    char who[INST_VIEWER_WHO_MAX];
+                                  const struct inst_viewer *viewer, struct inst_rules *rules,
+                                  bool is_dry, struct inst_buf *out, struct inst_err *err) {
+    struct trial trial = {.arena = &app->server->scratch, .is_dry = is_dry, .all_ok = true};
+    struct inst_tx_source source = {
+        .viewer = viewer, .rules = rules, .report = report, .report_ctx = &trial};
     int64_t tx_id = 0;
     bool is_kept = false;
-    inst_viewer_who(viewer, who);
-    enum inst_status st = inst_checks_begin(&trial.checks, &app->db->store, steps, viewer,
-                                            &app->server->scratch, err);
-    if (st == INST_OK)
-        st = inst_app_try(app, steps, who, viewer->is_admin, keep, &trial, &tx_id, &is_kept, err);
+    inst_buf_init(&trial.json);
+    enum inst_status st = inst_app_try(app, steps, &source, keep, &trial, &tx_id, &is_kept, err);
     if (st == INST_OK) {
         inst_buf_add_str(out, "{\"tx-id\":");
         inst_buf_add_int(out, tx_id);
         inst_buf_addf(out, ",\"all-checks-ok?\":%s,\"committed?\":%s,\"check-results\":[",
-                      trial.checks.all_ok ? "true" : "false", is_kept ? "true" : "false");
-        inst_buf_add(out, trial.checks.json.data, trial.checks.json.len);
+                      trial.all_ok ? "true" : "false", is_kept ? "true" : "false");
+        inst_buf_add(out, trial.json.data, trial.json.len);
         inst_buf_add_str(out, "]}");
     }
-    inst_checks_release(&trial.checks);
+    inst_buf_free(&trial.json);
     return st;
 }
 
@@ -194,6 +287,7 @@ static enum inst_status answer_transact(struct inst_server *server,
     struct inst_value body, tx_steps;
     struct inst_viewer viewer;
     struct inst_app *app;
+    struct inst_rules *rules;
     enum inst_status st = read_request(server, request, &body, &app, &viewer, err);
     if (st != INST_OK)
         return st;
@@ -208,10 +302,12 @@ static enum inst_status answer_transact(struct inst_server *server,
         .throw_on_missing = is_given(inst_getz(&body, "throw-on-missing-attrs?")),
     };
     st = inst_admin_steps_to_tx(&server->scratch, &context, steps, &tx_steps, err);
-    if (st != INST_OK)
+    if (st != INST_OK || (st = read_override(&body, &server->scratch, &rules, err)) != INST_OK)
         return st;
     bool is_dry = !is_given(inst_getz(&body, "dangerously-commit-tx"));
-    return try_steps(app, &tx_steps, &viewer, is_dry, &response->body, err);
+    st = try_steps(app, &tx_steps, &viewer, rules, is_dry, &response->body, err);
+    inst_rules_free(rules);
+    return st;
 }
 
 const struct inst_http_route inst_http_debug_routes[] = {

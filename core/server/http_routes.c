@@ -236,13 +236,19 @@ static enum inst_status refuse_admin(struct inst_err *err) {
 enum inst_status inst_http_admin_app(struct inst_server *server,
                                      const struct inst_http_request *request, struct inst_app **out,
                                      struct inst_err *err) {
+    char id[INST_UUID_TEXT + 1];
+    enum inst_status st = inst_http_app_id(server, request, id, err);
+    return st != INST_OK ? st : inst_http_admin_app_of(server, request, id, out, err);
+}
+
+enum inst_status inst_http_admin_app_of(struct inst_server *server,
+                                        const struct inst_http_request *request,
+                                        const char id[INST_UUID_TEXT + 1], struct inst_app **out,
+                                        struct inst_err *err) {
     static const char *const path[] = {"headers", "authorization"};
     const struct inst_server_host *host = &server->host;
-    char id[INST_UUID_TEXT + 1];
     struct inst_uuid uuid;
-    enum inst_status st = inst_http_app_id(server, request, id, err);
-    if (st != INST_OK)
-        return st;
+    enum inst_status st;
     if (inst_http_header(request, "authorization") == NULL)
         return inst_refuse_missing(err, path, 2);
     const char *token = inst_http_bearer(server, request);

@@ -27,6 +27,8 @@
 /* Queries of one app that are kept compiled, those that ran last; the others are compiled again
  * when they run. A compiled query is ten times the size of all else that is kept of one. */
 #define INST_SERVER_MAX_COMPILED 1024u
+/* Values that the permission rules of one query or transaction read through refs. */
+#define INST_SERVER_MAX_REF_VALUES 1000000u
 /* Sync tables of one session. */
 #define INST_SERVER_MAX_SYNCS 100u
 /* Durable sync subscriptions of one app; past it those not used for longest are forgotten. */

@@ -7,6 +7,7 @@
 #include "server/files.h"
 #include "server/limits.h"
 #include "server/names.h"
+#include "server/permissions.h"
 #include "server/recording_store.h"
 
 #include <stdlib.h>
@@ -26,6 +27,8 @@ struct inst_computation {
     struct inst_live_form form;
     struct inst_viewer viewer; /* its user only when is_personal */
     bool is_personal;          /* only for sessions of this user (or of nobody) */
+    bool has_params;           /* q has $$ruleParams */
+    uint64_t rules_seen;       /* live->rules_version as of its last run */
     struct inst_read_set reads;
     bool has_result;   /* `result` is what subscribers have */
     bool is_outdated;  /* its last run failed, or it waits to run */
@@ -62,6 +65,7 @@ struct inst_live {
     struct inst_computation *queue, **queue_end;
     struct inst_computation **retries;
     size_t retry_count, retry_cap;
+    uint64_t rules_version;
     bool is_catalog_new; /* while inst_live_refresh runs: attrs changed */
     struct inst_arena scratch;
 };
@@ -279,6 +283,7 @@ static enum inst_status new_computation(struct inst_live *live, char *key_take, 
         .form = form,
         .viewer = {.is_admin = viewer->is_admin},
         .is_personal = is_personal,
+        .has_params = inst_getz(q, "$$ruleParams") != NULL,
         .is_outdated = true,
     };
     if (is_personal)
@@ -318,16 +323,21 @@ static bool has_old_urls(const struct inst_computation *computation) {
 static enum inst_status evaluate(struct inst_computation *computation, struct inst_store *store,
                                  bool sees_system, struct inst_outcome *out, struct inst_err *err) {
     struct inst_live *live = computation->live;
+    struct inst_value q = inst_undefined();
     struct inst_evaluation how = {
         .viewer = &computation->viewer,
         .is_tree = computation->form.is_tree,
         .infers = computation->form.infers,
-        .is_guarded = sees_system,
-        .is_personal = computation->is_personal,
-        .app_id = live->app->info.id,
+        .is_guarded = sees_system || inst_app_has_rules(live->app),
     };
-    return inst_evaluate(live->app->server, computation->query, store, &how, &live->scratch, out,
-                         err);
+    if (how.is_guarded && computation->has_params) {
+        enum inst_status st =
+            inst_json_parse(&live->scratch, computation->q, computation->q_len, &q, err);
+        if (st != INST_OK)
+            return st;
+        how.rule_params = inst_getz(&q, "$$ruleParams");
+    }
+    return inst_evaluate(live->app, computation->query, store, &how, &live->scratch, out, err);
 }
 
 /* Runs it and keeps what it read; *changed: the result is not the one kept. */
@@ -350,6 +360,7 @@ static enum inst_status run(struct inst_computation *computation, bool *changed,
     inst_arena_reset(&live->scratch);
     computation->is_outdated = st != INST_OK;
     computation->url_day = outcome.has_urls ? today(live) : 0;
+    computation->rules_seen = live->rules_version;
     *changed = st == INST_OK && (!computation->has_result || computation->sum.a != outcome.sum.a ||
                                  computation->sum.b != outcome.sum.b);
     if (*changed) {
@@ -595,13 +606,23 @@ static void write_key(struct inst_buf *buf, const struct inst_viewer *viewer, bo
                   form.infers ? 'i' : '-', is_personal ? viewer->user : "");
 }
 
+static bool meets_viewers(void *ctx, const struct inst_value *etype) {
+    return inst_permissions_split_viewers(ctx, etype);
+}
+
+/* May two users get different results? */
+static bool splits_viewers(struct inst_app *app, const struct inst_value *q) {
+    struct inst_reach reach = {app->catalog->attrs, meets_viewers, app};
+    return inst_query_reaches(q, &reach);
+}
+
 static enum inst_status join(struct inst_session *session, const struct inst_value *q,
                              struct inst_live_form form, struct inst_subscription **out,
                              struct inst_err *err) {
     struct inst_live *live = session->app->live;
     const struct inst_viewer *viewer = &session->viewer;
-    bool is_personal = !viewer->is_admin && viewer->user[0] != '\0' &&
-                       inst_query_reaches_system(q, session->app->catalog->attrs);
+    bool is_personal =
+        !viewer->is_admin && viewer->user[0] != '\0' && splits_viewers(session->app, q);
     struct inst_computation *computation;
     struct inst_buf text;
     size_t key_len;
@@ -713,7 +734,7 @@ static bool part_viewers(struct inst_computation *computation) {
         return false;
     inst_arena_init(&arena);
     if (inst_json_parse(&arena, computation->q, computation->q_len, &q, NULL) == INST_OK &&
-        inst_query_reaches_system(&q, live->app->catalog->attrs)) {
+        splits_viewers(live->app, &q)) {
         /* From the end: what unsubscribe puts in a left place is the last, which stays. */
         for (size_t i = computation->count; i-- > 0 && !is_gone;) {
             struct inst_subscription *subscription = computation->subscriptions[i];
@@ -758,4 +779,62 @@ void inst_live_renew_urls(struct inst_live *live) {
                 queue(live, computation);
     }
     run_queued(live);
+}
+
+/* ---- after a change of rules ---- */
+
+/* One session's subscription, by its canonical q. */
+static void apply_rules(struct inst_session *session, const char *q_text, size_t q_len) {
+    struct inst_live *live = session->app->live;
+    struct inst_subscription *subscription = find_subscription(session, q_text, q_len);
+    struct inst_arena arena;
+    struct inst_value q;
+    if (subscription == NULL)
+        return;
+    inst_arena_init(&arena);
+    if (inst_json_parse(&arena, q_text, q_len, &q, NULL) == INST_OK) {
+        struct inst_computation *computation = subscription->computation;
+        bool is_personal = session->viewer.user[0] != '\0' && splits_viewers(session->app, &q);
+        if (is_personal != computation->is_personal)
+            move_viewer(subscription, &q);
+        else if (computation->rules_seen != live->rules_version)
+            rerun(computation);
+    }
+    inst_arena_free(&arena);
+}
+
+/* The canonical texts of all of a session's queries; what is done with them changes its table. */
+static char **list_queries(const struct inst_session *session, size_t *count) {
+    size_t cap = session->server->stats.subscriptions;
+    char **list = calloc(cap + 1, sizeof *list);
+    *count = 0;
+    for (size_t i = 0; list != NULL && i < session->queries.cap; i++) {
+        for (const struct inst_subscription *s = session->queries.slots[i].value; s != NULL;
+             s = s->next_same) {
+            char *copy = *count < cap ? strndup(s->q, s->q_len) : NULL;
+            if (copy != NULL)
+                list[(*count)++] = copy;
+        }
+    }
+    return list;
+}
+
+void inst_live_rules_changed(struct inst_live *live) {
+    live->rules_version++;
+    for (struct inst_session *session = live->app->sessions; session != NULL;
+         session = session->app_next) {
+        size_t count;
+        if (session->viewer.is_admin)
+            continue;
+        char **list = list_queries(session, &count);
+        if (list == NULL) { /* what cannot be put right must not go on */
+            session->server->host.close(session->server->host.ctx, session->connection);
+            continue;
+        }
+        for (size_t i = 0; i < count; i++) {
+            apply_rules(session, list[i], strlen(list[i]));
+            free(list[i]);
+        }
+        free(list);
+    }
 }

@@ -64,6 +64,9 @@ void inst_live_refresh(struct inst_live *live, const struct inst_changes *change
 /* Runs again what shows addresses of files that were made on another day (files.h). No group is
  * open. */
 void inst_live_renew_urls(struct inst_live *live);
+/* The app has other rules: every result that they may concern is made again, and viewers part or
+ * come together as the rules want it. */
+void inst_live_rules_changed(struct inst_live *live);
 
 size_t inst_live_count(const struct inst_live *live);
 

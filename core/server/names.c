@@ -154,63 +154,63 @@ static const struct inst_attr *follow(const struct inst_attrs *attrs,
 }
 
 static bool reaches_path(const struct inst_value *path, const struct inst_value *etype,
-                         const struct inst_attrs *attrs) {
+                         const struct inst_reach *reach) {
     struct inst_value at = *etype, next;
     const struct inst_attr *attr =
-        inst_attrs_forward(attrs, at.u.str, at.len, path->u.str, path->len);
+        inst_attrs_forward(reach->attrs, at.u.str, at.len, path->u.str, path->len);
     if (attr != NULL) /* a label may have dots in it */
-        return is_system(&attr->forward.etype);
+        return reach->meets(reach->ctx, &attr->forward.etype);
     for (size_t from = 0; from <= path->len && at.tag == INST_STRING; at = next) {
         struct inst_value label = part_of(path, &from);
-        attr = follow(attrs, &at, &label, &next);
-        if (attr != NULL && is_system(&attr->forward.etype))
+        attr = follow(reach->attrs, &at, &label, &next);
+        if (attr != NULL && reach->meets(reach->ctx, &attr->forward.etype))
             return true;
     }
     return false;
 }
 
 static bool reaches_where(const struct inst_value *where, const struct inst_value *etype,
-                          const struct inst_attrs *attrs) {
+                          const struct inst_reach *reach) {
     for (uint32_t i = 0; where->tag == INST_ARRAY && i < where->len; i++)
-        if (reaches_where(&where->u.items[i], etype, attrs))
+        if (reaches_where(&where->u.items[i], etype, reach))
             return true;
     for (uint32_t i = 0; where->tag == INST_OBJECT && i < where->len; i++) {
         const struct inst_member *m = &where->u.members[i];
         struct inst_value key = inst_string(m->key, m->key_len);
         bool is_group = inst_is_string(&key, "and") || inst_is_string(&key, "or");
-        if ((is_group && reaches_where(&m->value, etype, attrs)) ||
-            reaches_path(&key, etype, attrs))
+        if ((is_group && reaches_where(&m->value, etype, reach)) ||
+            reaches_path(&key, etype, reach))
             return true;
     }
     return false;
 }
 
 static bool reaches_form(const struct inst_value *form, const struct inst_value *etype,
-                         const struct inst_attrs *attrs) {
-    if (is_system(etype))
+                         const struct inst_reach *reach) {
+    if (reach->meets(reach->ctx, etype))
         return true;
     for (uint32_t i = 0; form->tag == INST_OBJECT && i < form->len; i++) {
         const struct inst_member *m = &form->u.members[i];
         struct inst_value label = inst_string(m->key, m->key_len), next;
         if (inst_is_string(&label, "$")) {
             const struct inst_value *where = inst_getz(&m->value, "where");
-            if (where != NULL && reaches_where(where, etype, attrs))
+            if (where != NULL && reaches_where(where, etype, reach))
                 return true;
             continue;
         }
-        const struct inst_attr *attr = follow(attrs, etype, &label, &next);
-        if (attr != NULL && (is_system(&attr->forward.etype) ||
-                             (next.tag == INST_STRING && reaches_form(&m->value, &next, attrs))))
+        const struct inst_attr *attr = follow(reach->attrs, etype, &label, &next);
+        if (attr != NULL && (reach->meets(reach->ctx, &attr->forward.etype) ||
+                             (next.tag == INST_STRING && reaches_form(&m->value, &next, reach))))
             return true;
     }
     return false;
 }
 
-bool inst_query_reaches_system(const struct inst_value *query, const struct inst_attrs *attrs) {
+bool inst_query_reaches(const struct inst_value *query, const struct inst_reach *reach) {
     for (uint32_t i = 0; query->tag == INST_OBJECT && i < query->len; i++) {
         const struct inst_member *m = &query->u.members[i];
         struct inst_value etype = inst_string(m->key, m->key_len);
-        if (!inst_is_string(&etype, "$$ruleParams") && reaches_form(&m->value, &etype, attrs))
+        if (!inst_is_string(&etype, "$$ruleParams") && reaches_form(&m->value, &etype, reach))
             return true;
     }
     return false;

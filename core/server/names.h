@@ -25,9 +25,15 @@ void inst_names_free(struct inst_names *names);
 bool inst_names_add(const struct inst_names *names, const struct inst_attrs *attrs,
                     struct inst_read_index *index, struct inst_read_set *set);
 
-/* Does the query, by these attrs, read a namespace of the system? Exact, where inst_names_add only
- * says that it may: rows that depend on who looks are no reason to run a query once a user when it
- * cannot meet them. */
-bool inst_query_reaches_system(const struct inst_value *query, const struct inst_attrs *attrs);
+/* Which namespaces are looked for. */
+struct inst_reach {
+    const struct inst_attrs *attrs;
+    bool (*meets)(void *ctx, const struct inst_value *etype);
+    void *ctx;
+};
+/* Does the query, by these attrs, read such a namespace? Exact, where inst_names_add only says that
+ * it may: rows that depend on who looks are no reason to run a query once a user when it cannot
+ * meet them. */
+bool inst_query_reaches(const struct inst_value *query, const struct inst_reach *reach);
 
 #endif

@@ -153,6 +153,8 @@ void inst_row_delete(struct inst_row_steps *steps, const char *id, const char *e
 }
 
 enum inst_status inst_row_write(struct inst_row_steps *steps, struct inst_err *err) {
+    const struct inst_viewer admin = {.is_admin = true};
+    const struct inst_tx_source source = {.viewer = &admin};
     struct inst_value list;
     int64_t tx_id;
     bool is_repeated;
@@ -160,7 +162,7 @@ enum inst_status inst_row_write(struct inst_row_steps *steps, struct inst_err *e
         return inst_err_nomem(err);
     if (list.len == 0)
         return INST_OK;
-    return inst_app_transact(steps->app, &list, NULL, "null", true, &tx_id, &is_repeated, err);
+    return inst_app_transact(steps->app, &list, &source, &tx_id, &is_repeated, err);
 }
 
 enum inst_status inst_row_commit(struct inst_app *app, struct inst_err *err) {

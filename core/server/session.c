@@ -233,9 +233,9 @@ static bool handle_transact(struct inst_session *session, const struct inst_valu
     bool has_uuid =
         id != NULL && id->tag == INST_STRING && inst_uuid_parse(id->u.str, id->len, &event_id);
     bool is_repeated;
-    char who[INST_VIEWER_WHO_MAX];
     struct inst_answer answer = {.session = session};
-    inst_viewer_who(&session->viewer, who);
+    struct inst_tx_source source = {.viewer = &session->viewer,
+                                    .event = has_uuid ? &event_id : NULL};
     struct inst_buf text;
     inst_buf_init(&text);
     if (id != NULL)
@@ -245,8 +245,8 @@ static bool handle_transact(struct inst_session *session, const struct inst_valu
     answer.event_id = inst_buf_take(&text, &(size_t){0});
     enum inst_status st = answer.event_id == NULL ? inst_err_nomem(&err) : INST_OK;
     if (st == INST_OK)
-        st = inst_app_transact(app, inst_getz(event, "tx-steps"), has_uuid ? &event_id : NULL, who,
-                               session->viewer.is_admin, &answer.tx_id, &is_repeated, &err);
+        st = inst_app_transact(app, inst_getz(event, "tx-steps"), &source, &answer.tx_id,
+                               &is_repeated, &err);
     if (st != INST_OK)
         answer.refusal = inst_server_error_bytes(session, &err, event);
     bool is_lost = st != INST_OK && answer.refusal == NULL;

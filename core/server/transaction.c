@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include "server/refusal.h"
 #include "server/tx.h"
+#include "server/tx_permissions.h"
 
 bool inst_tx_members_add(struct inst_tx *tx, struct inst_tx_members *members, uint32_t e,
                          const struct inst_value *etype, bool *is_new) {
@@ -100,9 +101,11 @@ static enum inst_status apply(struct inst_tx *tx, const struct inst_value *steps
     if ((st = inst_tx_shape(tx, steps, err)) != INST_OK ||
         (st = inst_tx_expand_deletes(tx, err)) != INST_OK ||
         (st = inst_tx_check_rules(tx, err)) != INST_OK ||
-        (st = inst_tx_check_modes(tx, err)) != INST_OK || (st = run_groups(tx, err)) != INST_OK ||
+        (st = inst_tx_check_modes(tx, err)) != INST_OK ||
+        (st = inst_tx_permit_before(tx, err)) != INST_OK || (st = run_groups(tx, err)) != INST_OK ||
         (st = inst_tx_check_required(tx, err)) != INST_OK ||
         (st = inst_tx_check_updated_required(tx, err)) != INST_OK ||
+        (st = inst_tx_permit_after(tx, err)) != INST_OK ||
         (st = inst_tx_save_kinds(tx, err)) != INST_OK)
         return st;
     return append_log(tx, err);
@@ -135,6 +138,7 @@ enum inst_status inst_transaction_run(struct inst_transaction *transaction,
         .catalog = inst_catalog_ref(transaction->catalog),
         .changes = transaction->changes,
         .is_admin = transaction->is_admin,
+        .permit = transaction->permit,
         .now = transaction->env->now_ms(transaction->env->ctx),
         .seed = transaction->changes->seed,
     };

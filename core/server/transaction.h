@@ -1,8 +1,9 @@
 /*
  * transaction.h - tx-steps checked and applied, all or nothing (transactions.md 3, 7-10, 12).
  *
- *     steps ─ lower-case uuids ─ shape ─ deletes expanded ─ system columns ─ modes
- *           ─ groups in order of first appearance ─ required ─ inferred types ─ log record
+ *     steps ─ lower-case uuids ─ shape ─ deletes expanded ─ system columns ─ modes ─ rules
+ *           ─ groups in order of first appearance ─ required ─ rules again ─ inferred types
+ *           ─ log record
  *
  * Runs inside the open group of the app's data file, in a savepoint: when it fails everything it
  * wrote, its changes and its catalog are as before. Nothing is durable before the group's commit.
@@ -21,6 +22,8 @@
 #include "server/catalog.h"
 #include "server/changes.h"
 
+struct inst_tx_permit;
+
 struct inst_transaction {
     /* in */
     const struct inst_env *env;
@@ -28,6 +31,7 @@ struct inst_transaction {
     struct inst_arena *arena; /* scratch, for as long as the transaction runs */
     bool is_admin;
     bool is_engine;                /* the engine's own rows: columns that nobody else may change */
+    struct inst_tx_permit *permit; /* the rules' say (tx_permissions.h); NULL: none */
     int64_t tx_id;                 /* what the log record says */
     const struct inst_uuid *event; /* client-event-id when it is a uuid, or NULL */
     const char *who;               /* JSON text */

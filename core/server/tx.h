@@ -4,6 +4,7 @@
  *     tx_shape     steps as they came -> struct inst_tx_step, or the original's refusal
  *     tx_delete    delete-entity steps expanded over etypes and cascades, then carried out
  *     tx_rules     system columns, modes, what needs an admin
+ *     tx_permissions  the app's permission rules, before and after writing
  *     tx_lookup    entities and lookups
  *     tx_write     one triple put or retracted: constraints, change record, log
  *     tx_triples   the groups add-triple, deep-merge-triple, retract-triple
@@ -38,6 +39,8 @@ struct inst_tx_attr {
     const struct inst_value *etype; /* NULL: the attr is unknown */
     const struct inst_value *label;
     const struct inst_value *reverse_etype; /* of a link; NULL: none */
+    const struct inst_value *reverse_label;
+    bool is_ref;
     bool is_system;
 };
 
@@ -62,6 +65,8 @@ struct inst_tx_members {
     struct inst_table set; /* (e, hash of etype) */
 };
 
+struct inst_tx_permit;
+
 struct inst_tx {
     struct inst_transaction *transaction;
     const struct inst_env *env;
@@ -71,6 +76,7 @@ struct inst_tx {
     struct inst_catalog *catalog; /* current, a reference */
     struct inst_changes *changes;
     bool is_admin;
+    struct inst_tx_permit *permit; /* NULL: rules do not apply */
     int64_t now;
     uint64_t seed;
     struct inst_value steps; /* lower-cased */
@@ -107,6 +113,11 @@ bool inst_tx_is_value_lookup(const struct inst_value *v); /* [attr uuid, value] 
 /* ---- tx_rules.c ---- */
 enum inst_status inst_tx_check_rules(struct inst_tx *tx, struct inst_err *err);
 enum inst_status inst_tx_check_modes(struct inst_tx *tx, struct inst_err *err);
+
+/* Has e any triple of this etype? Remembered in memo, for many steps ask about one entity. */
+enum inst_status inst_tx_is_of_etype(struct inst_tx *tx, struct inst_table *memo, uint32_t e,
+                                     const struct inst_value *etype, bool *out,
+                                     struct inst_err *err);
 
 /* ---- tx_lookup.c ---- */
 const struct inst_attr *inst_tx_attr_by_id(const struct inst_tx *tx, const struct inst_value *id);

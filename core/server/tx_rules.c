@@ -65,8 +65,6 @@ static enum inst_status check_system_deletes(struct inst_tx *tx, struct inst_err
     for (size_t i = 0; st == INST_OK && i < tx->deletes.count; i++) {
         struct inst_value e = tx->store->ops->entity_id(tx->store, tx->deletes.items[i].e);
         st = check_system_delete(tx, &tx->deletes.items[i].etype, &e, err);
-        if (st == INST_OK && !tx->is_admin && is_system_etype(&tx->deletes.items[i].etype))
-            st = inst_refuse_permission(err, "$files", "object");
     }
     return st;
 }
@@ -154,22 +152,6 @@ static enum inst_status check_user_creation(struct inst_tx *tx, const struct ins
         step, err, "$users is a system entity. You aren't allowed to create this directly.");
 }
 
-/* Without a rule that allows it nobody but an admin writes into the system's namespaces
- * (permissions.md 2.1). */
-static enum inst_status check_closed(struct inst_tx *tx, const struct inst_tx_step *step,
-                                     struct inst_err *err) {
-    struct inst_value etype = inst_null();
-    if (step->op <= INST_TX_RETRACT && inst_tx_attr_of(tx, step->a).etype != NULL)
-        etype = *inst_tx_attr_of(tx, step->a).etype;
-    else if (step->op == INST_TX_DELETE_ENTITY && step->etype != NULL)
-        etype = *step->etype;
-    if (!is_system_etype(&etype))
-        return INST_OK;
-    char name[64];
-    snprintf(name, sizeof name, "%.*s", (int)etype.len, etype.u.str);
-    return inst_refuse_permission(err, name, "object");
-}
-
 enum inst_status inst_tx_check_rules(struct inst_tx *tx, struct inst_err *err) {
     enum inst_status st;
     if (tx->transaction->is_engine)
@@ -182,8 +164,7 @@ enum inst_status inst_tx_check_rules(struct inst_tx *tx, struct inst_err *err) {
         return st;
     for (size_t i = 0; i < tx->count; i++)
         if ((st = check_user_step(tx, &tx->list[i], err)) != INST_OK ||
-            (st = check_user_creation(tx, &tx->list[i], err)) != INST_OK ||
-            (st = check_closed(tx, &tx->list[i], err)) != INST_OK)
+            (st = check_user_creation(tx, &tx->list[i], err)) != INST_OK)
             return st;
     return INST_OK;
 }
@@ -204,10 +185,9 @@ static bool seek_etype(void *ctx, uint32_t attr_row, const struct inst_triple *t
     return !seeker->found;
 }
 
-/* Has e any triple of this etype? Remembered, for many steps ask about one entity. */
-static enum inst_status is_of_etype(struct inst_tx *tx, struct inst_table *memo, uint32_t e,
-                                    const struct inst_value *etype, bool *out,
-                                    struct inst_err *err) {
+enum inst_status inst_tx_is_of_etype(struct inst_tx *tx, struct inst_table *memo, uint32_t e,
+                                     const struct inst_value *etype, bool *out,
+                                     struct inst_err *err) {
     static char yes, no;
     struct inst_table_key key = {e, inst_text_hash(etype->u.str, etype->len, tx->seed)};
     const void *known = inst_table_get(memo, key);
@@ -240,7 +220,7 @@ static enum inst_status exists(struct inst_tx *tx, struct inst_table *memo,
         return st;
     struct inst_tx_attr attr = inst_tx_attr_of(tx, step->a);
     *out = false;
-    return attr.etype == NULL ? INST_OK : is_of_etype(tx, memo, e, attr.etype, out, err);
+    return attr.etype == NULL ? INST_OK : inst_tx_is_of_etype(tx, memo, e, attr.etype, out, err);
 }
 
 /* Ids named in a refusal; more would only be noise. */

@@ -98,14 +98,18 @@ struct inst_tx_attr inst_tx_attr_of(const struct inst_tx *tx, const struct inst_
         out.etype = &attr->forward.etype;
         out.label = &attr->forward.label;
         is_ref = attr->is_ref;
-        out.reverse_etype = attr->reverse.etype.tag == INST_STRING ? &attr->reverse.etype : NULL;
+        if (attr->reverse.etype.tag == INST_STRING) {
+            out.reverse_etype = &attr->reverse.etype;
+            out.reverse_label = &attr->reverse.label;
+        }
         out.is_system = attr->is_system;
     }
     const struct inst_value *step =
         tx->attr_steps.count > 0 ? inst_table_get(&tx->attr_steps, id_key(tx, attr_id)) : NULL;
     if (step == NULL) {
+        out.is_ref = is_ref;
         if (!is_ref)
-            out.reverse_etype = NULL;
+            out.reverse_etype = out.reverse_label = NULL;
         return out;
     }
     if (step->tag != INST_OBJECT) /* delete-attr */
@@ -116,11 +120,14 @@ struct inst_tx_attr inst_tx_attr_of(const struct inst_tx *tx, const struct inst_
     }
     if (identity_part(step, "reverse-identity", 1) != NULL)
         out.reverse_etype = identity_part(step, "reverse-identity", 1);
+    if (identity_part(step, "reverse-identity", 2) != NULL)
+        out.reverse_label = identity_part(step, "reverse-identity", 2);
     const struct inst_value *type = inst_getz(step, "value-type");
     if (type != NULL && type->tag == INST_STRING)
         is_ref = inst_is_string(type, "ref");
+    out.is_ref = is_ref;
     if (!is_ref)
-        out.reverse_etype = NULL;
+        out.reverse_etype = out.reverse_label = NULL;
     return out;
 }
 

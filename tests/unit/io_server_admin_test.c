@@ -296,9 +296,13 @@ static void test_debug_refusals(void **state) {
                "Missing parameter: [\"headers\" \"authorization\"]");
         denied(w, "POST", debug[i].path, ADMIN "|as-token: " OTHER, body, "record-not-found",
                "Record not found: app-user");
-        snprintf(body, sizeof body, "%s,'rules-override':{'todos':{}}}", debug[i].body);
+        snprintf(body, sizeof body, "%s,'rules-override':{'todos':{'allow':{'view':'nope'}}}}",
+                 debug[i].body);
         denied(w, "POST", debug[i].path, GUEST, body, "validation-failed",
-               "Validation failed for rule: Rules are not enforced yet.");
+               "Validation failed for rule: undeclared reference to 'nope' (in container '')");
+        snprintf(body, sizeof body, "%s,'rules-override':[]}", debug[i].body);
+        denied(w, "POST", debug[i].path, GUEST, body, "param-malformed",
+               "Malformed parameter: [\"body\" \"rules-override\"]");
         snprintf(body, sizeof body, "%s,'ip-override':[]}", debug[i].body);
         denied(w, "POST", debug[i].path, GUEST, body, "param-malformed",
                "Malformed parameter: [\"body\" \"ip-override\"]");

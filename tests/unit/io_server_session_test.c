@@ -450,10 +450,11 @@ static void http_requests(void **state) {
     expect_http(400, "POST", path, "{'title':'  '}", "'in':['body','title']");
     expect_http(400, "POST", path, "{'title':7}", "'type':'param-malformed'");
     expect_http(400, "POST", path, "{'title':'t','schema':7}", "'type':'param-malformed'");
-    expect_http(400, "POST", path, "{'title':'t','rules':{'code':{'todos':{}}}}",
-                "Rules are not enforced yet.");
-    expect_http(400, "POST", path, "{'title':'t','perms':{'todos':{}}}",
-                "Rules are not enforced yet.");
+    expect_http(400, "POST", path,
+                "{'title':'t','rules':{'code':{'todos':{'allow':{'view':'nope'}}}}}",
+                "undeclared reference to");
+    expect_http(400, "POST", path, "{'title':'t','perms':{'todos':{'bind':['a']}}}",
+                "'in':['todos','bind']");
 }
 
 static void http_makes_an_app(void **state) {
