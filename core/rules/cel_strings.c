@@ -223,7 +223,7 @@ bool inst_cel_split(struct inst_cel_run *run, const struct inst_cel_value *args,
                     struct inst_cel_value *out) {
     int64_t limit = args[2].tag == INST_CEL_V_INT ? args[2].u.i : -1;
     const struct inst_cel_value *text = &args[0], *part = &args[1];
-    size_t from = 0, end, next, most = 1;
+    size_t from = 0, end = 0, next = 0, most = 1;
     for (size_t at = 0; next_piece(text, part, at, &end, &next); at = next)
         most++;
     if (limit >= 0 && (uint64_t)limit < most)

@@ -182,7 +182,7 @@ enum inst_status inst_rules_find(struct inst_rules *rules, const char *etype, si
         return INST_OK;
     if (rules->count >= INST_RULES_MAX)
         return inst_err_set(err, "limit-exceeded", 400, "The app has too many permission rules.");
-    struct inst_rule *rule;
+    struct inst_rule *rule = NULL;
     enum inst_status status =
         make_rule(rules, etype, etype_len, action, label, label_len, text, len, &rule, err);
     if (status != INST_OK)

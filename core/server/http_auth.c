@@ -176,7 +176,7 @@ static enum inst_status answer_send(struct inst_server *server,
 static enum inst_status answer_verify(struct inst_server *server,
                                       const struct inst_http_request *request,
                                       struct inst_http_response *response, struct inst_err *err) {
-    struct inst_value body, code;
+    struct inst_value body, code = inst_undefined();
     struct inst_app *app;
     struct inst_sign_in sign_in = {0};
     char email[INST_USERS_MAX_EMAIL + 1];

@@ -170,8 +170,8 @@ static enum inst_status post_admin_delete(struct inst_server *server,
                                           struct inst_http_response *response,
                                           struct inst_err *err) {
     struct inst_files_viewer viewer;
-    const char **paths;
-    size_t count, id_count = 0;
+    const char **paths = NULL;
+    size_t count = 0, id_count = 0;
     enum inst_status st = inst_http_viewer(server, request, &viewer.app, &viewer.who, err);
     if (st == INST_OK)
         st = read_filenames(server, request, &paths, &count, err);

@@ -316,8 +316,8 @@ static enum inst_status start(struct inst_session *session, const struct inst_va
     const struct inst_env *env = session->server->env;
     const struct inst_value *q = inst_getz(event, "q");
     const struct inst_value *event_id = inst_getz(event, "client-event-id");
-    struct inst_value none = inst_null(), etype;
-    struct table_query table;
+    struct inst_value none = inst_null(), etype = inst_undefined();
+    struct table_query table = {0};
     struct inst_sync *sync = NULL;
     if (q == NULL || inst_is_nullish(q))
         return refuse_start(NULL, "start-sync", err, "Query can not be null.");
@@ -482,7 +482,7 @@ static enum inst_status resync(struct inst_session *session, const struct inst_v
     struct inst_value note;
     struct inst_sync *sync = NULL;
     char text[INST_UUID_TEXT + 1], hash[INST_SHA256_HEX + 1];
-    int64_t tx_id;
+    int64_t tx_id = 0;
     enum inst_status st;
     if ((st = read_tx_id(event, &tx_id, err)) != INST_OK ||
         (st = read_uuid(event, "subscription-id", &id, err)) != INST_OK ||
