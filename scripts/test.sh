@@ -2,19 +2,19 @@
 # Installs what is missing, builds, runs every test and ends with `N passed, N failed`.
 #
 #   sh scripts/test.sh             everything
-#   sh scripts/test.sh SUITE...    some of: lint unit vectors lua e2e sim fuzz bench valgrind
+#   sh scripts/test.sh SUITE...    some of: lint unit vectors lua e2e sim fuzz bench install valgrind
 #
-# Everything but valgrind runs on build-debug/, built with the Address and UndefinedBehavior
-# sanitizers; valgrind runs on build/. Vectors come from ../shared (or $INSTANT_SHARED).
+# Everything but install and valgrind runs on build-debug/, built with the Address and
+# UndefinedBehavior sanitizers; those run on build/. Vectors come from ../shared (or $INSTANT_SHARED).
 set -u
 cd "$(dirname "$0")/.." || exit 1
 . scripts/setup.sh
 
-suites=${*:-lint unit vectors lua e2e sim fuzz bench valgrind}
+suites=${*:-lint unit vectors lua e2e sim fuzz bench install valgrind}
 for suite in $suites; do
   case $suite in
-    lint | unit | vectors | lua | e2e | sim | fuzz | bench | valgrind) ;;
-    *) fail "there is no suite $suite; there are: lint unit vectors lua e2e sim fuzz bench valgrind" ;;
+    lint | unit | vectors | lua | e2e | sim | fuzz | bench | install | valgrind) ;;
+    *) fail "there is no suite $suite; there are: lint unit vectors lua e2e sim fuzz bench install valgrind" ;;
   esac
 done
 shared=${INSTANT_SHARED:-../shared}
@@ -65,7 +65,7 @@ suite() {
 
 lint() {
   status=0
-  find core lua tests -name node_modules -prune -o -name '*.[ch]' -exec clang-format --dry-run -Werror {} + || status=1
+  find core lua tests examples -name node_modules -prune -o -name '*.[ch]' -exec clang-format --dry-run -Werror {} + || status=1
   luacheck -q lua scripts examples tests || status=1
   # Shown as one line each, so that the summary has something to count.
   [ $status = 0 ] && echo "ok 1 - format and static checks"
@@ -116,12 +116,16 @@ if suite bench; then
   command -v npm >/dev/null 2>&1 || setup_packages nodejs npm
   run "benchmarks, small" env INSTANT_BUILD=build-debug sh tests/bench/run --quick
 fi
+if suite install; then
+  setup_build release ON
+  run install env INSTANT_BUILD=build sh tests/install/run
+fi
 if suite valgrind; then
   setup_build release ON
   VALGRIND="valgrind -q --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite,indirect"
   for test in build/tests/*_test; do
     case $test in
-      */io_crash_test | */io_server_oom_test | */io_server_refresh_test | */triples_mem_store_test)
+      */capi_oom_test | */io_crash_test | */io_server_oom_test | */io_server_refresh_test | */triples_mem_store_test)
         echo "   $(basename "$test"): left to the sanitizers, it takes minutes here"
         continue
         ;;

@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <libwebsockets.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@ struct inst_loop {
     uv_prepare_t prepare; /* end of turn, before the poll */
     uv_check_t check;     /* end of turn, behind the poll */
     uv_idle_t idle;       /* running while the poll must not block */
+    uv_timer_t limit;     /* of inst_loop_wait */
     struct lws_context *lws;
     struct inst_http_client *http; /* NULL: nobody asked yet */
     struct inst_netlink *netlink;
@@ -25,6 +27,8 @@ struct inst_loop {
     struct inst_storage_file *storage_files;
     struct inst_env env;
     enum inst_log_level log_level;
+    inst_log_fn *log; /* NULL: to stderr */
+    void *log_ctx;
     struct inst_deferred *first; /* queue of deferred calls */
     struct inst_deferred *last;
     struct inst_turn_hook *hooks;
@@ -75,7 +79,11 @@ static void env_random(void *ctx, uint8_t *out, size_t len) {
 static void env_log(void *ctx, enum inst_log_level level, const char *line) {
     static const char *const names[] = {"error", "warning", "info", "debug"};
     const struct inst_loop *loop = ctx;
-    if (level <= loop->log_level)
+    if (level > loop->log_level)
+        return;
+    if (loop->log)
+        loop->log(loop->log_ctx, level, line);
+    else
         fprintf(stderr, "instant: %s: %s\n", names[level], line);
 }
 
@@ -83,6 +91,11 @@ const struct inst_env *inst_loop_env(struct inst_loop *loop) { return &loop->env
 
 void inst_loop_log_level(struct inst_loop *loop, enum inst_log_level level) {
     loop->log_level = level;
+}
+
+void inst_loop_log_to(struct inst_loop *loop, inst_log_fn *fn, void *ctx) {
+    loop->log = fn;
+    loop->log_ctx = ctx;
 }
 
 int64_t inst_loop_monotonic_ms(struct inst_loop *loop) {
@@ -234,7 +247,41 @@ bool inst_loop_turn(struct inst_loop *loop) {
     return true;
 }
 
+static void limit_cb(uv_timer_t *timer) { (void)timer; /* the poll ends, that is all */ }
+
+bool inst_loop_wait(struct inst_loop *loop, int64_t ms) {
+    uv_update_time(&loop->uv);
+    uv_timer_start(&loop->limit, limit_cb, ms > 0 ? (uint64_t)ms : 0, 0);
+    bool is_held = inst_loop_turn(loop);
+    uv_timer_stop(&loop->limit);
+    return is_held;
+}
+
 void inst_loop_step(struct inst_loop *loop) { uv_run(&loop->uv, UV_RUN_NOWAIT); }
+
+/* ---- inside another loop ---- */
+
+int inst_loop_fd(const struct inst_loop *loop) { return uv_backend_fd(&loop->uv); }
+
+int inst_loop_timeout(struct inst_loop *loop) {
+    if (loop->first || loop->polls_again)
+        return 0;
+    uv_update_time(&loop->uv);
+    return uv_backend_timeout(&loop->uv);
+}
+
+static bool is_ready(struct inst_loop *loop) {
+    struct pollfd fd = {.fd = inst_loop_fd(loop), .events = POLLIN};
+    return inst_loop_timeout(loop) == 0 || poll(&fd, 1, 0) > 0;
+}
+
+bool inst_loop_step_for(struct inst_loop *loop, int64_t budget_us) {
+    uint64_t end = uv_hrtime() + (budget_us > 0 ? (uint64_t)budget_us * 1000 : 0);
+    do {
+        inst_loop_step(loop);
+    } while (uv_hrtime() < end && is_ready(loop));
+    return is_ready(loop);
+}
 
 void inst_loop_stop(struct inst_loop *loop) {
     loop->is_stopped = true;
@@ -371,6 +418,7 @@ enum inst_status inst_loop_new(struct inst_loop **out, struct inst_err *err) {
     uv_prepare_init(&loop->uv, &loop->prepare);
     uv_check_init(&loop->uv, &loop->check);
     uv_idle_init(&loop->uv, &loop->idle);
+    uv_timer_init(&loop->uv, &loop->limit);
     loop->prepare.data = loop->check.data = loop;
     uv_prepare_start(&loop->prepare, prepare_cb);
     uv_check_start(&loop->check, check_cb);
@@ -393,6 +441,7 @@ void inst_loop_free(struct inst_loop *loop) {
     uv_close((uv_handle_t *)&loop->prepare, NULL);
     uv_close((uv_handle_t *)&loop->check, NULL);
     uv_close((uv_handle_t *)&loop->idle, NULL);
+    uv_close((uv_handle_t *)&loop->limit, NULL);
     if (loop->lws) {
         /* On a loop that is not its own libwebsockets first closes its handles, over some turns;
          * the second call frees it, and zeroes loop->lws (pcontext). */

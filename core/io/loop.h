@@ -43,6 +43,9 @@ void inst_loop_free(struct inst_loop *loop);
 const struct inst_env *inst_loop_env(struct inst_loop *loop);
 /* Lines above this level are dropped; INST_LOG_WARN at first. */
 void inst_loop_log_level(struct inst_loop *loop, enum inst_log_level level);
+typedef void inst_log_fn(void *ctx, enum inst_log_level level, const char *line);
+/* Where they go instead of stderr; NULL: there again. */
+void inst_loop_log_to(struct inst_loop *loop, inst_log_fn *fn, void *ctx);
 /* Milliseconds of a clock that never steps, for time-outs. */
 int64_t inst_loop_monotonic_ms(struct inst_loop *loop);
 
@@ -71,8 +74,15 @@ bool inst_loop_is_held(const struct inst_loop *loop);
 void inst_loop_run(struct inst_loop *loop);
 /* One turn, waiting for something to happen; false, without waiting, when nobody holds the loop. */
 bool inst_loop_turn(struct inst_loop *loop);
+/* The same, waiting no longer than ms. */
+bool inst_loop_wait(struct inst_loop *loop, int64_t ms);
 /* Does what is ready without waiting, for hosts with a loop of their own. */
 void inst_loop_step(struct inst_loop *loop);
+/* ... again and again while something is, for about budget_us; true when something still is. */
+bool inst_loop_step_for(struct inst_loop *loop, int64_t budget_us);
+/* What such a host polls for reading, and for how many milliseconds at most (-1: for ever). */
+int inst_loop_fd(const struct inst_loop *loop);
+int inst_loop_timeout(struct inst_loop *loop);
 /* Makes the running inst_loop_run return after this turn. */
 void inst_loop_stop(struct inst_loop *loop);
 

@@ -19,7 +19,7 @@
 #include "base/arena.h"
 #include "base/err.h"
 #include "compat.h"
-#include "io/backend.h"
+#include "io/local_backend.h"
 #include "io/loop.h"
 
 #include <stdbool.h>
@@ -40,12 +40,7 @@ struct inst_lua_signal {
 };
 
 /* A backend in this process, found by the file it serves. */
-struct inst_lua_backend {
-    struct inst_lua_backend *next;
-    struct inst_backend *backend;
-    char *path; /* resolved */
-    size_t refs;
-};
+#define inst_lua_backend inst_local_backend
 
 struct inst_lua {
     lua_State *main;

@@ -1,0 +1,472 @@
+/* A client of the C API on a backend inside the process, on its own loop and inside another's. */
+#include "instant.h"
+
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define TODOS "{\"todos\":{}}"
+
+struct world {
+    struct instant_loop *loop;
+    struct instant_builder *b;
+    struct instant_db *db;
+    char log[4096];
+};
+
+static void on_log(void *ctx, enum instant_log_level level, const char *line) {
+    struct world *w = ctx;
+    size_t used = strlen(w->log);
+    snprintf(w->log + used, sizeof w->log - used, "%d %s\n", level, line);
+}
+
+static struct instant_db *init(struct world *w, const char *config) {
+    struct instant_error *error = NULL;
+    struct instant_db *db = instant_init(w->loop, instant_parse(w->b, config), &error);
+    if (!db)
+        fail_msg("%s", instant_error_message(error));
+    return db;
+}
+
+static struct world *world_new(void) {
+    struct world *w = calloc(1, sizeof *w);
+    w->loop = instant_loop_new(NULL);
+    assert_non_null(w->loop);
+    instant_set_log(w->loop, INSTANT_LOG_INFO, on_log, w);
+    w->b = instant_builder_new();
+    w->db = init(w, "{\"apiURI\":\"local::memory:\"}");
+    return w;
+}
+
+static void world_free(struct world *w) {
+    instant_loop_free(w->loop);
+    instant_builder_free(w->b);
+    free(w);
+}
+
+/* What callbacks were given. */
+struct heard {
+    int count;
+    char text[512]; /* JSON of the last data, or a status */
+    char error[256];
+    char type[64];
+    struct instant_db *db;
+    uint64_t subscription;
+};
+
+static void hear_error(struct heard *h, const struct instant_error *error) {
+    snprintf(h->error, sizeof h->error, "%s", instant_error_message(error));
+    snprintf(h->type, sizeof h->type, "%s", instant_error_type(error));
+}
+
+/* The titles, joined. */
+static void on_result(void *ctx, const struct instant_result *result,
+                      const struct instant_error *error) {
+    struct heard *h = ctx;
+    h->count++;
+    h->text[0] = '\0';
+    if (error) {
+        hear_error(h, error);
+        return;
+    }
+    const struct instant_value *todos = instant_value_get(instant_result_data(result), "todos");
+    for (size_t i = 0; i < instant_value_count(todos); i++) {
+        size_t used = strlen(h->text);
+        snprintf(h->text + used, sizeof h->text - used, "%s", used ? " " : "");
+        used = strlen(h->text);
+        instant_value_copy(instant_value_get(instant_value_at(todos, i), "title"), h->text + used,
+                           sizeof h->text - used);
+    }
+}
+
+static void on_done(void *ctx, const char *status, const char *event_id,
+                    const struct instant_error *error) {
+    struct heard *h = ctx;
+    h->count++;
+    if (error) {
+        hear_error(h, error);
+        return;
+    }
+    assert_int_equal(strlen(event_id), INSTANT_ID_SIZE - 1);
+    snprintf(h->text, sizeof h->text, "%s", status);
+}
+
+static void on_status(void *ctx, const char *status, const struct instant_error *error) {
+    struct heard *h = ctx;
+    h->count++;
+    snprintf(h->text, sizeof h->text, "%s", status);
+    if (error)
+        hear_error(h, error);
+}
+
+static void on_mutation_error(void *ctx, const char *event_id, const struct instant_error *error) {
+    struct heard *h = ctx;
+    h->count++;
+    assert_int_equal(strlen(event_id), INSTANT_ID_SIZE - 1);
+    hear_error(h, error);
+}
+
+static void on_app_status(void *ctx, const char *status) {
+    struct heard *h = ctx;
+    h->count++;
+    snprintf(h->text, sizeof h->text, "%s", status ? status : "loading");
+}
+
+static int64_t now_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Waits until h says so. */
+static void until(struct world *w, const struct heard *h, const char *text) {
+    int64_t stop = now_ms() + 5000;
+    while (strcmp(h->text, text) != 0) {
+        if (now_ms() > stop)
+            fail_msg("never heard `%s`, but `%s` %s", text, h->text, h->error);
+        instant_wait(w->loop, 20);
+    }
+}
+
+static void connect_db(struct world *w, struct instant_db *db) {
+    struct heard status = {0};
+    uint64_t id;
+    assert_true(instant_subscribe_connection_status(db, on_status, &status, &id, NULL));
+    if (strcmp(instant_connection_status(db), "authenticated") != 0)
+        until(w, &status, "authenticated");
+    instant_unsubscribe(db, id);
+}
+
+static void write_steps(struct world *w, struct instant_db *db, const char *steps) {
+    struct heard done = {0};
+    struct instant_error *error = NULL;
+    if (!instant_transact(db, instant_parse(w->b, steps), on_done, &done, &error))
+        fail_msg("%s", instant_error_message(error));
+    until(w, &done, "synced");
+    assert_int_equal(done.count, 1);
+}
+
+#define ID(n) "\"0000000" #n "-0000-4000-8000-000000000000\""
+
+static void test_live(void **state) {
+    (void)state;
+    struct world *w = world_new();
+    assert_int_equal(strlen(instant_app_id(w->db)), INSTANT_ID_SIZE - 1);
+    assert_string_equal(instant_version(), INSTANT_VERSION);
+    connect_db(w, w->db);
+    struct heard live = {0};
+    assert_true(instant_subscribe_query(w->db, instant_parse(w->b, TODOS), NULL, on_result, &live,
+                                        &live.subscription, NULL));
+    instant_builder_clear(w->b); /* what a call was given was copied */
+    assert_true(live.subscription != 0);
+    char id[INSTANT_ID_SIZE];
+    instant_id(w->loop, id);
+    instant_build_array(w->b);
+    instant_build_string(w->b, "update");
+    instant_build_string(w->b, "todos");
+    instant_build_string(w->b, id);
+    instant_build_object(w->b);
+    instant_build_key(w->b, "title");
+    instant_build_string(w->b, "one");
+    instant_build_key(w->b, "n");
+    instant_build_number(w->b, 1);
+    instant_build_end(w->b);
+    instant_build_end(w->b);
+    struct heard done = {0};
+    assert_true(instant_transact(w->db, instant_built(w->b), on_done, &done, NULL));
+    assert_int_equal(instant_pending(w->db), 1);
+    until(w, &done, "synced");
+    until(w, &live, "one");
+    assert_int_equal(instant_pending(w->db), 0);
+    write_steps(w, w->db,
+                "[[\"create\",\"todos\"," ID(2) ",{\"title\":\"two\",\"n\":2}],"
+                                                "[\"update\",\"todos\"," ID(
+                                                    3) ",{\"title\":\"three\",\"n\":3}],"
+                                                       "[\"link\",\"todos\"," ID(
+                                                           3) ",{\"after\":" ID(2) "}]]");
+    until(w, &live, "one two three");
+    write_steps(w, w->db, "[\"delete\",\"todos\"," ID(2) "]");
+    until(w, &live, "one three");
+
+    struct heard once = {0};
+    assert_true(
+        instant_query_once(w->db, instant_parse(w->b, TODOS), NULL, on_result, &once, NULL));
+    until(w, &once, "one three");
+    assert_int_equal(once.count, 1);
+
+    int count = live.count;
+    instant_unsubscribe(w->db, live.subscription);
+    instant_unsubscribe(w->db, live.subscription);
+    instant_unsubscribe(w->db, 4711);
+    write_steps(w, w->db, "{\"__etype\":\"todos\",\"__ops\":[[\"delete\",\"todos\"," ID(3) "]]}");
+    assert_int_equal(live.count, count);
+    world_free(w);
+}
+
+static void test_lookups(void **state) {
+    (void)state;
+    struct world *w = world_new();
+    w->db =
+        init(w, "{\"apiURI\":\"local::memory:\",\"schema\":{\"entities\":{\"todos\":{\"attrs\":{"
+                "\"title\":{\"valueType\":\"string\",\"required\":false,\"config\":{\"indexed\":"
+                "true,\"unique\":true}}},\"links\":{}}},\"links\":{}}}");
+    connect_db(w, w->db);
+    struct heard live = {0};
+    instant_subscribe_query(w->db, instant_parse(w->b, "{\"todos\":{}}"), NULL, on_result, &live,
+                            NULL, NULL);
+    write_steps(w, w->db, "[\"update\",\"todos\",[\"title\",\"a\"],{}]");
+    until(w, &live, "a");
+    write_steps(w, w->db, "[\"update\",\"todos\",\"lookup__title__\\\"a\\\"\",{\"title\":\"b\"}]");
+    until(w, &live, "b");
+    world_free(w);
+}
+
+static void check_no_steps(struct world *w, const char *steps, const char *message) {
+    struct instant_error *error = NULL;
+    assert_false(instant_transact(w->db, instant_parse(w->b, steps), on_done, NULL, &error));
+    assert_string_equal(instant_error_message(error), message);
+    assert_string_equal(instant_error_type(error), "validation-failed");
+    instant_error_free(error);
+    assert_false(instant_transact(w->db, instant_parse(w->b, steps), on_done, NULL, NULL));
+}
+
+static void test_failures(void **state) {
+    (void)state;
+    struct world *w = world_new();
+    struct instant_error *error = NULL;
+    connect_db(w, w->db);
+    assert_false(instant_subscribe_query(w->db,
+                                         instant_parse(w->b, "{\"todos\":{\"$\":{\"bogus\":1}}}"),
+                                         NULL, on_result, NULL, NULL, &error));
+    assert_string_equal(instant_error_type(error), "validation-failed");
+    assert_non_null(strstr(instant_error_message(error), "bogus"));
+    instant_error_free(error);
+    assert_false(instant_query_once(w->db, NULL, NULL, on_result, NULL, &error));
+    instant_error_free(error);
+    assert_false(instant_query_once(w->db, instant_parse(w->b, TODOS), instant_parse(w->b, "{"),
+                                    on_result, NULL, &error));
+    assert_string_equal(instant_error_type(error), "param-malformed");
+    instant_error_free(error);
+
+#define LIKE(n, got)                                                                               \
+    "transact: step " n " must be like [\"update\", namespace, id, {...}], got " got
+    check_no_steps(w, "7", LIKE("1", "a number"));
+    check_no_steps(w, "[7]", LIKE("1", "a number"));
+    check_no_steps(w, "{}", LIKE("1", "an object"));
+    check_no_steps(w, "[\"update\"]", LIKE("1", "an array"));
+    check_no_steps(w, "[[\"delete\",\"a\"," ID(1) "],[\"delete\",1,2]]", LIKE("2", "an array"));
+
+    struct heard failed = {0}, done = {0};
+    assert_true(instant_subscribe_mutation_errors(w->db, on_mutation_error, &failed, NULL, NULL));
+    write_steps(w, w->db, "[\"create\",\"todos\"," ID(1) ",{\"n\":1}]");
+    assert_true(instant_transact(w->db,
+                                 instant_parse(w->b, "[\"create\",\"todos\"," ID(1) ",{\"n\":1}]"),
+                                 on_done, &done, NULL));
+    int64_t stop = now_ms() + 5000;
+    while (!failed.count && now_ms() < stop)
+        instant_wait(w->loop, 20);
+    assert_int_equal(failed.count, 1);
+    assert_int_equal(done.count, 1);
+    assert_string_equal(done.text, "");
+    assert_string_equal(done.error, failed.error);
+    world_free(w);
+}
+
+static void check_no_init(struct world *w, const char *config, const char *message) {
+    struct instant_error *error = NULL;
+    assert_null(instant_init(w->loop, instant_parse(w->b, config), &error));
+    assert_string_equal(instant_error_message(error), message);
+    instant_error_free(error);
+}
+
+static void test_options(void **state) {
+    (void)state;
+    struct world *w = world_new();
+    check_no_init(w, "7", "init: expected an object, got a number");
+    check_no_init(w, "{}", "init: `appId` is missing");
+    check_no_init(w, "{\"appID\":\"x\"}", "init: unknown option `appID`");
+    check_no_init(w, "{\"appId\":1}", "init: `appId` must be a string, got a number");
+    check_no_init(w, "{\"appId\":\"x\",\"apiURI\":\"ftp://a\"}",
+                  "init: `apiURI` must be http://..., https://... or local:PATH, got `ftp://a`");
+    check_no_init(w, "{\"appId\":\"x\"}",
+                  "Instant must be initialized with a valid appId. `x` is not a valid uuid.");
+    struct instant_error *error = NULL;
+    assert_null(instant_init(
+        w->loop, instant_parse(w->b, "{\"apiURI\":\"local:/proc/no/such/app.db\"}"), &error));
+    assert_string_equal(instant_error_type(error), "data-file");
+    instant_error_free(error);
+    assert_null(instant_init(w->loop, NULL, NULL));
+    struct instant_db *db =
+        init(w, "{\"appId\":" ID(1) ",\"apiURI\":\"http://127.0.0.1:1//\","
+                                    "\"reconnect\":\"linear\",\"adminToken\":null}");
+    assert_string_equal(instant_connection_status(db), "connecting");
+    instant_shutdown(db);
+    world_free(w);
+}
+
+/* ---- ends ---- */
+
+static void test_shutdown(void **state) {
+    (void)state;
+    struct world *w = world_new();
+    connect_db(w, w->db);
+    struct heard live = {0}, once = {0}, done = {0}, status = {0}, app = {0};
+    instant_subscribe_query(w->db, instant_parse(w->b, TODOS), NULL, on_result, &live, NULL, NULL);
+    instant_subscribe_connection_status(w->db, on_status, &status, NULL, NULL);
+    instant_subscribe_app_status(w->db, on_app_status, &app, NULL, NULL);
+    assert_string_equal(app.text, "active");
+    instant_query_once(w->db, instant_parse(w->b, TODOS), NULL, on_result, &once, NULL);
+    instant_transact(w->db, instant_parse(w->b, "[\"update\",\"todos\"," ID(1) ",{}]"), on_done,
+                     &done, NULL);
+    instant_transact(w->db, instant_parse(w->b, "[\"update\",\"todos\"," ID(1) ",{}]"), NULL, NULL,
+                     NULL);
+    instant_shutdown(w->db);
+    assert_string_equal(once.type, "shutdown");
+    assert_string_equal(done.type, "shutdown");
+    assert_string_equal(status.text, "closed");
+    int count = live.count;
+    instant_run(w->loop); /* nothing is left */
+    assert_false(instant_wait(w->loop, -1));
+    assert_int_equal(live.count, count);
+    instant_shutdown(NULL);
+    world_free(w);
+}
+
+static void end_from_inside(void *ctx, const struct instant_result *result,
+                            const struct instant_error *error) {
+    struct heard *h = ctx;
+    (void)result;
+    (void)error;
+    if (h->count++ == 0 && h->subscription)
+        instant_unsubscribe(h->db, h->subscription);
+    else
+        instant_shutdown(h->db);
+}
+
+static void test_ends_from_callbacks(void **state) {
+    (void)state;
+    struct world *w = world_new();
+    connect_db(w, w->db);
+    struct heard first = {.db = w->db}, again = {.db = w->db}, last = {.db = w->db, .count = 1};
+    struct heard once = {0};
+    instant_subscribe_query(w->db, instant_parse(w->b, TODOS), NULL, end_from_inside, &first,
+                            &first.subscription, NULL);
+    while (!first.count)
+        instant_wait(w->loop, 20);
+    /* Known already: called inside the call that subscribes. */
+    instant_subscribe_query(w->db, instant_parse(w->b, TODOS), NULL, on_result, &once, NULL, NULL);
+    while (!once.count)
+        instant_wait(w->loop, 20);
+    instant_subscribe_query(w->db, instant_parse(w->b, TODOS), NULL, end_from_inside, &again,
+                            &again.subscription, NULL);
+    assert_int_equal(again.count, 1);
+    write_steps(w, w->db, "[\"update\",\"todos\"," ID(1) ",{\"n\":1}]");
+    assert_int_equal(first.count, 1);
+    assert_int_equal(again.count, 1);
+    instant_query_once(w->db, instant_parse(w->b, TODOS), NULL, on_result, &once, NULL);
+    instant_query_once(w->db, instant_parse(w->b, TODOS), NULL, end_from_inside, &last, NULL);
+    instant_query_once(w->db, instant_parse(w->b, TODOS), NULL, on_result, &once, NULL);
+    instant_run(w->loop);
+    assert_int_equal(last.count, 2);
+    world_free(w);
+}
+
+static void test_loop_goes_with_all(void **state) {
+    (void)state;
+    struct world *w = world_new();
+    struct heard heard = {0};
+    struct instant_db *other = init(w, "{\"apiURI\":\"local::memory:\"}");
+    connect_db(w, other);
+    instant_subscribe_query(w->db, instant_parse(w->b, TODOS), NULL, on_result, &heard, NULL, NULL);
+    instant_query_once(other, instant_parse(w->b, TODOS), NULL, on_result, &heard, NULL);
+    instant_transact(w->db, instant_parse(w->b, "[\"update\",\"a\"," ID(1) ",{}]"), on_done, &heard,
+                     NULL);
+    int count = heard.count;
+    world_free(w);
+    assert_int_equal(heard.count, count);
+    instant_loop_free(NULL);
+}
+
+/* ---- loops ---- */
+
+/* A foreign loop: it polls the descriptor for as long as it is told, never steps without a reason.
+ */
+static void test_foreign_loop(void **state) {
+    (void)state;
+    struct world *w = world_new();
+    struct heard live = {0}, done = {0};
+    instant_subscribe_query(w->db, instant_parse(w->b, TODOS), NULL, on_result, &live, NULL, NULL);
+    instant_transact(w->db,
+                     instant_parse(w->b, "[\"update\",\"todos\"," ID(1) ",{\"title\":\"x\"}]"),
+                     on_done, &done, NULL);
+    assert_int_equal(instant_loop_timeout(w->loop), 0); /* calls of one's own are work */
+    int64_t stop = now_ms() + 5000;
+    while (instant_pending(w->db) || strcmp(live.text, "x") != 0) {
+        assert_true(now_ms() < stop);
+        struct pollfd fd = {.fd = instant_loop_fd(w->loop), .events = POLLIN};
+        int timeout = instant_loop_timeout(w->loop);
+        assert_true(poll(&fd, 1, timeout < 0 ? 5000 : timeout) >= 0);
+        while (instant_step(w->loop, 0))
+            ;
+    }
+    /* Idle: nothing to do now, and the next timer is not at once. */
+    for (int i = 0; i < 100 && instant_loop_timeout(w->loop) == 0; i++)
+        instant_step(w->loop, 1000);
+    assert_int_not_equal(instant_loop_timeout(w->loop), 0);
+    assert_false(instant_step(w->loop, 0));
+    world_free(w);
+}
+
+static void test_waiting_has_a_limit(void **state) {
+    (void)state;
+    struct world *w = world_new();
+    struct heard live = {0};
+    connect_db(w, w->db);
+    instant_subscribe_query(w->db, instant_parse(w->b, TODOS), NULL, on_result, &live, NULL, NULL);
+    while (!live.count)
+        instant_wait(w->loop, 20);
+    int64_t start = now_ms();
+    while (now_ms() - start < 30)
+        assert_true(instant_wait(w->loop, 10)); /* returns, though nothing happens */
+    instant_stop(w->loop);
+    world_free(w);
+}
+
+static void test_log(void **state) {
+    (void)state;
+    struct world *w = world_new();
+    struct instant_db *db = init(w, "{\"appId\":" ID(1) ",\"apiURI\":\"http://127.0.0.1:1\"}");
+    int64_t stop = now_ms() + 5000;
+    struct heard status = {0};
+    instant_subscribe_connection_status(db, on_status, &status, NULL, NULL);
+    while (!strstr(w->log, "Not connected") && now_ms() < stop)
+        instant_wait(w->loop, 20);
+    assert_non_null(strstr(w->log, "1 Not connected, trying again"));
+    instant_set_log(w->loop, INSTANT_LOG_ERROR, NULL, NULL);
+    world_free(w);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_live),
+        cmocka_unit_test(test_lookups),
+        cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_options),
+        cmocka_unit_test(test_shutdown),
+        cmocka_unit_test(test_ends_from_callbacks),
+        cmocka_unit_test(test_loop_goes_with_all),
+        cmocka_unit_test(test_foreign_loop),
+        cmocka_unit_test(test_waiting_has_a_limit),
+        cmocka_unit_test(test_log),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
