@@ -37,12 +37,15 @@ struct inst_capi_callback {
     struct instant_db *db;
     uint64_t id;      /* of the subscription, as the program knows it; 0: called once */
     uint64_t reactor; /* .. as the reactor does */
+    bool is_in_room;  /* that reactor is the one of the db's own connection */
     union {
         instant_query_fn *query;
         instant_transact_fn *transact;
         instant_mutation_error_fn *mutation_error;
         instant_connection_fn *connection;
         instant_app_status_fn *app_status;
+        instant_presence_fn *presence;
+        instant_topic_fn *topic;
     } fn;
     void *ctx;
     bool holds; /* the loop runs for it */

@@ -58,9 +58,12 @@ void instant_unsubscribe(struct instant_db *db, uint64_t subscription) {
         inst_map_get(&db->subscriptions, &subscription, sizeof subscription);
     if (!callback)
         return;
-    uint64_t reactor = callback->reactor;
+    uint64_t id = callback->reactor;
+    struct inst_reactor *reactor = callback->is_in_room ? inst_client_own_reactor(db->client, NULL)
+                                                        : inst_client_reactor(db->client);
     inst_capi_callback_free(callback);
-    inst_reactor_unsubscribe(inst_client_reactor(db->client), reactor);
+    if (reactor)
+        inst_reactor_unsubscribe(reactor, id);
 }
 
 /* ---- the end ---- */

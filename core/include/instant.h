@@ -322,6 +322,64 @@ INSTANT_API bool instant_subscribe_app_status(struct instant_db *db, instant_app
                                               void *ctx, uint64_t *subscription,
                                               struct instant_error **error);
 
+/* ---- rooms ---- */
+
+/* A room is known by its id; its type groups rooms with the same kind of presence. A db is in it
+ * from instant_join_room, or from its first subscription, to instant_leave_room or the end of the
+ * last one, whichever comes later; that is remembered across reconnects. To the others the db is
+ * one peer: rooms go over a connection of its own. */
+
+/* presence (may be NULL): an object to show at once, unless something is shown already. */
+INSTANT_API bool instant_join_room(struct instant_db *db, const char *room_type,
+                                   const char *room_id, const struct instant_value *presence,
+                                   struct instant_error **error);
+/* Nothing while the room has subscriptions. */
+INSTANT_API void instant_leave_room(struct instant_db *db, const char *room_id);
+/* Shows {...shown, ...presence} to the others. error: the room was not joined. */
+INSTANT_API bool instant_publish_presence(struct instant_db *db, const char *room_id,
+                                          const struct instant_value *presence,
+                                          struct instant_error **error);
+
+struct instant_presence;
+/* What this db shows, an object with `peerId`; NULL: not asked for. */
+INSTANT_API const struct instant_value *
+instant_presence_user(const struct instant_presence *presence);
+/* What the others show: an object of objects by their peer ids. */
+INSTANT_API const struct instant_value *
+instant_presence_peers(const struct instant_presence *presence);
+/* Not connected to the room: the peers are as last heard. */
+INSTANT_API bool instant_presence_is_loading(const struct instant_presence *presence);
+/* Why the backend does not let us in; NULL: it does. */
+INSTANT_API const struct instant_error *
+instant_presence_error(const struct instant_presence *presence);
+typedef void instant_presence_fn(void *ctx, const struct instant_presence *presence);
+/* Joins the room; calls fn when something is known and whenever it changes. options (may be NULL):
+ * an object of
+ *
+ *     keys            ["name", ...]   nothing but these of each
+ *     peers           [peerId, ...]   nobody but these
+ *     withoutUser     true            not what this db shows
+ *     initialPresence {...}           as for instant_join_room */
+INSTANT_API bool instant_subscribe_presence(struct instant_db *db, const char *room_type,
+                                            const char *room_id,
+                                            const struct instant_value *options,
+                                            instant_presence_fn *fn, void *ctx,
+                                            uint64_t *subscription, struct instant_error **error);
+
+/* To all others in the room who subscribed to the topic; waits until we are in. data may be NULL.
+ * error: the room was not joined, or too much waits. */
+INSTANT_API bool instant_publish_topic(struct instant_db *db, const char *room_id,
+                                       const char *topic, const struct instant_value *data,
+                                       struct instant_error **error);
+/* peer: what the sender showed when the message came; NULL: not known. */
+typedef void instant_topic_fn(void *ctx, const struct instant_value *data,
+                              const struct instant_value *peer);
+/* Joins the room; calls fn for each message of others. */
+INSTANT_API bool instant_subscribe_topic(struct instant_db *db, const char *room_type,
+                                         const char *room_id, const char *topic,
+                                         instant_topic_fn *fn, void *ctx, uint64_t *subscription,
+                                         struct instant_error **error);
+
 #ifdef __cplusplus
 }
 #endif

@@ -396,6 +396,108 @@ static void test_loop_goes_with_all(void **state) {
     instant_loop_free(NULL);
 }
 
+/* ---- rooms ---- */
+
+/* "name name", of the peers. */
+static void on_presence(void *ctx, const struct instant_presence *presence) {
+    struct heard *h = ctx;
+    h->count++;
+    h->text[0] = '\0';
+    assert_null(instant_presence_error(presence));
+    const struct instant_value *peers = instant_presence_peers(presence);
+    for (size_t i = 0; i < instant_value_count(peers); i++)
+        instant_value_copy(instant_value_get(instant_value_at(peers, i), "name"), h->text,
+                           sizeof h->text);
+    const struct instant_value *me = instant_presence_user(presence);
+    instant_value_copy(instant_value_get(me, "name"), h->type, sizeof h->type);
+    if (instant_presence_is_loading(presence))
+        h->text[0] = '\0';
+}
+
+static void on_topic(void *ctx, const struct instant_value *data,
+                     const struct instant_value *peer) {
+    struct heard *h = ctx;
+    char name[32];
+    h->count++;
+    instant_value_copy(instant_value_get(peer, "name"), name, sizeof name);
+    snprintf(h->text, sizeof h->text, "%s %.0f", name,
+             instant_value_number(instant_value_get(data, "n"), 0));
+}
+
+/* Two clients that share a connection are two peers all the same. */
+static void test_rooms(void **state) {
+    (void)state;
+    struct world *w = world_new();
+    struct instant_db *other = init(w, "{\"apiURI\":\"local::memory:\"}");
+    struct heard ann = {0}, bob = {0}, shouts = {0};
+    connect_db(w, w->db);
+    assert_string_equal(instant_connection_status(other), "authenticated"); /* the same one */
+    assert_true(
+        instant_join_room(w->db, "chat", "r", instant_parse(w->b, "{\"name\":\"ann\"}"), NULL));
+    assert_true(instant_subscribe_presence(w->db, "chat", "r", NULL, on_presence, &ann,
+                                           &ann.subscription, NULL));
+    assert_true(instant_subscribe_presence(
+        other, "chat", "r",
+        instant_parse(w->b, "{\"initialPresence\":{\"name\":\"bob\"},\"keys\":[\"name\"]}"),
+        on_presence, &bob, NULL, NULL));
+    until(w, &ann, "bob");
+    until(w, &bob, "ann");
+    assert_string_equal(ann.type, "ann");
+    assert_true(
+        instant_publish_presence(other, "r", instant_parse(w->b, "{\"name\":\"bea\"}"), NULL));
+    until(w, &ann, "bea");
+    assert_true(
+        instant_subscribe_topic(w->db, "chat", "r", "shout", on_topic, &shouts, NULL, NULL));
+    assert_true(instant_publish_topic(other, "r", "shout", instant_parse(w->b, "{\"n\":7}"), NULL));
+    until(w, &shouts, "bea 7");
+    assert_true(instant_publish_topic(other, "r", "shout", NULL, NULL));
+    until(w, &shouts, "bea 0");
+
+    /* What is subscribed in a room has nothing to do with ids of queries. */
+    struct heard live = {0};
+    instant_subscribe_query(w->db, instant_parse(w->b, TODOS), NULL, on_result, &live, NULL, NULL);
+    instant_unsubscribe(w->db, ann.subscription);
+    int count = ann.count;
+    instant_publish_presence(other, "r", instant_parse(w->b, "{\"name\":\"bob\"}"), NULL);
+    instant_publish_topic(other, "r", "shout", instant_parse(w->b, "{\"n\":8}"), NULL);
+    until(w, &shouts, "bob 8");
+    assert_int_equal(ann.count, count);
+    write_steps(w, w->db, "[\"update\",\"todos\"," ID(1) ",{\"title\":\"x\"}]");
+    until(w, &live, "x");
+
+    instant_shutdown(w->db); /* and out of the room */
+    until(w, &bob, "");
+    instant_leave_room(other, "no such room");
+    world_free(w);
+}
+
+static void check_no_room(bool ok, struct instant_error **error) {
+    assert_false(ok);
+    assert_string_equal(instant_error_type(*error), "validation-failed");
+    instant_error_free(*error);
+    *error = NULL;
+}
+
+static void test_rooms_refuse(void **state) {
+    (void)state;
+    struct world *w = world_new();
+    struct instant_error *error = NULL;
+    bool ok = instant_publish_presence(w->db, "r", instant_parse(w->b, "{}"), &error);
+    check_no_room(ok, &error);
+    ok = instant_publish_topic(w->db, "r", "t", instant_parse(w->b, "{}"), &error);
+    check_no_room(ok, &error);
+    ok = instant_join_room(w->db, "chat", "r", instant_parse(w->b, "7"), &error);
+    check_no_room(ok, &error);
+    ok = instant_subscribe_presence(w->db, "chat", "r", instant_parse(w->b, "7"), on_presence, NULL,
+                                    NULL, &error);
+    check_no_room(ok, &error);
+    ok = instant_subscribe_presence(w->db, "chat", "r", instant_parse(w->b, "{\"keys\":7}"),
+                                    on_presence, NULL, NULL, &error);
+    check_no_room(ok, &error);
+    assert_false(instant_join_room(w->db, "chat", "r", instant_parse(w->b, "{"), NULL));
+    world_free(w);
+}
+
 /* ---- loops ---- */
 
 /* A foreign loop: it polls the descriptor for as long as it is told, never steps without a reason.
@@ -464,6 +566,8 @@ int main(void) {
         cmocka_unit_test(test_shutdown),
         cmocka_unit_test(test_ends_from_callbacks),
         cmocka_unit_test(test_loop_goes_with_all),
+        cmocka_unit_test(test_rooms),
+        cmocka_unit_test(test_rooms_refuse),
         cmocka_unit_test(test_foreign_loop),
         cmocka_unit_test(test_waiting_has_a_limit),
         cmocka_unit_test(test_log),
