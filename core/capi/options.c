@@ -13,23 +13,15 @@ struct option {
 };
 
 static const struct option known[] = {
-    {"appId", INSTANT_STRING},
-    {"apiURI", INSTANT_STRING},
-    {"websocketURI", INSTANT_STRING},
-    {"adminToken", INSTANT_STRING},
-    {"refreshToken", INSTANT_STRING},
-    {"schema", INSTANT_OBJECT},
-    {"useDateObjects", INSTANT_BOOL},
-    {"disableValidation", INSTANT_BOOL},
-    {"verbose", INSTANT_BOOL},
-    {"caFile", INSTANT_STRING},
-    {"reconnect", INSTANT_STRING},
-    {"connectTimeout", INSTANT_NUMBER},
-    {"shareConnection", INSTANT_BOOL},
-    {"firstPartyPath", INSTANT_ABSENT},
-    {"devtool", INSTANT_ABSENT},
-    {"queryCacheLimit", INSTANT_ABSENT},
-    {"__extraDedupeKey", INSTANT_ABSENT},
+    {"appId", INSTANT_STRING},           {"apiURI", INSTANT_STRING},
+    {"websocketURI", INSTANT_STRING},    {"adminToken", INSTANT_STRING},
+    {"refreshToken", INSTANT_STRING},    {"schema", INSTANT_OBJECT},
+    {"useDateObjects", INSTANT_BOOL},    {"disableValidation", INSTANT_BOOL},
+    {"verbose", INSTANT_BOOL},           {"caFile", INSTANT_STRING},
+    {"reconnect", INSTANT_STRING},       {"connectTimeout", INSTANT_NUMBER},
+    {"shareConnection", INSTANT_BOOL},   {"storage", INSTANT_STRING},
+    {"firstPartyPath", INSTANT_ABSENT},  {"devtool", INSTANT_ABSENT},
+    {"queryCacheLimit", INSTANT_ABSENT}, {"__extraDedupeKey", INSTANT_ABSENT},
 };
 
 static enum inst_status check_one(const struct inst_member *member, struct inst_err *err) {
@@ -141,6 +133,7 @@ enum inst_status inst_capi_options_read(struct inst_arena *arena, const struct i
     const struct inst_value *share = inst_getz(config, "shareConnection");
     client->has_own_connection = share && share->tag == INST_FALSE;
     client->ca_file = text(arena, config, "caFile", &failed);
+    client->storage = text(arena, config, "storage", &failed);
     double open_ms = instant_value_number(inst_capi_out(inst_getz(config, "connectTimeout")), 0);
     client->open_ms = open_ms >= 1 && open_ms < 1e9 ? (int64_t)open_ms : 0;
     if (failed)

@@ -222,6 +222,8 @@ INSTANT_API const struct instant_value *instant_built(struct instant_builder *bu
  *   caFile            CA certificates to trust for TLS instead of the system's
  *   connectTimeout    milliseconds to open a connection in
  *   reconnect         "linear": wait as the official client does; else exponential with jitter
+ *   storage           where results, unsent writes and the user are kept: "memory" (at first),
+ *                     "file:FOLDER" or "sqlite:FILE". What is in one is not lost with the process
  *   shareConnection   false: a connection of its own. Else clients with the same app, address, user
  *                     and options share one, each with its own subscriptions and its own end
  *

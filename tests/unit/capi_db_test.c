@@ -396,6 +396,33 @@ static void test_loop_goes_with_all(void **state) {
     instant_loop_free(NULL);
 }
 
+/* What was written offline is there in the next process. */
+static void test_storage(void **state) {
+    (void)state;
+    char folder[] = "/tmp/capi_db_test_XXXXXX", config[512], command[64];
+    assert_non_null(mkdtemp(folder));
+    snprintf(config, sizeof config,
+             "{\"appId\":" ID(1) ",\"apiURI\":\"http://127.0.0.1:1\",\"storage\":\"file:%s\"}",
+             folder);
+    struct world *w = world_new();
+    struct heard done = {0};
+    struct instant_db *db = init(w, config);
+    assert_true(instant_transact(db, instant_parse(w->b, "[\"update\",\"a\"," ID(2) ",{\"n\":1}]"),
+                                 on_done, &done, NULL));
+    until(w, &done, "enqueued");
+    world_free(w);
+
+    w = world_new();
+    db = init(w, config);
+    int64_t stop = now_ms() + 5000;
+    while (instant_pending(db) != 1 && now_ms() < stop)
+        instant_wait(w->loop, 10);
+    assert_int_equal(instant_pending(db), 1);
+    world_free(w);
+    snprintf(command, sizeof command, "rm -r %s", folder);
+    assert_int_equal(system(command), 0);
+}
+
 /* ---- rooms ---- */
 
 /* "name name", of the peers. */
@@ -566,6 +593,7 @@ int main(void) {
         cmocka_unit_test(test_shutdown),
         cmocka_unit_test(test_ends_from_callbacks),
         cmocka_unit_test(test_loop_goes_with_all),
+        cmocka_unit_test(test_storage),
         cmocka_unit_test(test_rooms),
         cmocka_unit_test(test_rooms_refuse),
         cmocka_unit_test(test_foreign_loop),
