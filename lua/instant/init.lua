@@ -8,6 +8,7 @@
 
 local admin = require "instant.admin"
 local core = require "instant.core"
+local exports = require "instant.exports"
 local Future = require "instant.future"
 local http = require "instant.http"
 local network = require "instant.network"
@@ -44,7 +45,9 @@ local instant = {
   stop = core.stop,
   logLevel = core.log_level,
   SyncTableCallbackEventType = sync_tables.EventType,
+  createInstantRouteHandler = admin.createInstantRouteHandler,
 }
+for name, value in pairs(exports) do instant[name] = value end
 
 -- What errors print.
 core.error_mt.__tostring = function(err)
@@ -171,5 +174,7 @@ function instant.init(config)
   if path then reach(client) end
   return client
 end
+
+instant.init_experimental = instant.init
 
 return instant
