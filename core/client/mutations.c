@@ -195,6 +195,7 @@ static void drop_error(struct inst_reactor *r, struct inst_event *base) {
 static void deliver_error(struct inst_reactor *r, struct inst_event *base) {
     struct inst_mutation_error_event *event = (struct inst_mutation_error_event *)base;
     struct inst_reactor_error view = inst_problem_view(&event->problem);
+    view.is_told = event->is_told;
     uint64_t last = r->next_sub;
     for (struct inst_sub *sub = r->mutation_error_subs.first; sub; sub = sub->next) {
         bool is_concerned = !event->instance || event->instance == sub->instance;
@@ -224,6 +225,7 @@ static void tell_failure(struct inst_reactor *r, struct inst_tx_waiter *waiter, 
         if (event) {
             event->event.ops = &error_ops;
             event->instance = instance;
+            event->is_told = waiter != NULL;
             memcpy(event->event_id, event_id, INST_UUID_TEXT + 1);
             inst_problem_copy(&event->problem, problem);
         }

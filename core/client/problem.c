@@ -123,5 +123,5 @@ void inst_problem_local(struct inst_problem *out, const char *type, const char *
 }
 
 struct inst_reactor_error inst_problem_view(const struct inst_problem *problem) {
-    return (struct inst_reactor_error){&problem->err, problem->trace_id};
+    return (struct inst_reactor_error){.err = &problem->err, .trace_id = problem->trace_id};
 }

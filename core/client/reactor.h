@@ -172,6 +172,8 @@ void inst_reactor_set_online(struct inst_reactor *reactor, bool is_online);
 struct inst_reactor_error {
     const struct inst_err *err; /* err->type lives as long as the reactor */
     const char *trace_id;       /* server traces, joined by commas; NULL when unknown */
+    bool is_told; /* mutation errors: a callback of its own was told. Not so when that was told
+                   * "enqueued" before, or the write is of a former run */
 };
 
 /* Exactly one of result and error is not NULL. */

@@ -95,6 +95,7 @@ struct inst_query_problem_event {
 struct inst_mutation_error_event {
     struct inst_event event;
     uint64_t instance; /* that wrote it; 0: unknown, all are told */
+    bool is_told;      /* also to who waited for it */
     char event_id[INST_UUID_TEXT + 1];
     struct inst_problem problem;
 };

@@ -16,10 +16,30 @@ static void unlink_client(struct inst_lua_client *client) {
     }
 }
 
+static void on_overdue(void *ctx) {
+    struct inst_lua_client *client = ctx;
+    client->is_overdue = true;
+    inst_loop_defer(client->lua->loop, &client->bury);
+}
+
+/* An app's own storage has yet to answer: it calls for the burial when it does. */
+static bool waits_for_disk(struct inst_lua_client *client) {
+    if (!client->disk || client->is_overdue || inst_client_is_finished(client->client))
+        return false;
+    if (!client->patience &&
+        inst_timer_new(client->lua->loop, on_overdue, client, &client->patience, NULL) != INST_OK)
+        return false;
+    inst_timer_start(client->patience, INST_LUA_DISK_MS, 0);
+    return true;
+}
+
 /* Frees the client, outside of its own callbacks. */
 static void bury(void *ctx) {
     struct inst_lua_client *client = ctx;
     struct inst_client *inner = client->client;
+    if (waits_for_disk(client))
+        return;
+    inst_timer_free(client->patience);
     client->client = NULL;
     inst_client_free(inner);
     while (client->listeners)
@@ -80,6 +100,8 @@ void inst_lua_free_clients(struct inst_lua *lua) {
     while (lua->clients) {
         struct inst_lua_client *client = lua->clients;
         inst_loop_undefer(lua->loop, &client->bury);
+        inst_lua_disk_mute(client);
+        client->is_overdue = true;
         if (!client->is_shut)
             inst_loop_hold(lua->loop); /* bury releases it */
         while (client->listeners)
@@ -111,6 +133,18 @@ static bool opt_true(lua_State *L, const char *name) {
     return is_true;
 }
 
+static bool has_disk(lua_State *L) {
+    lua_getfield(L, 1, "disk");
+    bool is_function = lua_isfunction(L, -1);
+    lua_pop(L, 1);
+    return is_function;
+}
+
+static struct inst_disk *take_disk(lua_State *L, struct inst_lua_client *client) {
+    lua_getfield(L, 1, "disk");
+    return inst_lua_disk_new(client, luaL_ref(L, LUA_REGISTRYINDEX));
+}
+
 static enum inst_status start_client(lua_State *L, struct inst_lua_client *client,
                                      struct inst_err *err) {
     struct inst_lua *lua = client->lua;
@@ -124,6 +158,7 @@ static enum inst_status start_client(lua_State *L, struct inst_lua_client *clien
         .open_ms = opt_ms(L, "connect_timeout"),
         .has_own_connection = opt_true(L, "own_connection"),
         .watches_network = opt_string(L, "network") != NULL,
+        .storage = opt_string(L, "storage"),
         .reactor =
             {
                 .app_id = opt_string(L, "app_id"),
@@ -151,7 +186,10 @@ static enum inst_status start_client(lua_State *L, struct inst_lua_client *clien
         if (!config.reactor.app_id)
             config.reactor.app_id = inst_backend_app_id(config.backend);
     }
-    status = inst_client_new(lua->loop, &config, &client->client, err);
+    if (has_disk(L) && !(config.disk = take_disk(L, client)))
+        status = inst_err_nomem(err);
+    if (status == INST_OK)
+        status = inst_client_new(lua->loop, &config, &client->client, err);
     if (status != INST_OK)
         inst_lua_backend_release(lua, client->backend);
     return status;
@@ -202,6 +240,7 @@ void inst_lua_open_client(lua_State *L) {
     inst_lua_add_calls(L);
     inst_lua_add_sync(L);
     inst_lua_add_network(L);
+    inst_lua_add_storage(L);
     lua_setfield(L, -2, "__index");
     lua_pop(L, 1);
     inst_lua_open_listener(L);

@@ -37,7 +37,10 @@ struct inst_lua_client {
     struct inst_client *client;
     struct inst_lua_backend *backend; /* NULL: over the network */
     struct inst_lua_listener *listeners;
-    struct inst_deferred bury; /* frees the reactor once nothing of it is on the stack */
+    struct inst_deferred bury;   /* frees the reactor once nothing of it is on the stack */
+    struct inst_lua_disk *disk;  /* the app's own storage; NULL: none, or closed */
+    struct inst_timer *patience; /* how long its end is waited for; NULL: not waiting */
+    bool is_overdue;
     bool is_shut;
 };
 
@@ -78,5 +81,16 @@ void inst_lua_open_listener(lua_State *L);
 void inst_lua_add_calls(lua_State *L);
 void inst_lua_add_sync(lua_State *L); /* sync tables */
 void inst_lua_add_network(lua_State *L);
+void inst_lua_add_storage(lua_State *L); /* local ids, answers of an app's own storage */
+
+/* ---- an app's own storage ---- */
+
+/* Longest wait for it at the end. */
+#define INST_LUA_DISK_MS 5000
+
+/* Calls fn(id, op, store, ...) for every request; ref is taken. NULL when out of memory. */
+struct inst_disk *inst_lua_disk_new(struct inst_lua_client *client, int ref);
+/* Calls nothing of the app any more. */
+void inst_lua_disk_mute(struct inst_lua_client *client);
 
 #endif

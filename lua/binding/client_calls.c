@@ -75,11 +75,13 @@ struct mutation_args {
     const struct inst_reactor_error *error;
 };
 
+/* err, eventId, whether the future was rejected too */
 static int push_mutation_error(lua_State *L, const void *ctx) {
     const struct mutation_args *args = ctx;
     inst_lua_push_problem(L, args->error);
     lua_pushstring(L, args->event_id);
-    return 2;
+    lua_pushboolean(L, args->error->is_told);
+    return 3;
 }
 
 static void on_mutation_error(void *ctx, const char *event_id,

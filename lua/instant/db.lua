@@ -5,6 +5,7 @@
 local core = require "instant.core"
 local Future = require "instant.future"
 local scheduler = require "instant.scheduler"
+local storage = require "instant.storage"
 local task = require "instant.task"
 local tx = require "instant.tx"
 
@@ -72,14 +73,7 @@ function Db:transact(chunks)
     error("transact: expected a chunk or a list of chunks, got " .. type(chunks), 2)
   end
   return ask(function(settled)
-    return self._core:transact(tx.plain(chunks), function(result, err)
-      if result and result.status == "enqueued" then
-        self._enqueued[result.eventId] = true
-      elseif self._core:pending() == 0 then
-        self._enqueued = {}
-      end
-      settled(result, err)
-    end)
+    return self._core:transact(tx.plain(chunks), settled)
   end)
 end
 
@@ -115,7 +109,18 @@ function Db:subscribeMutationErrors(fn)
   return raise(self._core:subscribe_mutation_errors(callback(fn)))
 end
 
---- Ends everything this client does. What was not sent is lost.
+--- The same UUID for the same name in every run on the same storage; without one, in this run. The
+--- future fails when the storage does.
+function Db:getLocalId(name)
+  if type(name) ~= "string" then
+    error("getLocalId: expected a string, got " .. type(name), 2)
+  end
+  return ask(function(settled)
+    return self._core:local_id(name, settled)
+  end)
+end
+
+--- Ends everything this client does. What was not sent is lost, unless it has a storage.
 function Db:shutdown()
   self._forget()
   self._core:shutdown()
@@ -128,13 +133,12 @@ local function bound(self, fn)
   end
 end
 
--- A write that fails after its future said "enqueued" must not vanish.
+-- A write that fails after its future said "enqueued", or in a later run, must not vanish.
 local function report_failures(self)
-  self._core:subscribe_mutation_errors(function(err, event_id)
-    if self._enqueued[event_id] and not self._listensToFailures then
+  self._core:subscribe_mutation_errors(function(err, _, is_told)
+    if not is_told and not self._listensToFailures then
       scheduler.fail("a write that was enqueued failed: " .. tostring(err))
     end
-    self._enqueued[event_id] = nil
   end)
 end
 
@@ -143,12 +147,17 @@ local db = { methods = Db, ask = ask, callback = callback, unsubscriber = unsubs
 
 --- `options` are those of core.client; `forget` is called at shutdown.
 function db.new(options, forget)
+  local attach
+  if options.storage ~= nil and type(options.storage) ~= "string" then
+    options.disk, attach = storage.disk(options.storage)
+    options.storage = nil
+  end
   local client, app_id = core.client(options)
   if not client then return nil, app_id end
+  if attach then attach(client, app_id or options.app_id) end
   local self = {
     _core = client,
     _forget = forget,
-    _enqueued = {}, -- event ids of writes whose futures were told so
     appId = app_id or options.app_id,
     tx = tx.builder,
   }

@@ -13,6 +13,7 @@ local Future = require "instant.future"
 local http = require "instant.http"
 local network = require "instant.network"
 local scheduler = require "instant.scheduler"
+local storage = require "instant.storage"
 local task = require "instant.task"
 local tx = require "instant.tx"
 local db = require "instant.db"
@@ -83,7 +84,7 @@ local TYPES = {
   disableValidation = "boolean", verbose = "boolean", caFile = "string", reconnect = "string",
   connectTimeout = "number",
   firstPartyPath = "string", devtool = "any", queryCacheLimit = "number", __extraDedupeKey = "string",
-  shareConnection = "boolean", networkListener = "any",
+  shareConnection = "boolean", networkListener = "any", storage = "any",
 }
 
 local function check_config(config)
@@ -95,7 +96,7 @@ local function check_config(config)
       fail("`%s` must be a %s, got %s", name, expected, type(value))
     end
   end
-  local complaint = network.complaint(config.networkListener)
+  local complaint = network.complaint(config.networkListener) or storage.complaint(config.storage)
   if complaint then fail("%s", complaint) end
 end
 
@@ -136,8 +137,9 @@ end
 --- A client of an app. Options: `appId`, `apiURI` ("http://host:port", or "local:PATH" for a
 --- backend in this process, where `appId` may be left out), `websocketURI`, `schema`,
 --- `useDateObjects`, `disableValidation`, `verbose`, `caFile`, `connectTimeout` (ms),
---- `networkListener` (see network.lua). Raises when they are wrong. In a task `local:` comes back
---- connected; over a network the first writes may be told "enqueued".
+--- `networkListener` (see network.lua), `storage` ("memory", "file:FOLDER", "sqlite:FILE" or a store of
+--- your own, see storage.lua). Raises when they are wrong. In a task `local:` comes back connected; over
+--- a network the first writes may be told "enqueued".
 function instant.init(config)
   check_config(config)
   local websocket, path, api = addresses(config)
@@ -163,6 +165,7 @@ function instant.init(config)
     ca_file = config.caFile,
     reconnect = config.reconnect,
     connect_timeout = config.connectTimeout,
+    storage = config.storage,
     own_connection = config.shareConnection == false,
   }), function()
     clients[key] = nil
