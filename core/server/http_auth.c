@@ -1,14 +1,13 @@
 /* Sign-in of an app's users (http.md 4.1-4.3). */
+#include "server/http_auth.h"
+
 #include "base/digest.h"
 #include "base/json.h"
-#include "server/http_routes.h"
 #include "server/refusal.h"
 #include "server/rows.h"
-#include "server/users.h"
 
 /* ---- parameters (http.md 1.2) ---- */
 
-/* Bodies have hyphens here and underscores there; both are taken everywhere (http.md 17). */
 static struct inst_value body_with(struct inst_arena *arena, const struct inst_value *body,
                                    char from, char to) {
     struct inst_object_builder b;
@@ -27,9 +26,8 @@ static struct inst_value body_with(struct inst_arena *arena, const struct inst_v
     return inst_object_end(&b, &out) ? out : inst_undefined();
 }
 
-static enum inst_status read_body(struct inst_server *server,
-                                  const struct inst_http_request *request, char from, char to,
-                                  struct inst_value *out, struct inst_err *err) {
+enum inst_status inst_auth_body(struct inst_server *server, const struct inst_http_request *request,
+                                char from, char to, struct inst_value *out, struct inst_err *err) {
     struct inst_value body;
     enum inst_status st = inst_http_body(server, request, &body, err);
     if (st != INST_OK)
@@ -38,20 +36,20 @@ static enum inst_status read_body(struct inst_server *server,
     return out->tag == INST_OBJECT ? INST_OK : inst_err_nomem(err);
 }
 
-static enum inst_status read_email(const struct inst_value *body,
-                                   char out[INST_USERS_MAX_EMAIL + 1], struct inst_err *err) {
+enum inst_status inst_auth_email(const struct inst_value *body, bool is_optional,
+                                 char out[INST_USERS_MAX_EMAIL + 1], struct inst_err *err) {
     static const char *const path[] = {"body", "email"};
     const struct inst_value *v = inst_getz(body, "email");
+    out[0] = '\0';
     if (v == NULL || inst_is_nullish(v))
-        return inst_refuse_missing(err, path, 2);
+        return is_optional ? INST_OK : inst_refuse_missing(err, path, 2);
     if (v->tag != INST_STRING || !inst_email_read(v->u.str, v->len, out))
         return inst_refuse_malformed(err, path, 2, v);
     return INST_OK;
 }
 
-/* A magic code: trimmed, not echoed. */
-static enum inst_status read_code(const struct inst_value *body, struct inst_value *out,
-                                  struct inst_err *err) {
+enum inst_status inst_auth_code(const struct inst_value *body, struct inst_value *out,
+                                struct inst_err *err) {
     static const char *const path[] = {"body", "code"};
     const struct inst_value *v = inst_getz(body, "code");
     if (v == NULL || inst_is_nullish(v))
@@ -67,9 +65,8 @@ static enum inst_status read_code(const struct inst_value *body, struct inst_val
     return INST_OK;
 }
 
-/* A refresh token, which errors do not echo. *has: it is there. */
-static enum inst_status read_token(const struct inst_value *body, const char *name, bool *has,
-                                   struct inst_uuid *out, struct inst_err *err) {
+enum inst_status inst_auth_token(const struct inst_value *body, const char *name, bool *has,
+                                 struct inst_uuid *out, struct inst_err *err) {
     const char *const path[] = {"body", name};
     const struct inst_value *v = inst_getz(body, name);
     char text[INST_UUID_TEXT + 1];
@@ -87,12 +84,12 @@ static enum inst_status require_token(const struct inst_value *body, const char 
                                       struct inst_uuid *out, struct inst_err *err) {
     const char *const path[] = {"body", name};
     bool has;
-    enum inst_status st = read_token(body, name, &has, out, err);
+    enum inst_status st = inst_auth_token(body, name, &has, out, err);
     return st == INST_OK && !has ? inst_refuse_missing(err, path, 2) : st;
 }
 
-static enum inst_status read_extra(const struct inst_value *body, const char *name,
-                                   const struct inst_value **out, struct inst_err *err) {
+enum inst_status inst_auth_extra(const struct inst_value *body, const char *name,
+                                 const struct inst_value **out, struct inst_err *err) {
     const char *const path[] = {"body", name};
     *out = inst_getz(body, name);
     if (*out == NULL || inst_is_nullish(*out)) {
@@ -114,13 +111,12 @@ static enum inst_status read_app(struct inst_server *server, const struct inst_v
     return st;
 }
 
-/* Who is upgraded: the guest of that token; a user of any other type is not (http.md 4.3). */
-static enum inst_status read_guest(struct inst_app *app, const struct inst_value *body,
-                                   const char *name, uint32_t *guest, struct inst_err *err) {
+enum inst_status inst_auth_guest(struct inst_app *app, const struct inst_value *body,
+                                 const char *name, uint32_t *guest, struct inst_err *err) {
     struct inst_uuid token;
     bool has, is_guest = false;
     *guest = 0;
-    enum inst_status st = read_token(body, name, &has, &token, err);
+    enum inst_status st = inst_auth_token(body, name, &has, &token, err);
     if (st != INST_OK || !has)
         return st;
     st = inst_user_by_token(app, &token, guest, err);
@@ -135,9 +131,8 @@ static enum inst_status read_guest(struct inst_app *app, const struct inst_value
 
 /* ---- answers ---- */
 
-/* `{"user":{..., "refresh_token"}` with a new token; the answer goes on behind it. */
-static enum inst_status answer_user(struct inst_app *app, const char *id, struct inst_buf *body,
-                                    struct inst_err *err) {
+enum inst_status inst_auth_answer(struct inst_app *app, const char *id, struct inst_buf *body,
+                                  struct inst_err *err) {
     struct inst_uuid token;
     uint32_t user;
     enum inst_status st = inst_token_create(app, id, &token, err);
@@ -154,6 +149,10 @@ static enum inst_status answer_user(struct inst_app *app, const char *id, struct
     return st;
 }
 
+void inst_auth_created(struct inst_buf *body, bool is_created) {
+    inst_buf_addf(body, ",\"created\":%s}", is_created ? "true" : "false");
+}
+
 /* ---- magic codes ---- */
 
 static enum inst_status answer_send(struct inst_server *server,
@@ -163,8 +162,8 @@ static enum inst_status answer_send(struct inst_server *server,
     struct inst_app *app;
     char email[INST_USERS_MAX_EMAIL + 1], code[INST_MAGIC_CODE_DIGITS + 1];
     enum inst_status st;
-    if ((st = read_body(server, request, '_', '-', &body, err)) != INST_OK ||
-        (st = read_email(&body, email, err)) != INST_OK ||
+    if ((st = inst_auth_body(server, request, '_', '-', &body, err)) != INST_OK ||
+        (st = inst_auth_email(&body, false, email, err)) != INST_OK ||
         (st = read_app(server, &body, "app-id", &app, err)) != INST_OK ||
         (st = inst_code_send(app, email, code, err)) != INST_OK ||
         (st = inst_row_commit(app, err)) != INST_OK)
@@ -181,20 +180,20 @@ static enum inst_status answer_verify(struct inst_server *server,
     struct inst_sign_in sign_in = {0};
     char email[INST_USERS_MAX_EMAIL + 1];
     enum inst_status st;
-    if ((st = read_body(server, request, '_', '-', &body, err)) != INST_OK ||
-        (st = read_email(&body, email, err)) != INST_OK ||
-        (st = read_code(&body, &code, err)) != INST_OK ||
+    if ((st = inst_auth_body(server, request, '_', '-', &body, err)) != INST_OK ||
+        (st = inst_auth_email(&body, false, email, err)) != INST_OK ||
+        (st = inst_auth_code(&body, &code, err)) != INST_OK ||
         (st = read_app(server, &body, "app-id", &app, err)) != INST_OK ||
-        (st = read_extra(&body, "extra-fields", &sign_in.extra_fields, err)) != INST_OK ||
-        (st = read_guest(app, &body, "refresh-token", &sign_in.guest, err)) != INST_OK)
+        (st = inst_auth_extra(&body, "extra-fields", &sign_in.extra_fields, err)) != INST_OK ||
+        (st = inst_auth_guest(app, &body, "refresh-token", &sign_in.guest, err)) != INST_OK)
         return st;
     sign_in.email = email;
     st = inst_code_verify(app, code.u.str, code.len, &sign_in, err);
     if (st == INST_OK)
-        st = answer_user(app, sign_in.user, &response->body, err);
+        st = inst_auth_answer(app, sign_in.user, &response->body, err);
     else
         inst_app_commit(app);
-    inst_buf_addf(&response->body, ",\"created\":%s}", sign_in.is_created ? "true" : "false");
+    inst_auth_created(&response->body, sign_in.is_created);
     return st;
 }
 
@@ -207,15 +206,15 @@ static enum inst_status answer_guest(struct inst_server *server,
     struct inst_app *app;
     struct inst_new_user user = {.type = "guest"};
     enum inst_status st;
-    if ((st = read_body(server, request, '_', '-', &body, err)) != INST_OK ||
+    if ((st = inst_auth_body(server, request, '_', '-', &body, err)) != INST_OK ||
         (st = read_app(server, &body, "app-id", &app, err)) != INST_OK ||
-        (st = read_extra(&body, "extra-fields", &user.extra_fields, err)) != INST_OK)
+        (st = inst_auth_extra(&body, "extra-fields", &user.extra_fields, err)) != INST_OK)
         return st;
     inst_uuid_make_text(server->env, user.id);
     if ((st = inst_user_check_new(app, &user, err)) != INST_OK ||
         (st = inst_user_create(app, &user, err)) != INST_OK)
         return st;
-    st = answer_user(app, user.id, &response->body, err);
+    st = inst_auth_answer(app, user.id, &response->body, err);
     inst_buf_add_char(&response->body, '}');
     return st;
 }
@@ -231,7 +230,7 @@ static enum inst_status answer_verify_token(struct inst_server *server,
     struct inst_uuid token;
     uint32_t user;
     enum inst_status st;
-    if ((st = read_body(server, request, '_', '-', &body, err)) != INST_OK ||
+    if ((st = inst_auth_body(server, request, '_', '-', &body, err)) != INST_OK ||
         (st = require_token(&body, "refresh-token", &token, err)) != INST_OK ||
         (st = read_app(server, &body, "app-id", &app, err)) != INST_OK ||
         (st = inst_user_by_token(app, &token, &user, err)) != INST_OK)
@@ -253,7 +252,7 @@ static enum inst_status answer_sign_out(struct inst_server *server,
     struct inst_uuid token;
     enum inst_status st;
     (void)response;
-    if ((st = read_body(server, request, '-', '_', &body, err)) != INST_OK ||
+    if ((st = inst_auth_body(server, request, '-', '_', &body, err)) != INST_OK ||
         (st = read_app(server, &body, "app_id", &app, err)) != INST_OK ||
         (st = require_token(&body, "refresh_token", &token, err)) != INST_OK ||
         (st = inst_token_delete(app, &token, err)) != INST_OK)

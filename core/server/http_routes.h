@@ -42,6 +42,7 @@ extern const struct inst_http_route inst_http_sse_routes[];
 extern const struct inst_http_route inst_http_storage_routes[];
 extern const struct inst_http_route inst_http_upload_routes[];
 extern const struct inst_http_route inst_http_auth_routes[];
+extern const struct inst_http_route inst_http_admin_users_routes[];
 
 /* A route whose body goes to the disk (http.h): asked when only the head is there. *out is
  * the caller's. */
@@ -115,6 +116,13 @@ enum inst_status inst_http_admin_app_of(struct inst_server *server,
 enum inst_status inst_http_viewer(struct inst_server *server,
                                   const struct inst_http_request *request, struct inst_app **app,
                                   struct inst_viewer *viewer, struct inst_err *err);
+
+/* The user of the bearer token; nobody when there is none, or none that is known (http.md 2, 5.1).
+ */
+enum inst_status inst_http_bearer_user(struct inst_server *server,
+                                       const struct inst_http_request *request,
+                                       struct inst_app *app, struct inst_viewer *viewer,
+                                       struct inst_err *err);
 
 /* ---- what a route answers ---- */
 

@@ -59,3 +59,18 @@ enum inst_status inst_http_viewer(struct inst_server *server,
     viewer->is_admin = true;
     return inst_http_admin_app(server, request, app, err);
 }
+
+enum inst_status inst_http_bearer_user(struct inst_server *server,
+                                       const struct inst_http_request *request,
+                                       struct inst_app *app, struct inst_viewer *viewer,
+                                       struct inst_err *err) {
+    const char *token = inst_http_bearer(server, request);
+    struct inst_uuid uuid;
+    uint32_t user = 0;
+    enum inst_status st = INST_OK;
+    *viewer = (struct inst_viewer){0};
+    if (token != NULL && inst_uuid_parse(token, strlen(token), &uuid))
+        st = inst_user_by_token(app, &uuid, &user, err);
+    inst_row_id(app, user, viewer->user);
+    return st;
+}

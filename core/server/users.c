@@ -3,6 +3,7 @@
 #include "base/date.h"
 #include "base/digest.h"
 #include "base/json.h"
+#include "server/permissions.h"
 #include "server/refusal.h"
 #include "server/rows.h"
 
@@ -251,16 +252,68 @@ static enum inst_status check_extra(struct inst_app *app, const struct inst_valu
     return INST_OK;
 }
 
-/* Without rules: anybody may sign up, but say nothing more of himself (http.md 4.4). */
-static enum inst_status check_rule(const struct inst_new_user *user, struct inst_err *err) {
-    bool has_extra = user->extra_fields != NULL && user->extra_fields->len > 0;
-    return has_extra ? inst_refuse_permission(err, "$users", "create") : INST_OK;
+/* `{id, email?, ...extra}`: what the rule sees as data, as new data and as auth. */
+static bool make_record(struct inst_arena *arena, const struct inst_new_user *user,
+                        struct inst_value *out) {
+    const struct inst_value *fields = user->extra_fields;
+    struct inst_object_builder b;
+    inst_object_begin(&b, arena);
+    inst_object_addz(&b, "id", inst_cstring(user->id));
+    if (user->email != NULL)
+        inst_object_addz(&b, "email", inst_cstring(user->email));
+    for (uint32_t i = 0; fields != NULL && i < fields->len; i++)
+        inst_object_add(&b, fields->u.members[i].key, fields->u.members[i].key_len,
+                        fields->u.members[i].value);
+    return inst_object_end(&b, out);
+}
+
+static enum inst_status ask_rule(struct inst_app *app, struct inst_rules *rules,
+                                 const struct inst_new_user *user, bool *is_allowed,
+                                 struct inst_err *err) {
+    static const struct inst_viewer nobody;
+    struct inst_arena *arena = &app->server->scratch;
+    struct inst_rule_input input = {.etype = inst_cstring("$users")};
+    struct inst_permissions permissions;
+    struct inst_value record;
+    struct inst_cel_value value;
+    const struct inst_rule *rule;
+    if (!make_record(arena, user, &record))
+        return inst_err_nomem(err);
+    inst_permissions_init(&permissions, app, rules, &nobody, &app->db->store, arena);
+    permissions.auth = input.data = input.new_data = &record;
+    permissions.has_auth = true;
+    enum inst_status st =
+        inst_permissions_rule(&permissions, &input.etype, INST_RULE_CREATE, NULL, &rule, err);
+    if (st == INST_OK)
+        st = inst_permissions_evaluate(&permissions, rule, &input, &value, err);
+    *is_allowed = st == INST_OK && inst_cel_allows(&value);
+    inst_permissions_release(&permissions);
+    return st;
+}
+
+/* Exactly `$users.allow.create` is asked (http.md 4.4). Without it anybody may sign up, but say
+ * nothing more of himself. */
+static enum inst_status check_rule(struct inst_app *app, const struct inst_new_user *user,
+                                   struct inst_err *err) {
+    struct inst_rules *rules;
+    const char *text;
+    size_t len;
+    bool is_allowed = user->extra_fields == NULL || user->extra_fields->len == 0;
+    enum inst_status st = inst_app_rules(app, &rules, err);
+    if (st != INST_OK)
+        return st;
+    const struct inst_value *own = inst_getz(inst_rules_code(rules), "$users");
+    const struct inst_value *allow = own != NULL ? inst_getz(own, "allow") : NULL;
+    const struct inst_value *create = allow != NULL ? inst_getz(allow, "create") : NULL;
+    if (create != NULL && inst_rules_text(create, &text, &len))
+        st = ask_rule(app, rules, user, &is_allowed, err);
+    return st != INST_OK || is_allowed ? st : inst_refuse_permission(err, "$users", "create");
 }
 
 enum inst_status inst_user_check_new(struct inst_app *app, const struct inst_new_user *user,
                                      struct inst_err *err) {
     enum inst_status st = check_extra(app, user->extra_fields, err);
-    return st == INST_OK && !user->is_admin ? check_rule(user, err) : st;
+    return st == INST_OK && !user->is_admin ? check_rule(app, user, err) : st;
 }
 
 static bool set_extra(struct inst_row_steps *steps, const struct inst_new_user *user) {

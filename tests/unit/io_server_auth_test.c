@@ -393,6 +393,194 @@ static void extra_fields(void **state) {
     post(VERIFY, body(text_of(",'email':'a@b.de','code':'%s','extra-fields':{'height':1}", code)));
 }
 
+static void set_rules(const char *code) {
+    done(&world, "POST", text_of("/dash/apps/%s/rules", world.app.id), ADMIN,
+         text_of("{'code':%s}", code));
+}
+
+#define NOT_ALLOWED "permission-denied", "Permission denied: not perms-pass?"
+
+/* Exactly `$users.allow.create` is asked, with the new user as data, as new data and as auth. */
+static void the_rule_for_signing_up(void **state) {
+    (void)state;
+    char code[INST_MAGIC_CODE_DIGITS + 1];
+    strcpy(code, ask_for_code("ann@b.de"));
+    const char *with_nick = ",'email':'ann@b.de','code':'%s','extra-fields':{'nick':'%s'}";
+    set_rules("{'$default':{'allow':{'$default':'true'}}}"); /* does not count */
+    refuse(VERIFY, body(text_of(with_nick, code, "ann")), NOT_ALLOWED);
+    set_rules("{'$users':{'allow':{'$default':'true'}}}"); /* nor does this */
+    refuse(VERIFY, body(text_of(with_nick, code, "ann")), NOT_ALLOWED);
+    set_rules("{'$users':{'allow':{'create':'data.nick == newData.nick && data.nick != \\u0027admin\\u0027 "
+              "&& auth.id == data.id && auth.email.endsWith(\\u0027@b.de\\u0027)'}}}");
+    refuse(VERIFY, body(text_of(with_nick, code, "admin")), NOT_ALLOWED);
+    struct person ann = person_of(post(VERIFY, body(text_of(with_nick, code, "ann"))));
+    assert_true(ann.is_created);
+    expect_text(inst_getz(inst_getz(post(TOKEN, token_body(ann.token)), "user"), "nick"), "ann");
+    post(VERIFY, try_of("ann@b.de", ask_for_code("ann@b.de"))); /* who is there is not asked */
+    set_rules("{'$users':{'allow':{'create':'false'}}}");
+    refuse(VERIFY, try_of("bob@b.de", ask_for_code("bob@b.de")), NOT_ALLOWED);
+    refuse(GUEST, body(""), NOT_ALLOWED);
+    post(VERIFY, try_of("ann@b.de", ask_for_code("ann@b.de")));
+    set_rules("{'$users':{'allow':{'create':'auth.email == null'}}}");
+    post(GUEST, body(""));
+    set_rules("{'$users':{'allow':{'create':'data.nick.size() > 1'}}}");
+    struct answer *answer = call(&world, "POST", GUEST, "", body(""));
+    assert_int_equal(answer->status, 400);
+    expect_text(inst_getz(&answer->value, "type"), "permission-evaluation-failed");
+}
+
+/* A value that its attr does not take costs neither the code nor makes anybody. */
+static void extra_fields_of_the_wrong_type(void **state) {
+    (void)state;
+    char code[INST_MAGIC_CODE_DIGITS + 1];
+    strcpy(code, ask_for_code("ann@b.de"));
+    set_rules("{'$users':{'allow':{'create':'true'}}}");
+    struct answer *answer =
+        call(&world, "POST", VERIFY, "",
+             body(text_of(",'email':'ann@b.de','code':'%s','extra-fields':{'nick':1}", code)));
+    assert_int_equal(answer->status, 400);
+    expect_text(inst_getz(&answer->value, "type"), "validation-failed");
+    expect_body(&world, rows("{'$users':{}}"), "{'$users':[]}");
+    post(VERIFY, try_of("ann@b.de", code));
+}
+
+/* ---- admins ---- */
+
+static const struct inst_value *admin(const char *method, const char *route, const char *text) {
+    return done(&world, method, route, ADMIN, text);
+}
+
+static void admins_make_codes(void **state) {
+    (void)state;
+    for (int i = 0; i < INST_MAGIC_CODES_PER_HOUR + 5; i++) { /* not counted */
+        const struct inst_value *code =
+            inst_getz(admin("POST", "/admin/magic_code", "{'email':' Ann@b.de'}"), "code");
+        assert_int_equal(code->len, INST_MAGIC_CODE_DIGITS);
+        said[0] = '\0';
+        post(VERIFY, try_of("ann@b.de", text_of("%.6s", code->u.str)));
+        world.now += HOUR / 10;
+    }
+    assert_string_equal(said, ""); /* nor told anybody */
+    const struct inst_value *code =
+        inst_getz(admin("POST", "/admin/send_magic_code", "{'email':'ann@b.de'}"), "code");
+    assert_non_null(strstr(said, text_of("%.6s", code->u.str)));
+    const struct inst_value *answer =
+        admin("POST", "/admin/verify_magic_code",
+              text_of("{'email':'ann@b.de','code':'%.6s'}", code->u.str));
+    assert_false(person_of(answer).is_created);
+    denied(&world, "POST", "/admin/verify_magic_code", ADMIN, "{'email':'a@b.de','code':'1'}",
+           NO_CODE);
+    denied(&world, "POST", "/admin/magic_code", ADMIN, "{}", "param-missing",
+           "Missing parameter: [\"body\" \"email\"]");
+}
+
+/* No rule is asked, but what may be set is the same. */
+static void admins_set_extra_fields(void **state) {
+    (void)state;
+    set_rules("{'$users':{'allow':{'create':'false'}}}");
+    const struct inst_value *answer = admin("POST", "/admin/refresh_tokens",
+                                            "{'email':'ann@b.de','extra-fields':{'nick':'ann'}}");
+    expect_text(inst_getz(inst_getz(answer, "user"), "nick"), "ann");
+    answer = admin("POST", "/admin/sign_in_guest", "{'extra-fields':{'age':3}}");
+    assert_true(inst_getz(inst_getz(answer, "user"), "age")->u.num == 3);
+    const char *code = ask_for_code("bob@b.de");
+    answer = admin("POST", "/admin/verify_magic_code",
+                   text_of("{'email':'bob@b.de','code':'%s','extra-fields':{'nick':'bob'}}", code));
+    expect_text(inst_getz(inst_getz(answer, "user"), "nick"), "bob");
+    denied(&world, "POST", "/admin/refresh_tokens", ADMIN,
+           "{'email':'new@b.de','extra-fields':{'email':'x'}}", "validation-failed",
+           "Validation failed for extra-fields: Cannot set system field: email");
+    denied(&world, "POST", "/admin/sign_in_guest", ADMIN, "{'extra-fields':{'height':1}}",
+           "validation-failed",
+           "Validation failed for extra-fields: Unknown field: height. It must be defined in your "
+           "$users schema.");
+}
+
+static void admins_make_tokens(void **state) {
+    (void)state;
+    struct person ann = person_of(admin("POST", "/admin/refresh_tokens", "{'email':'Ann@b.de'}"));
+    assert_true(ann.is_created);
+    post(TOKEN, token_body(ann.token));
+    struct person again =
+        person_of(admin("POST", "/admin/refresh_tokens", text_of("{'id':'%s'}", ann.id)));
+    assert_false(again.is_created);
+    assert_string_equal(again.id, ann.id);
+    const struct inst_value *answer = admin("POST", "/admin/refresh_tokens", "{'id':'#7'}");
+    struct person bare = person_of(answer);
+    assert_true(bare.is_created);
+    assert_string_equal(bare.id, uuid_text(7));
+    assert_int_equal(inst_getz(inst_getz(answer, "user"), "email")->tag, INST_NULL);
+    denied(&world, "POST", "/admin/refresh_tokens", ADMIN, "{}", "validation-failed",
+           "Validation failed for body: Please provide an `email` or `id`");
+    denied(&world, "POST", "/admin/refresh_tokens", ADMIN, "{'id':'x'}", "param-malformed",
+           "Malformed parameter: [\"body\" \"id\"]");
+}
+
+static void admins_sign_out(void **state) {
+    (void)state;
+    struct person one = sign_in("ann@b.de"), two = sign_in("ann@b.de"), bob = sign_in("bob@b.de");
+    expect_body(&world, admin("POST", "/admin/sign_out", "{'email':'Ann@b.de'}"), "{'ok':true}");
+    refuse(TOKEN, token_body(one.token), NO_USER);
+    refuse(TOKEN, token_body(two.token), NO_USER);
+    post(TOKEN, token_body(bob.token));
+    one = sign_in("ann@b.de");
+    two = sign_in("ann@b.de");
+    admin("POST", "/admin/sign_out", text_of("{'refresh_token':'%s'}", one.token));
+    refuse(TOKEN, token_body(one.token), NO_USER);
+    post(TOKEN, token_body(two.token));
+    admin("POST", "/admin/sign_out", text_of("{'id':'%s','email':'bob@b.de'}", two.id));
+    refuse(TOKEN, token_body(two.token), NO_USER);
+    post(TOKEN, token_body(bob.token));
+    admin("POST", "/admin/sign_out", "{'id':'#1'}");
+    denied(&world, "POST", "/admin/sign_out", ADMIN, "{'email':'no@b.de'}", NO_USER);
+    denied(&world, "POST", "/admin/sign_out", ADMIN, "{}", "validation-failed",
+           "Validation failed for body: Please provide an `id`, `email`, or `refresh_token`");
+}
+
+static void admins_look_users_up(void **state) {
+    (void)state;
+    struct person ann = sign_in("ann@b.de");
+    const char *row = text_of("{'app_id':'%s','id':'%s','email':'ann@b.de','type':'user',"
+                              "'nick':null,'created_at':'2023-11-14T22:13:20Z','isGuest':false}",
+                              world.app.id, ann.id);
+    const char *shown = text_of("{'user':%s}", row);
+    expect_body(&world, admin("GET", "/admin/users?email=ann%40b.de", NULL), shown);
+    expect_body(&world, admin("GET", text_of("/admin/users?id=%s", ann.id), NULL), shown);
+    expect_body(&world, admin("GET", text_of("/admin/users?refresh_token=%s", ann.token), NULL),
+                shown);
+    expect_body(&world, admin("GET", "/admin/users?email=no%40b.de", NULL), "{'user':null}");
+    denied(&world, "GET", "/admin/users", ADMIN, NULL, "validation-failed",
+           "Validation failed for params: Please provide a user id, email, or refresh_token");
+    denied(&world, "GET", "/admin/users?id=x", ADMIN, NULL, "param-malformed",
+           "Malformed parameter: [\"params\" \"id\"]");
+    expect_body(&world, admin("DELETE", "/admin/users?email=no%40b.de", NULL), "{'deleted':null}");
+    expect_body(&world, admin("DELETE", text_of("/admin/users?id=%s", ann.id), NULL),
+                text_of("{'deleted':%s}", row));
+    refuse(TOKEN, token_body(ann.token), NO_USER);
+    expect_body(&world, rows("{'$userRefreshTokens':{}}"), "{'$userRefreshTokens':[]}");
+}
+
+static void only_admins(void **state) {
+    (void)state;
+    static const struct {
+        const char *method, *target;
+    } routes[] = {
+        {"POST", "/admin/magic_code"},        {"POST", "/admin/send_magic_code"},
+        {"POST", "/admin/verify_magic_code"}, {"POST", "/admin/refresh_tokens"},
+        {"POST", "/admin/sign_in_guest"},     {"POST", "/admin/sign_out"},
+        {"GET", "/admin/users?id=x"},         {"DELETE", "/admin/users?id=x"},
+    };
+    struct person ann = sign_in("ann@b.de");
+    for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
+        const char *text = "{'email':'ann@b.de','id':'#1','code':'1'}";
+        denied(&world, routes[i].method, routes[i].target, "app-id: {app}", text, "param-missing",
+               "Missing parameter: [\"headers\" \"authorization\"]");
+        denied(&world, routes[i].method, routes[i].target,
+               text_of("app-id: {app}|authorization: Bearer %s", ann.token), text,
+               "record-not-found", "Record not found: app-admin-token");
+    }
+}
+
 /* ---- tokens ---- */
 
 static void signing_out(void **state) {
@@ -653,6 +841,14 @@ int main(void) {
         TEST(a_guest_is_linked_to_a_user),
         TEST(only_guests_are_upgraded),
         TEST(extra_fields),
+        TEST(the_rule_for_signing_up),
+        TEST(extra_fields_of_the_wrong_type),
+        TEST(admins_make_codes),
+        TEST(admins_set_extra_fields),
+        TEST(admins_make_tokens),
+        TEST(admins_sign_out),
+        TEST(admins_look_users_up),
+        TEST(only_admins),
         TEST(signing_out),
         TEST(tokens_of_other_apps),
         TEST(deleted_users),
