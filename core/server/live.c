@@ -2,6 +2,7 @@
 
 #include "base/json.h"
 #include "base/text.h"
+#include "server/canonical.h"
 #include "server/engine.h"
 #include "server/evaluation.h"
 #include "server/files.h"
@@ -69,54 +70,6 @@ struct inst_live {
     bool is_catalog_new; /* while inst_live_refresh runs: attrs changed */
     struct inst_arena scratch;
 };
-
-/* ---- canonical text ---- */
-
-struct sorted_member {
-    const struct inst_member *member;
-};
-
-static int compare_members(const void *a, const void *b) {
-    const struct inst_member *x = ((const struct sorted_member *)a)->member;
-    const struct inst_member *y = ((const struct sorted_member *)b)->member;
-    size_t n = x->key_len < y->key_len ? x->key_len : y->key_len;
-    int c = memcmp(x->key, y->key, n);
-    return c != 0 ? c : x->key_len == y->key_len ? 0 : x->key_len < y->key_len ? -1 : 1;
-}
-
-/* JSON with sorted keys: equal for equal values, whatever their key order. */
-static void write_canonical(struct inst_buf *buf, const struct inst_value *v) {
-    if (v->tag == INST_ARRAY) {
-        inst_buf_add_char(buf, '[');
-        for (uint32_t i = 0; i < v->len; i++) {
-            if (i > 0)
-                inst_buf_add_char(buf, ',');
-            write_canonical(buf, &v->u.items[i]);
-        }
-        inst_buf_add_char(buf, ']');
-    } else if (v->tag == INST_OBJECT) {
-        struct sorted_member *sorted = malloc((v->len + 1) * sizeof *sorted);
-        if (sorted == NULL) {
-            buf->failed = true;
-            return;
-        }
-        for (uint32_t i = 0; i < v->len; i++)
-            sorted[i].member = &v->u.members[i];
-        qsort(sorted, v->len, sizeof *sorted, compare_members);
-        inst_buf_add_char(buf, '{');
-        for (uint32_t i = 0; i < v->len; i++) {
-            if (i > 0)
-                inst_buf_add_char(buf, ',');
-            inst_json_write_string(buf, sorted[i].member->key, sorted[i].member->key_len);
-            inst_buf_add_char(buf, ':');
-            write_canonical(buf, &sorted[i].member->value);
-        }
-        inst_buf_add_char(buf, '}');
-        free(sorted);
-    } else {
-        inst_json_write(buf, v);
-    }
-}
 
 static struct inst_table_key hash_of(const struct inst_live *live, const char *text, size_t len) {
     uint64_t seed = live->index.seed;
@@ -526,7 +479,7 @@ static struct inst_subscription *find_by_value(struct inst_session *session,
                                                const struct inst_value *q) {
     struct inst_buf text;
     inst_buf_init(&text);
-    write_canonical(&text, q);
+    inst_canonical_write(&text, q);
     struct inst_subscription *found =
         text.failed ? NULL : find_subscription(session, text.data, text.len);
     inst_buf_free(&text);
@@ -630,7 +583,7 @@ static enum inst_status join(struct inst_session *session, const struct inst_val
     inst_buf_init(&text);
     write_key(&text, viewer, is_personal, form);
     size_t head = text.len;
-    write_canonical(&text, q);
+    inst_canonical_write(&text, q);
     char *key = inst_buf_take(&text, &key_len);
     char *q_text = key != NULL ? malloc(key_len - head + 1) : NULL;
     if (q_text == NULL) {
