@@ -1,6 +1,7 @@
 #include "io/backend.h"
 
 #include "io/apps.h"
+#include "io/file_keep.h"
 #include "io/file_sweep.h"
 
 #include <stdio.h>
@@ -13,6 +14,7 @@ struct inst_backend {
     struct inst_server *server;
     bool is_file;
     struct inst_file_store *files;
+    struct inst_file_keeper *keeper;
     struct inst_file_sweep *sweep;  /* NULL: none is under way */
     struct inst_timer *sweep_timer; /* to the next slice, or sweep */
     struct inst_timer *day_timer;   /* to the next day */
@@ -80,7 +82,15 @@ static enum inst_status file_key(void *ctx, uint8_t out[INST_SERVER_FILES_KEY],
     return inst_file_store_key(backend->files, out, err);
 }
 
-static const struct inst_files_ops files_ops = {.key = file_key};
+static enum inst_status keep_file(void *ctx, const char *app, const char *location,
+                                  char *bytes_take, size_t len, inst_files_kept_fn *kept,
+                                  void *kept_ctx, struct inst_err *err) {
+    struct inst_backend *backend = ctx;
+    return inst_file_keeper_add(backend->keeper, app, location, bytes_take, len, kept, kept_ctx,
+                                err);
+}
+
+static const struct inst_files_ops files_ops = {.key = file_key, .keep = keep_file};
 
 /* Asking a file without an app for one would make it that app's. */
 static int is_named(void *ctx, const char *app, const char *location) {
@@ -129,6 +139,8 @@ static enum inst_status open_files(struct inst_backend *backend, const char *pat
         is_memory ? NULL : root, NULL, inst_loop_env(backend->loop), &backend->files, err);
     free(root);
     if (status == INST_OK)
+        status = inst_file_keeper_new(backend->loop, backend->files, &backend->keeper, err);
+    if (status == INST_OK)
         status = inst_timer_new(backend->loop, sweep, backend, &backend->sweep_timer, err);
     if (status == INST_OK)
         status = inst_timer_new(backend->loop, day_begins, backend, &backend->day_timer, err);
@@ -143,6 +155,7 @@ static void close_files(struct inst_backend *backend) {
     inst_timer_free(backend->sweep_timer);
     inst_timer_free(backend->day_timer);
     inst_file_sweep_free(backend->sweep);
+    inst_file_keeper_free(backend->keeper);
     inst_file_store_close(backend->files);
 }
 
@@ -242,6 +255,8 @@ void inst_backend_close(struct inst_backend *backend) {
     if (!backend)
         return;
     inst_loop_remove_hook(backend->loop, &backend->hook);
+    /* What a stream's writer that was cut off had sent is kept, before the rows' file is closed. */
+    inst_file_keeper_finish(backend->keeper);
     inst_server_free(backend->server);
     close_files(backend);
     inst_apps_close(backend->apps);

@@ -3,6 +3,7 @@
 #include "server/limits.h"
 #include "server/refusal.h"
 #include "server/rooms.h"
+#include "server/streams.h"
 #include "server/transaction.h"
 #include "server/tx_permissions.h"
 
@@ -170,6 +171,7 @@ void inst_app_free(struct inst_app *app) {
     drop_answers(app);
     free(app->answers);
     inst_rooms_close(app);
+    inst_streams_free(app);
     inst_live_free(app->live);
     inst_rules_free(app->rules);
     inst_rate_limits_free(app->rate_limits);
@@ -199,7 +201,7 @@ void inst_app_close_idle(struct inst_server *server) {
     size_t idle = 0;
     struct inst_app *oldest = NULL;
     for (struct inst_app *app = server->apps; app != NULL; app = app->next) {
-        if (app->sessions != NULL || app->is_group_open)
+        if (app->sessions != NULL || app->is_group_open || app->streams.count > 0)
             continue;
         idle++;
         if (oldest == NULL || app->used < oldest->used)

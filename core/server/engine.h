@@ -49,6 +49,10 @@ struct inst_session {
     struct inst_table queries; /* hash of q -> struct inst_subscription */
     size_t sync_count;
     bool wants_drained; /* something waits for its connection */
+    struct inst_stream_reader *readers;
+    struct inst_stream *written; /* streams whose writer it is */
+    size_t reader_count, written_count;
+    bool has_waited; /* for a stream's flush, perhaps still */
     struct inst_waiting *waiting, **waiting_end;
     size_t waiting_bytes;
     struct inst_session *next_waiting; /* in the server's list, while there is something to do */
@@ -74,7 +78,8 @@ struct inst_app {
     struct inst_live *live;
     struct inst_sync *syncs;
     struct inst_session *sessions;
-    struct inst_table rooms; /* hash of the id -> struct inst_room */
+    struct inst_table rooms;   /* hash of the id -> struct inst_room */
+    struct inst_table streams; /* id -> struct inst_stream, of those in use */
     struct inst_rules *rules;
     struct inst_rate_limits *rate_limits; /* NULL until a rule asks */
     int64_t last_tx;                      /* committed */

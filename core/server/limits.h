@@ -50,6 +50,13 @@
 /* Entities that change while a snapshot of their table is being read, and what is kept of them. */
 #define INST_SYNC_MAX_TOUCHED 200000u
 #define INST_SYNC_MAX_TOUCHED_BYTES (32u << 20)
+/* Streams that one session writes, and as many that it reads. */
+#define INST_SERVER_MAX_STREAMS 1000u
+/* Bytes of a stream that become one file (session.md 3.9), and that may wait for the disk. */
+#define INST_STREAM_FLUSH_BYTES (1u << 20)
+#define INST_STREAM_MAX_BUFFER (64u << 20)
+/* A reader of a stream whose connection has not taken so many bytes is told to come back. */
+#define INST_STREAM_MAX_BACKLOG (16u << 20)
 /* What is sent in pieces waits while its connection has so many bytes not taken. */
 #define INST_SERVER_SEND_AHEAD (1u << 20)
 /* Paths of files, bytes: an indexed value, with room for its frame. */

@@ -30,10 +30,17 @@ struct inst_session;
 
 #define INST_SERVER_FILES_KEY 32
 
+typedef void inst_files_kept_fn(void *ctx, const struct inst_err *err);
+
 /* Where the contents of files are (files.h). */
 struct inst_files_ops {
     /* The secret that signs addresses: the same for as long as the contents are kept. */
     enum inst_status (*key)(void *ctx, uint8_t out[INST_SERVER_FILES_KEY], struct inst_err *err);
+    /* Keeps bytes, taken also when this fails, as the content of a new location, durably. INST_OK:
+     * kept is called once, never from inside; its err NULL: done. NULL: no streams (streams.h). */
+    enum inst_status (*keep)(void *ctx, const char *app_id, const char *location, char *bytes_take,
+                             size_t len, inst_files_kept_fn *kept, void *kept_ctx,
+                             struct inst_err *err);
 };
 
 struct inst_server_host {

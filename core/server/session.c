@@ -4,6 +4,7 @@
 #include "server/refusal.h"
 #include "server/rooms.h"
 #include "server/rows.h"
+#include "server/streams.h"
 #include "server/users.h"
 
 #include <stdlib.h>
@@ -117,6 +118,7 @@ void inst_session_leave_app(struct inst_session *session) {
     inst_rooms_leave_all(session);
     inst_live_remove_all(session);
     inst_sync_leave(session);
+    inst_streams_leave(session);
     inst_app_forget_session(app, session);
     if (session->app_previous != NULL)
         session->app_previous->app_next = session->app_next;
@@ -274,6 +276,10 @@ static const struct {
     {"start-sync", inst_sync_start},
     {"resync-table", inst_sync_resync},
     {"remove-sync", inst_sync_remove},
+    {"start-stream", inst_stream_start},
+    {"append-stream", inst_stream_append},
+    {"subscribe-stream", inst_stream_subscribe},
+    {"unsubscribe-stream", inst_stream_unsubscribe},
     {"join-room", inst_session_join_room},
     {"leave-room", inst_session_leave_room},
     {"set-presence", inst_session_set_presence},

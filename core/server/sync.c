@@ -435,7 +435,7 @@ static enum inst_status read_note(struct inst_session *session, const char *id,
                                   struct inst_value *out, struct inst_err *err) {
     struct inst_app *app = session->app;
     struct inst_buf text;
-    char key[NOTE_KEY], args[80];
+    char key[NOTE_KEY], hint[120];
     bool found;
     note_key(key, id);
     inst_buf_init(&text);
@@ -444,8 +444,10 @@ static enum inst_status read_note(struct inst_session *session, const char *id,
         st = inst_json_parse(&session->server->scratch, text.data, text.len, out, err);
     inst_buf_free(&text);
     if (st == INST_OK && !found) {
-        snprintf(args, sizeof args, "[{\"subscription-id\":\"%s\"}]", id);
-        st = inst_refuse_not_found(err, "subscription", args);
+        st = inst_err_set(err, "record-not-found", 400, "Record not found: subscription");
+        snprintf(hint, sizeof hint, "{\"subscription-id\":\"%s\",\"record-type\":\"subscription\"}",
+                 id);
+        inst_err_hint(err, hint);
     }
     return st;
 }

@@ -8,6 +8,7 @@
 #include "io/apps.h"
 #include "server/server.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define SESSIONS 2
@@ -19,6 +20,14 @@ struct connection {
     size_t silent;  /* messages whose success is not answered */
     size_t syncs;   /* started: each may fail later, once more */
     bool is_closed;
+};
+
+#define KEEPS 64
+
+/* A flush that has not ended yet. */
+struct keep {
+    inst_files_kept_fn *kept;
+    void *ctx;
 };
 
 struct play {
@@ -33,6 +42,9 @@ struct play {
     double last_tx;
     char sync_id[INST_UUID_TEXT + 1]; /* of the last start-sync-ok */
     char sync_token[INST_UUID_TEXT + 1];
+    char stream_id[INST_UUID_TEXT + 1]; /* of the last start-stream-ok */
+    struct keep keeps[KEEPS];
+    size_t keep_count;
 };
 
 static unsigned pick(struct play *p, unsigned n) { return p->at < p->end ? *p->at++ % n : 0; }
@@ -66,7 +78,12 @@ static void on_send(void *ctx, void *connection, struct inst_shared *message) {
                      inst_getz(&v, "original-event")->tag == INST_OBJECT);
     bool is_sync = inst_is_string(inst_getz(&v, "op"), "sync-load-batch") ||
                    inst_is_string(inst_getz(&v, "op"), "sync-init-finish") ||
-                   inst_is_string(inst_getz(&v, "op"), "sync-update-triples");
+                   inst_is_string(inst_getz(&v, "op"), "sync-update-triples") ||
+                   inst_is_string(inst_getz(&v, "op"), "stream-append") ||
+                   inst_is_string(inst_getz(&v, "op"), "stream-flushed") ||
+                   inst_is_string(inst_getz(&v, "op"), "append-failed");
+    if (inst_is_string(inst_getz(&v, "op"), "start-stream-ok"))
+        memcpy(p->stream_id, inst_getz(&v, "stream-id")->u.str, INST_UUID_TEXT);
     if (inst_is_string(inst_getz(&v, "op"), "start-sync-ok")) {
         memcpy(p->sync_id, inst_getz(&v, "subscription-id")->u.str, INST_UUID_TEXT);
         memcpy(p->sync_token, inst_getz(&v, "token")->u.str, INST_UUID_TEXT);
@@ -83,6 +100,43 @@ static void on_send(void *ctx, void *connection, struct inst_shared *message) {
     if (!is_unasked && !is_sync)
         c->answers++;
     inst_arena_free(&arena);
+}
+
+static enum inst_status file_key(void *ctx, uint8_t out[INST_SERVER_FILES_KEY],
+                                 struct inst_err *err) {
+    (void)ctx;
+    (void)err;
+    memset(out, 7, INST_SERVER_FILES_KEY);
+    return INST_OK;
+}
+
+static enum inst_status keep(void *ctx, const char *app, const char *location, char *bytes_take,
+                             size_t len, inst_files_kept_fn *kept, void *kept_ctx,
+                             struct inst_err *err) {
+    struct play *p = ctx;
+    (void)app;
+    (void)location;
+    (void)len;
+    free(bytes_take);
+    if (p->keep_count == KEEPS)
+        return inst_err_set(err, "storage-full", 507, "full");
+    p->keeps[p->keep_count++] = (struct keep){kept, kept_ctx};
+    return INST_OK;
+}
+
+static const struct inst_files_ops files_ops = {file_key, keep};
+
+/* The oldest flush ends. */
+static void end_keep(struct play *p, bool is_failed) {
+    struct inst_err err = {0};
+    if (p->keep_count == 0)
+        return;
+    struct keep first = p->keeps[0];
+    memmove(p->keeps, p->keeps + 1, --p->keep_count * sizeof *p->keeps);
+    if (is_failed)
+        inst_err_set(&err, "data-file", 500, "broken");
+    first.kept(first.ctx, is_failed ? &err : NULL);
+    inst_err_clear(&err);
 }
 
 static void on_close(void *ctx, void *connection) {
@@ -187,7 +241,7 @@ static const char *const presences[] = {
 
 /* One message; some have a byte or a tail of their own. */
 static void make_message(struct play *p, struct connection *c, struct inst_buf *b) {
-    switch (pick(p, 12)) {
+    switch (pick(p, 15)) {
     case 0:
         inst_buf_addf(b, "{\"op\":\"init\",\"app-id\":\"%s\"}", p->app.id);
         break;
@@ -210,6 +264,29 @@ static void make_message(struct play *p, struct connection *c, struct inst_buf *
                       "\"tx-id\":%u,\"token\":\"%s\",\"keep-subscription\":%s}",
                       pick(p, 2) ? "resync-table" : "remove-sync", p->sync_id, pick(p, 20),
                       p->sync_token, pick(p, 2) ? "true" : "null");
+        break;
+    case 12:
+        c->silent += 2; /* perhaps until a flush that never ends */
+        inst_buf_addf(b,
+                      "{\"op\":\"start-stream\",\"client-event-id\":1,\"client-id\":\"%c\","
+                      "\"reconnect-token\":" E1 "}",
+                      "ab"[pick(p, 2)]);
+        break;
+    case 13:
+        c->silent++;
+        inst_buf_addf(b,
+                      "{\"op\":\"append-stream\",\"client-event-id\":1,\"stream-id\":\"%s\","
+                      "\"offset\":%u,\"chunks\":[\"x\\u00e9\"],\"done\":%s%s}",
+                      p->stream_id, pick(p, 8) * 3, pick(p, 4) ? "false" : "true",
+                      pick(p, 8) ? "" : ",\"abort-reason\":\"r\"");
+        break;
+    case 14:
+        c->silent++;
+        inst_buf_addf(b,
+                      "{\"op\":\"%s\",\"client-event-id\":%u,\"client-id\":\"%c\","
+                      "\"offset\":%u,\"subscribe-event-id\":%u}",
+                      pick(p, 3) ? "subscribe-stream" : "unsubscribe-stream", pick(p, 3),
+                      "ab"[pick(p, 2)], pick(p, 9), pick(p, 3));
         break;
     case 7: {
         size_t len = pick(p, 200), left = (size_t)(p->end - p->at);
@@ -253,8 +330,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct inst_env env = {&p, now_ms, random_bytes, NULL};
     size_t sent[SESSIONS] = {1, 1};
     FUZZ_REQUIRE(inst_apps_open_file(":memory:", NULL, &env, &p.apps, NULL) == INST_OK);
-    struct inst_server_host host = {
-        .ctx = &p, .send = on_send, .close = on_close, .apps = &inst_apps_ops, .apps_ctx = p.apps};
+    struct inst_server_host host = {.ctx = &p,
+                                    .send = on_send,
+                                    .close = on_close,
+                                    .apps = &inst_apps_ops,
+                                    .apps_ctx = p.apps,
+                                    .files = &files_ops,
+                                    .files_ctx = &p};
     FUZZ_REQUIRE(inst_server_new(&env, &host, &p.server, NULL) == INST_OK);
     FUZZ_REQUIRE(inst_server_create_app(p.server, "Fuzz", NULL, 0, &p.app, p.token, NULL) ==
                  INST_OK);
@@ -268,6 +350,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         inst_session_receive(p.connections[which].session, b.data != NULL ? b.data : "", b.len);
         inst_buf_free(&b);
         sent[which]++;
+        if (pick(&p, 5) == 0)
+            end_keep(&p, pick(&p, 4) == 0);
         if (pick(&p, 3) == 0)
             inst_server_turn(p.server);
     }
@@ -285,6 +369,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     FUZZ_REQUIRE(stats.computations == 0 && stats.subscriptions == 0 && stats.sessions == 0);
     FUZZ_REQUIRE(stats.transactions + 1 >= (uint64_t)p.last_tx); /* the first: the app's making */
     inst_server_free(p.server);
+    while (p.keep_count > 0) /* nobody is there any more */
+        end_keep(&p, false);
     inst_apps_close(p.apps);
     return 0;
 }

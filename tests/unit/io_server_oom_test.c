@@ -223,6 +223,117 @@ static void rooms(void **state) {
     world_close(&world);
 }
 
+/* ---- streams ---- */
+
+static struct {
+    inst_files_kept_fn *kept;
+    void *ctx;
+} kept_later[8];
+static size_t kept_count;
+
+static enum inst_status stream_key(void *ctx, uint8_t out[INST_SERVER_FILES_KEY],
+                                   struct inst_err *err) {
+    (void)ctx, (void)err;
+    memset(out, 7, INST_SERVER_FILES_KEY);
+    return INST_OK;
+}
+
+static enum inst_status stream_keep(void *ctx, const char *app, const char *location,
+                                    char *bytes_take, size_t len, inst_files_kept_fn *kept,
+                                    void *kept_ctx, struct inst_err *err) {
+    (void)ctx, (void)app, (void)location, (void)len, (void)err;
+    free(bytes_take);
+    assert_true(kept_count < 8);
+    kept_later[kept_count].kept = kept;
+    kept_later[kept_count++].ctx = kept_ctx;
+    return INST_OK;
+}
+
+static void end_keeps(void) {
+    while (kept_count > 0) {
+        kept_count--;
+        kept_later[kept_count].kept(kept_later[kept_count].ctx, NULL);
+    }
+    inst_server_turn(world.server);
+}
+
+static void stream_say(struct connection *c, const char *text) {
+    inst_session_receive(c->session, text, strlen(text));
+    inst_server_turn(world.server);
+}
+
+/* The stream's offset at start, from the answer that is kept whatever c is. */
+static const char started[] = "\"op\":\"start-stream-ok\"";
+
+/* Writes and reads; afterwards a writer that begins again brings it to its end. */
+static void streams(void **state) {
+    (void)state;
+    static const struct inst_files_ops files = {stream_key, stream_keep};
+    static const char id[] = "\"stream-id\":\"";
+    bool is_done = false;
+    world_open(&world, ":memory:", NULL);
+    world.server->host.files = &files;
+    for (long n = 0; !is_done; n += n < 80 ? 1 : 3) {
+        char start[200], text[300], read[200];
+        struct connection *w = enter(&world, true), *r = enter(&world, true);
+        snprintf(start, sizeof start,
+                 "{\"op\":\"start-stream\",\"client-id\":\"s%ld\",\"reconnect-token\":"
+                 "\"11111111-1111-4111-8111-111111111111\"}",
+                 n);
+        snprintf(read, sizeof read, "{\"op\":\"subscribe-stream\",\"client-id\":\"s%ld\"}", n);
+        w->is_deaf = r->is_deaf = true;
+        w->watches[0] = started;
+        oom_after(n);
+        stream_say(w, start);
+        stream_say(r, read);
+        stream_say(r, read);
+        stream_say(w, start);
+        end_keeps();
+        is_done = oom_left > 0;
+        oom_off();
+        assert_true(w->count > 1 || w->is_closed); /* never silence */
+        disconnect(w);
+        disconnect(r);
+        /* with memory: to the end */
+        w = enter(&world, true);
+        r = enter(&world, true);
+        stream_say(w, start);
+        struct inst_value *ok = expect(w, "start-stream-ok");
+        snprintf(text, sizeof text,
+                 "{\"op\":\"append-stream\",%s%.36s\",\"chunks\":[\"abc\"],\"offset\":0,"
+                 "\"done\":true}",
+                 id, inst_getz(ok, "stream-id")->u.str);
+        oom_after(n);
+        w->is_deaf = true;
+        w->watches[0] = "\"done\":true";
+        w->watches[1] = "\"op\":\"e";
+        stream_say(w, text);
+        end_keeps();
+        is_done = is_done && oom_left > 0;
+        oom_off();
+        if (!w->saw[0]) { /* begun again */
+            disconnect(w);
+            end_keeps();
+            w = enter(&world, true);
+            stream_say(w, start);
+            if (strstr(w->first->text, "Stream is closed.") == NULL) { /* it had only not said so */
+                expect(w, "start-stream-ok");
+                stream_say(w, text);
+                end_keeps();
+                assert_true(inst_get_true(expect(w, "stream-flushed"), "done"));
+            }
+        }
+        stream_say(r, read);
+        struct inst_value *m = expect(r, "stream-append");
+        assert_true(inst_get_true(m, "done"));
+        assert_int_equal(inst_getz(m, "files")->len, 1);
+        disconnect(w);
+        disconnect(r);
+        assert_true(n < 5000);
+    }
+    world_close(&world);
+}
+
 /* init opens the app: the data file, the catalog, the system attrs. */
 static void opening_an_app(void **state) {
     (void)state;
@@ -254,6 +365,7 @@ int main(void) {
         cmocka_unit_test(transactions_are_whole),
         cmocka_unit_test(other_messages),
         cmocka_unit_test(sync_tables),
+        cmocka_unit_test(streams),
         cmocka_unit_test(rooms),
         cmocka_unit_test(opening_an_app),
     };
