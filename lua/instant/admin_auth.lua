@@ -68,14 +68,11 @@ end
 --- The user of a refresh token; fails when it is not valid. Needs no admin token.
 function Auth:verifyToken(token)
   check_text("verifyToken", "a token", token)
-  local config = self._config
+  local config, headers = self._config, request.versions()
+  headers["content-type"] = "application/json"
   return config.fetch("POST", "/runtime/auth/verify_refresh_token", {
     query = { app_id = config.appId },
-    headers = {
-      ["content-type"] = "application/json",
-      ["instant-admin-version"] = request.version,
-      ["instant-core-version"] = request.version,
-    },
+    headers = headers,
     body = { ["app-id"] = config.appId, ["refresh-token"] = token },
   }):next(function(answer) return answer.user end)
 end

@@ -12,6 +12,11 @@ local LOCAL_TOKEN = "00000000-0000-0000-0000-000000000000"
 
 local request = { version = VERSION }
 
+--- Header fields that say who asks.
+function request.versions()
+  return { ["instant-admin-version"] = VERSION, ["instant-core-version"] = VERSION }
+end
+
 --- A copy of a table.
 function request.copy(from)
   local to = {}
@@ -66,12 +71,8 @@ function request.headers(config, as)
     return nil, request.error("Admin token required. To run this operation pass `adminToken` to "
       .. "`init`, or use `db.asUser`.")
   end
-  local headers = {
-    ["content-type"] = "application/json",
-    ["app-id"] = config.appId,
-    ["instant-admin-version"] = VERSION,
-    ["instant-core-version"] = VERSION,
-  }
+  local headers = request.versions()
+  headers["content-type"], headers["app-id"] = "application/json", config.appId
   if config.adminToken then headers.authorization = "Bearer " .. config.adminToken end
   if not as then return headers end
   if as.email ~= nil then

@@ -113,7 +113,7 @@ end
 
 --- The backend's keys: `{keys={...}}`.
 function Webhooks:fetchJwks()
-  return self._fetch("GET", "/.well-known/webhooks/jwks.json")
+  return self._fetch("GET", "/.well-known/webhooks/jwks.json", { headers = request.versions() })
 end
 
 --- The raw public key of this id, from this process' memory or from the backend.

@@ -61,16 +61,9 @@ local function ask(self, method, route, body, query)
       .. "constructor."))
   end
   local function run(token)
-    return config.fetch(method, route, {
-      headers = {
-        authorization = "Bearer " .. token,
-        ["content-type"] = "application/json",
-        ["instant-admin-version"] = request.version,
-        ["instant-core-version"] = request.version,
-      },
-      query = query,
-      body = body,
-    })
+    local headers = request.versions()
+    headers.authorization, headers["content-type"] = "Bearer " .. token, "application/json"
+    return config.fetch(method, route, { headers = headers, query = query, body = body })
   end
   if config.withAuth then return config.withAuth(run) end
   if not config.token then
