@@ -1,16 +1,31 @@
 #include "instaml/missing_attrs.h"
 
+#include "base/text.h"
 #include "base/uuid.h"
 #include "instaml/chunks.h"
+#include "triples/id_table.h"
+
+#include <stdlib.h>
 
 #define TYPE "validation-failed"
+
+/* What was made so far: a catalog with it is built once, at the end. */
+struct made {
+    struct inst_attr *attrs; /* what names need of them; owned */
+    size_t count;
+    size_t cap;
+    struct inst_array_builder list; /* the same as values */
+    struct inst_id_table forward;   /* by name -> place + 1 */
+    struct inst_id_table reverse;
+    uint64_t seed;
+};
 
 struct builder {
     struct inst_arena *arena;
     const struct inst_tx_context *context;
-    struct inst_attrs *attrs; /* the catalog with what was made so far; one reference */
+    struct made made;
     struct inst_array_builder *steps;
-    struct inst_array_builder added; /* ids of attrs that have their add-attr step */
+    struct inst_array_builder resent; /* ids of unsynced attrs that have their add-attr step */
     struct inst_err *err;
 };
 
@@ -62,12 +77,6 @@ static const struct inst_attr *forward(const struct inst_attrs *attrs,
     return inst_attrs_forward(attrs, etype->u.str, etype->len, label->u.str, label->len);
 }
 
-static const struct inst_attr *reverse(const struct inst_attrs *attrs,
-                                       const struct inst_value *etype,
-                                       const struct inst_value *label) {
-    return inst_attrs_reverse(attrs, etype->u.str, etype->len, label->u.str, label->len);
-}
-
 enum inst_status inst_tx_ref_lookup(const struct inst_attrs *attrs, const struct inst_value *etype,
                                     const struct inst_value *name, bool *is_ref_lookup,
                                     struct inst_value *label, struct inst_err *err) {
@@ -100,6 +109,91 @@ enum inst_status inst_tx_args(const struct inst_value *etype, const struct inst_
                         args->tag == INST_ARRAY ? "array" : inst_value_typeof(args));
 }
 
+/* ---- names, of the catalog and of what was made ---- */
+
+static uint32_t hash_name(const struct made *made, const struct inst_value *etype,
+                          const struct inst_value *label) {
+    return (uint32_t)inst_text_hash(label->u.str, label->len,
+                                    inst_text_hash(etype->u.str, etype->len, made->seed));
+}
+
+static const struct inst_attr *find_made(const struct made *made, bool is_reverse,
+                                         const struct inst_value *etype,
+                                         const struct inst_value *label) {
+    const struct inst_attr *found = NULL;
+    if (made->count == 0) {
+        return NULL;
+    }
+    uint32_t hash = hash_name(made, etype, label), at = hash, place;
+    const struct inst_id_table *table = is_reverse ? &made->reverse : &made->forward;
+    while ((place = inst_id_table_next(table, hash, &at)) != 0) {
+        const struct inst_attr *attr = &made->attrs[place - 1];
+        const struct inst_ident *ident = is_reverse ? &attr->reverse : &attr->forward;
+        /* of several the last counts, as in a catalog */
+        if (inst_value_same(&ident->etype, etype) && inst_value_same(&ident->label, label) &&
+            (!found || attr > found)) {
+            found = attr;
+        }
+    }
+    return found;
+}
+
+/* Good until the next attr is made. */
+static const struct inst_attr *known_forward(const struct builder *b,
+                                             const struct inst_value *etype,
+                                             const struct inst_value *label) {
+    const struct inst_attr *attr = find_made(&b->made, false, etype, label);
+    return attr ? attr : forward(b->context->attrs, etype, label);
+}
+
+static const struct inst_attr *known_reverse(const struct builder *b,
+                                             const struct inst_value *etype,
+                                             const struct inst_value *label) {
+    const struct inst_attr *attr = find_made(&b->made, true, etype, label);
+    return attr ? attr
+                : inst_attrs_reverse(b->context->attrs, etype->u.str, etype->len, label->u.str,
+                                     label->len);
+}
+
+static struct inst_ident ident_of(const struct inst_value *attr, const char *key) {
+    const struct inst_value *v = inst_getz(attr, key);
+    if (!v || v->tag != INST_ARRAY || v->len < 3) {
+        return (struct inst_ident){0};
+    }
+    return (struct inst_ident){v->u.items[0], v->u.items[1], v->u.items[2]};
+}
+
+static bool remember(struct made *made, const struct inst_env *env, struct inst_value json) {
+    if (made->count == 0) { /* names come from outside */
+        env->random(env->ctx, (uint8_t *)&made->seed, sizeof(made->seed));
+    }
+    if (made->count == made->cap) {
+        size_t cap = made->cap ? made->cap * 2 : 16;
+        struct inst_attr *attrs = realloc(made->attrs, cap * sizeof(*attrs));
+        if (!attrs) {
+            return false;
+        }
+        made->attrs = attrs;
+        made->cap = cap;
+    }
+    struct inst_attr attr = {.id = *inst_getz(&json, "id"),
+                             .forward = ident_of(&json, "forward-identity"),
+                             .reverse = ident_of(&json, "reverse-identity")};
+    inst_array_add(&made->list, json);
+    if (made->list.failed || !inst_id_table_reserve(&made->forward, 1) ||
+        !inst_id_table_reserve(&made->reverse, 1)) {
+        return false;
+    }
+    made->attrs[made->count++] = attr;
+    inst_id_table_add(&made->forward, hash_name(made, &attr.forward.etype, &attr.forward.label),
+                      (uint32_t)made->count);
+    if (attr.reverse.label.tag == INST_STRING) {
+        inst_id_table_add(&made->reverse, hash_name(made, &attr.reverse.etype, &attr.reverse.label),
+                          (uint32_t)made->count);
+    }
+    return true;
+}
+
 /* ---- making ---- */
 
 static struct inst_value new_id(struct builder *b) {
@@ -122,15 +216,6 @@ static struct inst_value new_ident(struct builder *b, struct inst_value etype,
     return inst_array_end(&ident, &out) && id.tag == INST_STRING ? out : inst_undefined();
 }
 
-static bool was_added(const struct builder *b, const struct inst_value *id) {
-    for (uint32_t i = 0; i < b->added.count; i++) {
-        if (inst_value_same(&b->added.items[i], id)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static enum inst_status add_step(struct builder *b, struct inst_value attr) {
     struct inst_array_builder step;
     inst_array_begin(&step, b->arena);
@@ -141,35 +226,34 @@ static enum inst_status add_step(struct builder *b, struct inst_value attr) {
         return inst_err_nomem(b->err);
     }
     inst_array_add(b->steps, value);
-    inst_array_add(&b->added, *inst_getz(&attr, "id"));
-    return b->steps->failed || b->added.failed ? inst_err_nomem(b->err) : INST_OK;
+    return b->steps->failed ? inst_err_nomem(b->err) : INST_OK;
 }
 
 /* An existing attr that the server was not told of yet goes along again. */
 static enum inst_status add_unsynced(struct builder *b, const struct inst_attr *attr) {
-    if (!attr || !attr->is_unsynced || was_added(b, &attr->id)) {
+    if (!attr || !attr->is_unsynced) {
         return INST_OK;
+    }
+    for (uint32_t i = 0; i < b->resent.count; i++) {
+        if (inst_value_same(&b->resent.items[i], &attr->id)) {
+            return INST_OK;
+        }
     }
     struct inst_value json;
     if (!inst_value_dup(b->arena, &attr->json, &json)) {
         return inst_err_nomem(b->err);
     }
-    return add_step(b, json);
+    inst_array_add(&b->resent, *inst_getz(&json, "id"));
+    return b->resent.failed ? inst_err_nomem(b->err) : add_step(b, json);
 }
 
 static enum inst_status add_new(struct builder *b, struct inst_object_builder *object) {
     struct inst_value attr;
     if (!inst_object_end(object, &attr) || !inst_get_string(&attr, "id") ||
-        inst_getz(&attr, "forward-identity")->tag != INST_ARRAY) {
+        inst_getz(&attr, "forward-identity")->tag != INST_ARRAY ||
+        !remember(&b->made, b->context->env, attr)) {
         return inst_err_nomem(b->err);
     }
-    struct inst_attrs *next;
-    enum inst_status status = inst_attrs_put(b->attrs, &attr, &next, b->err);
-    if (status != INST_OK) {
-        return status;
-    }
-    inst_attrs_unref(b->attrs);
-    b->attrs = next;
     return add_step(b, attr);
 }
 
@@ -318,8 +402,8 @@ static enum inst_status make_ref(struct builder *b, const struct inst_value *ety
 
 static enum inst_status need_ref(struct builder *b, const struct inst_value *etype,
                                  const struct inst_value *label) {
-    const struct inst_attr *fwd = forward(b->attrs, etype, label);
-    const struct inst_attr *rev = reverse(b->attrs, etype, label);
+    const struct inst_attr *fwd = known_forward(b, etype, label);
+    const struct inst_attr *rev = known_reverse(b, etype, label);
     if (!fwd && !rev) {
         return make_ref(b, etype, label, WISH_REF_LOOKUP);
     }
@@ -336,14 +420,14 @@ static enum inst_status need_lookup(struct builder *b, const struct inst_value *
     bool is_ref_lookup;
     struct inst_value label;
     enum inst_status status =
-        inst_tx_ref_lookup(b->attrs, etype, name, &is_ref_lookup, &label, b->err);
+        inst_tx_ref_lookup(b->context->attrs, etype, name, &is_ref_lookup, &label, b->err);
     if (status != INST_OK) {
         return status;
     }
     if (is_ref_lookup) {
         return need_ref(b, etype, &label);
     }
-    const struct inst_attr *attr = forward(b->attrs, etype, name);
+    const struct inst_attr *attr = known_forward(b, etype, name);
     return attr ? add_unsynced(b, attr) : make_blob(b, etype, name, WISH_LOOKUP);
 }
 
@@ -361,17 +445,13 @@ static enum inst_status need_linked_lookup(struct builder *b, const struct inst_
     if (status != INST_OK) {
         return status;
     }
-    const struct inst_attr *fwd = forward(b->attrs, etype, label);
-    const struct inst_attr *rev = reverse(b->attrs, etype, label);
+    const struct inst_attr *fwd = known_forward(b, etype, label);
+    const struct inst_attr *rev = known_reverse(b, etype, label);
     struct inst_value far = *label;
     if (fwd && fwd->reverse.etype.tag == INST_STRING) {
         far = fwd->reverse.etype;
     } else if (rev) {
         far = rev->forward.etype;
-    }
-    /* The catalog may go while attrs are added, and its text with it. */
-    if (!inst_value_dup(b->arena, &far, &far)) {
-        return inst_err_nomem(b->err);
     }
     return need_lookup(b, &far, &lookup.name);
 }
@@ -426,11 +506,11 @@ static enum inst_status need_lookups_of(struct builder *b, const struct inst_val
 static enum inst_status need_label(struct builder *b, const struct inst_value *op,
                                    const struct inst_value *label) {
     const struct inst_value *etype = &op->u.items[1];
-    const struct inst_attr *fwd = forward(b->attrs, etype, label);
+    const struct inst_attr *fwd = known_forward(b, etype, label);
     if (is_object_action(op)) {
         return fwd ? add_unsynced(b, fwd) : make_blob(b, etype, label, WISH_NONE);
     }
-    const struct inst_attr *rev = reverse(b->attrs, etype, label);
+    const struct inst_attr *rev = known_reverse(b, etype, label);
     if (!fwd && !rev) {
         return make_ref(b, etype, label, WISH_NONE);
     }
@@ -449,7 +529,7 @@ static enum inst_status need_attrs_of(struct builder *b, const struct inst_value
         return status;
     }
     struct inst_value id = inst_cstring("id");
-    const struct inst_attr *id_attr = forward(b->attrs, etype, &id);
+    const struct inst_attr *id_attr = known_forward(b, etype, &id);
     status = id_attr ? add_unsynced(b, id_attr) : make_blob(b, etype, &id, WISH_UNIQUE);
     for (uint32_t i = 0; status == INST_OK && i < args.len; i++) {
         struct inst_value label = inst_string(args.u.members[i].key, args.u.members[i].key_len);
@@ -463,14 +543,9 @@ enum inst_status inst_tx_missing_attrs(struct inst_arena *arena,
                                        const struct inst_value *const *ops, size_t count,
                                        struct inst_array_builder *steps, struct inst_attrs **out,
                                        struct inst_err *err) {
-    struct builder b = {
-        .arena = arena,
-        .context = context,
-        .attrs = inst_attrs_ref(context->attrs),
-        .steps = steps,
-        .err = err,
-    };
-    inst_array_begin(&b.added, arena);
+    struct builder b = {.arena = arena, .context = context, .steps = steps, .err = err};
+    inst_array_begin(&b.resent, arena);
+    inst_array_begin(&b.made.list, arena);
     enum inst_status status = INST_OK;
     for (size_t i = 0; status == INST_OK && i < count; i++) {
         status = need_lookups_of(&b, ops[i]);
@@ -478,10 +553,13 @@ enum inst_status inst_tx_missing_attrs(struct inst_arena *arena,
     for (size_t i = 0; status == INST_OK && i < count; i++) {
         status = need_attrs_of(&b, ops[i]);
     }
-    if (status != INST_OK) {
-        inst_attrs_unref(b.attrs);
-        return status;
+    if (status == INST_OK && b.made.count == 0) {
+        *out = inst_attrs_ref(context->attrs);
+    } else if (status == INST_OK) {
+        status = inst_attrs_put_all(context->attrs, b.made.list.items, b.made.count, out, err);
     }
-    *out = b.attrs;
-    return INST_OK;
+    inst_id_table_free(&b.made.forward);
+    inst_id_table_free(&b.made.reverse);
+    free(b.made.attrs);
+    return status;
 }

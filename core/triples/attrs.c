@@ -370,9 +370,9 @@ static void catalog_put(struct inst_attrs *attrs, const struct inst_attr *attr,
     }
 }
 
-/* A catalog with the attrs of from, except the one numbered skip, and room for one more. */
-static struct inst_attrs *catalog_copy(const struct inst_attrs *from, uint32_t skip) {
-    struct inst_attrs *attrs = catalog_new(from->count + 1);
+/* A catalog with the attrs of from, except the one numbered skip, and room for more. */
+static struct inst_attrs *catalog_copy(const struct inst_attrs *from, uint32_t skip, size_t more) {
+    struct inst_attrs *attrs = catalog_new(from->count + more);
     for (size_t i = 0; attrs && i < from->count; i++) {
         if (i + 1 != skip) {
             catalog_put(attrs, &from->attrs[i], from->batches[i]);
@@ -447,37 +447,34 @@ void inst_attrs_unref(struct inst_attrs *attrs) {
     free(attrs);
 }
 
-/* from with the attr `json` describes added or replaced; json is copied into a new batch. */
-static enum inst_status put_json(struct inst_attrs *from, const struct inst_value *json,
-                                 struct inst_attrs **out, struct inst_err *err) {
-    enum inst_status status;
-    struct inst_attrs *attrs = NULL;
-    struct inst_value copy;
-    struct inst_attr attr;
+enum inst_status inst_attrs_put_all(struct inst_attrs *from, const struct inst_value *items,
+                                    size_t count, struct inst_attrs **out, struct inst_err *err) {
+    enum inst_status status = INST_OK;
+    struct inst_attrs *attrs = catalog_copy(from, 0, count);
     struct batch *batch = batch_new();
-    if (!batch || !inst_value_dup(&batch->arena, json, &copy)) {
+    if (!attrs || !batch) {
         status = inst_err_nomem(err);
-        goto out;
     }
-    status = read_attr(&copy, &attr, err);
-    if (status != INST_OK) {
-        goto out;
+    for (size_t i = 0; status == INST_OK && i < count; i++) {
+        struct inst_value copy;
+        struct inst_attr attr;
+        status = inst_value_dup(&batch->arena, &items[i], &copy) ? read_attr(&copy, &attr, err)
+                                                                 : inst_err_nomem(err);
+        if (status == INST_OK) {
+            catalog_put(attrs, &attr, batch);
+        }
     }
-    attrs = catalog_copy(from, 0);
-    if (!attrs) {
-        status = inst_err_nomem(err);
-        goto out;
-    }
-    catalog_put(attrs, &attr, batch);
-    status = finish(attrs, out, err);
-out:
     batch_unref(batch);
-    return status;
+    if (status != INST_OK) {
+        inst_attrs_unref(attrs);
+        return status;
+    }
+    return finish(attrs, out, err);
 }
 
 enum inst_status inst_attrs_put(struct inst_attrs *attrs, const struct inst_value *attr,
                                 struct inst_attrs **out, struct inst_err *err) {
-    return put_json(attrs, attr, out, err);
+    return inst_attrs_put_all(attrs, attr, 1, out, err);
 }
 
 enum inst_status inst_attrs_merge(struct inst_attrs *attrs, const struct inst_value *partial,
@@ -501,7 +498,7 @@ enum inst_status inst_attrs_merge(struct inst_attrs *attrs, const struct inst_va
         }
     }
     enum inst_status status = inst_object_end(&builder, &merged)
-                                  ? put_json(attrs, &merged, out, err)
+                                  ? inst_attrs_put(attrs, &merged, out, err)
                                   : inst_err_nomem(err);
     inst_arena_free(&arena);
     return status;
@@ -514,7 +511,7 @@ enum inst_status inst_attrs_drop(struct inst_attrs *attrs, const char *id, size_
         *out = inst_attrs_ref(attrs);
         return INST_OK;
     }
-    struct inst_attrs *copy = catalog_copy(attrs, found);
+    struct inst_attrs *copy = catalog_copy(attrs, found, 0);
     return copy ? finish(copy, out, err) : inst_err_nomem(err);
 }
 

@@ -73,6 +73,9 @@ void inst_attrs_unref(struct inst_attrs *attrs); /* NULL is fine */
  * that is replaced, or 0. */
 enum inst_status inst_attrs_put(struct inst_attrs *attrs, const struct inst_value *attr,
                                 struct inst_attrs **out, struct inst_err *err);
+/* Several at once, in order, at the cost of one. */
+enum inst_status inst_attrs_put_all(struct inst_attrs *attrs, const struct inst_value *items,
+                                    size_t count, struct inst_attrs **out, struct inst_err *err);
 enum inst_status inst_attrs_merge(struct inst_attrs *attrs, const struct inst_value *partial,
                                   struct inst_attrs **out, struct inst_err *err);
 enum inst_status inst_attrs_drop(struct inst_attrs *attrs, const char *id, size_t id_len,

@@ -42,7 +42,9 @@ static const char ATTRS[] =
     "'one','unique?':true,'index?':true}]";
 
 static void count_up(void *ctx, uint8_t *out, size_t len) {
-    memset(out, (int)++*(uint64_t *)ctx, len);
+    uint64_t n = ++*(uint64_t *)ctx;
+    memset(out, 0, len);
+    memcpy(out, &n, len < sizeof n ? len : sizeof n);
 }
 
 /* `'` stands for `"`. */
@@ -290,6 +292,31 @@ static void test_shape_errors(void **state) {
             "{'message':'Unsupported action update-attr','hint':{'value':'update-attr'}}");
 }
 
+/* Each is made once, however often it is asked for; a catalog for each would take minutes. */
+static void test_many_labels(void **state) {
+    struct rig *rig = *state;
+    enum { LABELS = 20000 };
+    struct inst_object_builder args;
+    struct inst_value step[4] = {inst_cstring("update"), inst_cstring("wide"), inst_cstring(A)};
+    inst_object_begin(&args, &rig->arena);
+    inst_object_reserve(&args, LABELS);
+    for (int i = 0; i < LABELS; i++) {
+        char *label = inst_arena_alloc(&rig->arena, 16);
+        int len = snprintf(label, 16, "label%d", i);
+        args.members[args.count++] = (struct inst_member){label, (size_t)len, inst_number(i)};
+    }
+    assert_true(inst_object_end(&args, &step[3]));
+    struct inst_value pair[2] = {inst_array(step, 4), inst_array(step, 4)}, out;
+    struct inst_value steps = inst_array(pair, 2);
+    struct inst_admin_steps context = {.env = &rig->env, .attrs = rig->attrs};
+    struct inst_err err = {0};
+    assert_int_equal(inst_admin_steps_to_tx(&rig->arena, &context, &steps, &out, &err), INST_OK);
+    assert_int_equal(out.len, (LABELS + 1) * 3);
+    expect_attr(&out, 0, "wide", "id", false, true, false);
+    expect_attr(&out, LABELS, "wide", "label19999", false, false, false);
+    assert_true(inst_is_string(part(&out, LABELS + 1, 0), "add-triple"));
+}
+
 static void test_many_steps(void **state) {
     struct rig *rig = *state;
     struct inst_value step = parse(rig, "['delete','todos','" A "']"), out;
@@ -314,6 +341,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_missing_attrs, begin, end),
         cmocka_unit_test_setup_teardown(test_lookup_errors, begin, end),
         cmocka_unit_test_setup_teardown(test_shape_errors, begin, end),
+        cmocka_unit_test_setup_teardown(test_many_labels, begin, end),
         cmocka_unit_test_setup_teardown(test_many_steps, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

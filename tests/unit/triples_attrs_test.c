@@ -235,6 +235,25 @@ static void changes_make_new_catalogs(void **state) {
     inst_attrs_unref(dropped);
 }
 
+static void several_are_put_at_once(void **state) {
+    (void)state;
+    struct inst_attrs *old = make("[" BLOB("a", "p", "x") "]"), *put, *same;
+    struct inst_value list =
+        parse("[" BLOB("b", "p", "y") "," BLOB("a", "q", "z") "," BLOB("b", "q", "y") "]");
+    assert_int_equal(inst_attrs_put_all(old, list.u.items, list.len, &put, NULL), INST_OK);
+    assert_int_equal(inst_attrs_count(put), 2);
+    assert_string_equal(forward(put, "q", "z"), "a");
+    assert_string_equal(forward(put, "q", "y"), "b");
+    assert_string_equal(forward(put, "p", "y"), "-");
+    assert_int_equal(by_id(put, "a")->position, 0);
+    assert_int_equal(inst_attrs_put_all(old, NULL, 0, &same, NULL), INST_OK);
+    assert_int_equal(inst_attrs_count(same), 1);
+    assert_string_equal(forward(old, "p", "x"), "a");
+    inst_attrs_unref(old);
+    inst_attrs_unref(put);
+    inst_attrs_unref(same);
+}
+
 static void a_change_that_fails_changes_nothing(void **state) {
     (void)state;
     struct inst_attrs *attrs = make("[" BLOB("a", "p", "x") "]"), *out = NULL;
@@ -290,6 +309,7 @@ int main(void) {
         cmocka_unit_test(labels_like_integers_come_first),
         cmocka_unit_test(the_primary_attr_is_the_id_attr),
         cmocka_unit_test(changes_make_new_catalogs),
+        cmocka_unit_test(several_are_put_at_once),
         cmocka_unit_test(a_change_that_fails_changes_nothing),
         cmocka_unit_test(many_attrs_are_all_found),
     };
