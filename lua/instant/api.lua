@@ -17,7 +17,8 @@ local function failure(status, body, text)
   local is_table = type(body) == "table"
   local message = is_table and body.message
   if type(message) ~= "string" then
-    message = is_table and type(body.error) == "string" and body.error
+    -- What is no JSON is the message itself, as in the official client.
+    message = is_table and type(body.error) == "string" and body.error or not is_table and text:find "%S" and text
       or ("The backend answered with status %d."):format(status)
   end
   local err = core.error(is_table and type(body.type) == "string" and body.type or "unknown", message)

@@ -165,8 +165,16 @@ for name, config_of in pairs(ways) do
       refused("Validation failed for non-admin: Cannot test perms as admin", db:debugQuery { todos = {} })
       refused("Validation failed for non-admin: Cannot test perms as admin",
         db:debugTransact(db.tx.todos[id]:update {}))
-      refused("Validation failed for rule: Rules are not enforced yet.",
-        guest:debugQuery({ todos = {} }, { rules = { todos = { allow = { view = "false" } } } }))
+      local rules = { todos = { allow = { view = "false", update = "auth.id != null" } } }
+      seen = guest:debugQuery({ todos = {} }, { rules = rules }):await()
+      assert.same({}, seen.result.todos)
+      assert.is_false(seen.checkResults[1].check)
+      tried = guest:debugTransact(guest.tx.todos[id]:update { title = "c" }, { rules = rules }):await()
+      assert.is_false(tried["all-checks-ok?"])
+      assert.is_false(tried["check-results"][1]["check-pass?"])
+      rules.todos.allow.view = "("
+      local err = select(2, guest:debugQuery({ todos = {} }, { rules = rules }):await())
+      assert.equal("rule", err.hint["data-type"])
     end)
   end)
 end
