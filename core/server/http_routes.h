@@ -37,6 +37,7 @@ extern const struct inst_http_route inst_http_dash_routes[];
 extern const struct inst_http_route inst_http_admin_routes[];
 extern const struct inst_http_route inst_http_debug_routes[];
 extern const struct inst_http_route inst_http_admin_sse_routes[];
+extern const struct inst_http_route inst_http_admin_rooms_routes[];
 extern const struct inst_http_route inst_http_perms_routes[];
 extern const struct inst_http_route inst_http_sse_routes[];
 extern const struct inst_http_route inst_http_storage_routes[];

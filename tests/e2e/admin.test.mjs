@@ -155,3 +155,54 @@ test('live queries over server-sent events', async (t) => {
   assert.equal(refusal.value.error.message, 'Record not found: app-admin-token');
   assert.equal(refusal.value.isClosed, true);
 });
+
+test('users, codes and tokens', async (t) => {
+  const server = await serve(t);
+  const app = await makeApp(server);
+  const db = adminOf(server, app);
+  const email = 'Someone@Example.com';
+  const { code } = await db.auth.generateMagicCode(email);
+  assert.match(code, /^\d{6}$/);
+  const signedIn = await db.auth.checkMagicCode(email, code);
+  assert.equal(signedIn.created, true);
+  assert.equal(signedIn.user.email, 'someone@example.com');
+  const again = await db.auth.sendMagicCode(email);
+  assert.equal((await db.auth.verifyMagicCode(email, again.code)).id, signedIn.user.id);
+  await refused(db.auth.checkMagicCode(email, code), 'Record not found: app-user-magic-code');
+  const token = await db.auth.createToken({ email });
+  assert.equal((await db.auth.verifyToken(token)).id, signedIn.user.id);
+  assert.equal((await db.auth.getUser({ refresh_token: token })).email, 'someone@example.com');
+  assert.equal((await db.auth.getUser({ id: signedIn.user.id })).type ?? null, signedIn.user.type ?? null);
+  assert.equal(await db.auth.getUser({ email: 'nobody@example.com' }), null);
+  assert.deepEqual((await db.asUser({ token }).query({ $users: {} })).$users.map((user) => user.id), [
+    signedIn.user.id,
+  ]);
+  const client = connect(t, server, app);
+  assert.equal((await client.auth.signInWithToken(token)).user.id, signedIn.user.id);
+  await db.auth.signOut({ refresh_token: token });
+  await refused(db.auth.verifyToken(token), 'Record not found: app-user');
+  const [one, two] = [await db.auth.createToken(email), await db.auth.createToken({ id: signedIn.user.id })];
+  await db.auth.signOut({ email });
+  await refused(db.auth.verifyToken(one), 'Record not found: app-user');
+  await refused(db.asUser({ token: two }).query({ todos: {} }), 'Record not found: app-user');
+  await refused(db.auth.signOut({ email: 'nobody@example.com' }), 'Record not found: app-user');
+  assert.equal((await db.auth.deleteUser({ email })).id, signedIn.user.id);
+  assert.equal(await db.auth.deleteUser({ email }), null);
+});
+
+test('who is in a room', async (t) => {
+  const server = await serve(t);
+  const app = await makeApp(server);
+  const db = adminOf(server, app);
+  assert.deepEqual(await db.rooms.getPresence('chat', 'r1'), {});
+  const client = connect(t, server, app);
+  const room = client.joinRoom('chat', 'r1', { initialPresence: { name: 'joe' } });
+  t.after(() => room.leaveRoom());
+  await within(10000, 'the room', new Promise((resolve) => {
+    room.subscribePresence({}, (presence) => !presence.isLoading && resolve());
+  }));
+  const peers = Object.values(await db.rooms.getPresence('chat', 'r1'));
+  assert.equal(peers.length, 1);
+  assert.deepEqual(peers[0].data, { name: 'joe' });
+  assert.equal(peers[0].user, null);
+});

@@ -474,6 +474,35 @@ static void test_session_stream(void **state) {
     disconnect(c);
 }
 
+static void test_presence(void **state) {
+    struct world *w = *state;
+    static const char path[] = "/admin/rooms/presence?app_id={app}&room-type=chat&room-id=a%20b";
+    expect_body(w, done(w, "GET", path, ADMIN, NULL), "{'sessions':{}}");
+    struct connection *one = enter(w, false), *two = enter(w, false);
+    memcpy(one->session->viewer.user, uuid_text(1), INST_UUID_TEXT + 1);
+    say(w, one, "{'op':'join-room','room-type':'chat','room-id':'a b','data':{'x':[1]}}");
+    say(w, two, "{'op':'join-room','room-type':'other','room-id':'a b'}");
+    turn(w);
+    const struct inst_value *sessions = inst_getz(done(w, "GET", path, ADMIN, NULL), "sessions");
+    assert_int_equal(sessions->len, 2);
+    const struct inst_value *peer = inst_getz(sessions, one->session->id);
+    expect_text(inst_getz(peer, "peer-id"), one->session->id);
+    expect_body(w, inst_getz(peer, "data"), "{'x':[1]}");
+    expect_text(inst_getz(inst_getz(peer, "user"), "email"), "a@b.c");
+    assert_null(inst_getz(inst_getz(peer, "user"), "refresh_token"));
+    assert_int_equal(inst_getz(inst_getz(sessions, two->session->id), "user")->tag, INST_NULL);
+    denied(w, "GET", "/admin/rooms/presence?room-id=a", ADMIN, NULL, "param-missing",
+           "Missing parameter: [\"params\" \"room-type\"]");
+    denied(w, "GET", "/admin/rooms/presence?room-type=a", ADMIN, NULL, "param-missing",
+           "Missing parameter: [\"params\" \"room-id\"]");
+    denied(w, "GET", "/admin/rooms/presence?room-type=+&room-id=a", ADMIN, NULL, "param-malformed",
+           "Malformed parameter: [\"params\" \"room-type\"]");
+    denied(w, "GET", path, "app-id: {app}|as-guest: true", NULL, "param-missing",
+           "Missing parameter: [\"headers\" \"authorization\"]");
+    disconnect(one);
+    disconnect(two);
+}
+
 static void test_schema(void **state) {
     struct world *w = *state;
     const struct inst_value *schema =
@@ -511,6 +540,7 @@ int main(void) {
         T(test_subscribe),
         T(test_subscribe_refusals),
         T(test_session_stream),
+        T(test_presence),
         T(test_schema),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
