@@ -133,6 +133,9 @@ if suite valgrind; then
     # shellcheck disable=SC2086
     run "valgrind $(basename "$test")" env CMOCKA_MESSAGE_OUTPUT=TAP $VALGRIND "$test"
   done
+  # A short life of the client that bench/soak measures, with storage and reconnections.
+  mkdir -p "$out/soak"
+  run "valgrind soak" sh -c "$VALGRIND build/tests/bench/bench_soak 2000 300 $out/soak && echo ok 1 - soak"
   if [ -d "$INSTANT_SHARED/vectors" ]; then
     # shellcheck disable=SC2086
     run "valgrind vectors" $VALGRIND build/tests/vectors/vectors_run "$INSTANT_SHARED/vectors"
