@@ -1,9 +1,11 @@
 // The official admin SDK against the backend, and the Lua one beside it on the same data.
 
 import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
 import { test } from 'node:test';
 import * as admin from '@instantdb/admin';
-import { connect, i, id, live, lookup, makeApp, serve, within } from './harness.mjs';
+import { connect, i, id, live, lookup, makeApp, root, run, scratch, serve, within } from './harness.mjs';
 
 function adminOf(server, app, options = {}) {
   return admin.init({ appId: app.id, adminToken: app.token, apiURI: server.api, ...options });
@@ -205,4 +207,20 @@ test('who is in a room', async (t) => {
   assert.equal(peers.length, 1);
   assert.deepEqual(peers[0].data, { name: 'joe' });
   assert.equal(peers[0].user, null);
+});
+
+test("README's admin program runs as printed", async (t) => {
+  const server = await serve(t);
+  const app = await makeApp(server);
+  const blocks = [...readFileSync(path.join(root, 'README.md'), 'utf8').matchAll(/```lua\n([\s\S]*?)```/g)];
+  const [, code] = blocks.find(([block]) => block.includes('instant.admin.init'));
+  const file = path.join(scratch(t), 'admin.lua');
+  writeFileSync(
+    file,
+    `local instant = require "instant"\n${code}`
+      .replace('APP_ID', app.id).replace('ADMIN_TOKEN', app.token).replace('http://127.0.0.1:8888', server.api),
+  );
+  const script = run(t, [file]);
+  assert.equal(await within(20000, 'its end', script.ended), 0, script.output());
+  assert.equal(script.output(), '1\n1\nok\t1\n');
 });
