@@ -288,7 +288,7 @@ static void handle(struct inst_reactor *r, const struct inst_value *msg) {
         {"refresh-presence", inst_rooms_refresh_presence},
         {"patch-presence", inst_rooms_patch_presence},
         {"server-broadcast", inst_rooms_server_broadcast},
-        {"client-broadcast-ok", NULL},
+        {"client-broadcast-ok", inst_rooms_broadcast_ok},
         {"join-room-error", inst_rooms_join_error},
     };
     const struct inst_value *op = inst_get_string(msg, "op");

@@ -304,6 +304,10 @@ enum inst_status inst_reactor_publish_topic(struct inst_reactor *reactor, const 
                                             const char *topic, const struct inst_value *data,
                                             struct inst_err *err);
 
+/* Is there a topic message that is not sent, or has no answer yet? It would be lost with this
+ * process. One without an answer is lost with the connection: it is not sent twice. */
+bool inst_reactor_has_topics_waiting(const struct inst_reactor *reactor);
+
 /* peer: what the sender showed when the message came; NULL: not known. Joins the room. */
 typedef void inst_topic_fn(void *ctx, const struct inst_value *data, const struct inst_value *peer);
 enum inst_status inst_reactor_subscribe_topic(struct inst_reactor *reactor, const char *room_type,

@@ -404,6 +404,7 @@ void inst_rooms_leave_ok(struct inst_reactor *r, const struct inst_value *msg);
 void inst_rooms_presence_ok(struct inst_reactor *r, const struct inst_value *msg);
 void inst_rooms_refresh_presence(struct inst_reactor *r, const struct inst_value *msg);
 void inst_rooms_patch_presence(struct inst_reactor *r, const struct inst_value *msg);
+void inst_rooms_broadcast_ok(struct inst_reactor *r, const struct inst_value *msg);
 void inst_rooms_server_broadcast(struct inst_reactor *r, const struct inst_value *msg);
 void inst_rooms_join_error(struct inst_reactor *r, const struct inst_value *msg);
 /* An `error` whose original op is one of rooms. */

@@ -173,6 +173,7 @@ static void send_topic(struct inst_reactor *r, struct inst_room *room,
                                     {"roomType", 8, room->type},
                                     {"topic", 5, *topic},
                                     {"data", 4, *data}};
+    room->unanswered++;
     send(r, "client-broadcast", members, 4);
 }
 
@@ -605,6 +606,24 @@ void inst_rooms_server_broadcast(struct inst_reactor *r, const struct inst_value
     }
 }
 
+static void answered(struct inst_room *room) { room->unanswered -= room->unanswered > 0; }
+
+void inst_rooms_broadcast_ok(struct inst_reactor *r, const struct inst_value *msg) {
+    struct inst_room *room = find(r, inst_getz(msg, "room-id"));
+    if (room) {
+        answered(room);
+    }
+}
+
+bool inst_reactor_has_topics_waiting(const struct inst_reactor *r) {
+    for (const struct inst_room *room = r->first_room; room; room = room->next) {
+        if (room->first_message || room->unanswered) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* ---- errors ---- */
 
 static void set_problem(struct inst_reactor *r, struct inst_room *room,
@@ -622,10 +641,17 @@ void inst_rooms_error(struct inst_reactor *r, const struct inst_value *msg,
     const struct inst_value *original = inst_getz(msg, "original-event");
     const struct inst_value *op = inst_getz(original, "op");
     struct inst_room *room = find(r, inst_getz(original, "room-id"));
-    inst_reactor_log(r, INST_LOG_ERROR, "the server reports (%.*s): %s", (int)op->len, op->u.str,
-                     problem->err.message);
+    bool is_told = room && room->is_wanted &&
+                   (inst_is_string(op, "join-room") || inst_is_string(op, "set-presence"));
+    if (!is_told) {
+        inst_reactor_log(r, INST_LOG_ERROR, "the server reports (%.*s): %s", (int)op->len,
+                         op->u.str, problem->err.message);
+    }
     if (!room) {
         return;
+    }
+    if (inst_is_string(op, "client-broadcast")) {
+        answered(room);
     }
     if ((room->state == INST_ROOM_JOINING && inst_is_string(op, "join-room")) ||
         (room->state == INST_ROOM_LEAVING && inst_is_string(op, "leave-room"))) {
@@ -636,7 +662,7 @@ void inst_rooms_error(struct inst_reactor *r, const struct inst_value *msg,
             return;
         }
     }
-    if (room->is_wanted && !inst_is_string(op, "leave-room")) {
+    if (is_told) {
         set_problem(r, room, problem);
     }
 }
@@ -684,6 +710,7 @@ void inst_rooms_connection_lost(struct inst_reactor *r) {
         next = room->next;
         room->state = INST_ROOM_OUT;
         room->is_connected = false;
+        room->unanswered = 0;
         touch(r, room);
         settle(r, room);
     }

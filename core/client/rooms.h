@@ -79,6 +79,7 @@ struct inst_room {
 
     struct inst_room_message *first_message, *last_message;
     size_t queue_bytes;
+    size_t unanswered; /* topic messages that were sent */
 };
 
 /* ---- presence.c ---- */

@@ -1,6 +1,7 @@
 #include "io/client.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 struct inst_client {
     struct inst_driver *driver;
@@ -33,14 +34,36 @@ struct inst_reactor *inst_client_reactor(struct inst_client *client) {
     return reactor;
 }
 
+/* Who is signed in is the same on both connections. */
+static void on_user(void *ctx, const struct inst_value *user) {
+    struct inst_client *client = ctx;
+    const struct inst_value *token = user ? inst_get_string(user, "refresh_token") : NULL;
+    char *text = token ? strndup(token->u.str, token->len) : NULL;
+    if (text || !token)
+        inst_reactor_set_refresh_token(inst_driver_reactor(client->own), text, NULL);
+    free(text);
+}
+
+static enum inst_status make_own(struct inst_client *client, struct inst_err *err) {
+    uint64_t id;
+    enum inst_status status = inst_driver_sibling(client->driver, &client->own, err);
+    if (status != INST_OK)
+        return status;
+    status = inst_reactor_subscribe_user(inst_client_reactor(client), on_user, client, &id, err);
+    if (status != INST_OK) {
+        inst_driver_forget(client->own, 1);
+        inst_driver_release(client->own);
+        client->own = NULL;
+    }
+    return status;
+}
+
 struct inst_reactor *inst_client_own_reactor(struct inst_client *client, struct inst_err *err) {
     if (client->own)
         return inst_driver_reactor(client->own);
     if (inst_driver_seclude(client->driver))
         return inst_client_reactor(client);
-    return inst_driver_sibling(client->driver, &client->own, err) == INST_OK
-               ? inst_driver_reactor(client->own)
-               : NULL;
+    return make_own(client, err) == INST_OK ? inst_driver_reactor(client->own) : NULL;
 }
 
 void inst_client_set_online(struct inst_client *client, bool is_online) {

@@ -24,7 +24,7 @@ struct inst_driver {
     struct inst_deferred refused; /* connecting failed at once */
     int64_t armed_ms;             /* deadline that the timer is set for */
     bool has_complained;          /* about this outage */
-    bool is_holding;              /* the loop, for writes that are not confirmed */
+    bool is_holding;              /* the loop, for what is not confirmed */
     bool is_joinable;             /* in the loop's list */
     size_t refs;                  /* those who have not released it */
     size_t users;                 /* ..of these, those who have not left */
@@ -186,7 +186,8 @@ static void pump(void *ctx) {
         }
     }
     arm(driver);
-    hold(driver, inst_reactor_unconfirmed_count(driver->reactor) > 0);
+    hold(driver, inst_reactor_unconfirmed_count(driver->reactor) > 0 ||
+                     inst_reactor_has_topics_waiting(driver->reactor));
 }
 
 static void on_deadline(void *ctx) {

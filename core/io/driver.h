@@ -11,7 +11,7 @@
  *
  * Whatever may have made the reactor want something queues the driver, which drains the reactor's
  * output at the end of the round: an app calls the reactor and need not think of the network. While
- * writes are not confirmed it holds the loop.
+ * writes or topic messages are not confirmed it holds the loop.
  */
 #ifndef INST_IO_DRIVER_H
 #define INST_IO_DRIVER_H

@@ -238,6 +238,7 @@ void inst_lua_open_client(lua_State *L) {
     lua_pushcfunction(L, client_shutdown);
     lua_setfield(L, -2, "shutdown");
     inst_lua_add_calls(L);
+    inst_lua_add_rooms(L);
     inst_lua_add_sync(L);
     inst_lua_add_network(L);
     inst_lua_add_storage(L);

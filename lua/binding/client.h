@@ -27,7 +27,8 @@ struct inst_lua_listener {
     struct inst_lua_listener **box; /* the userdata, NULL when there is none */
     uint64_t id;                    /* the reactor's; 0: called once, cannot be stopped */
     int ref;
-    bool holds; /* the loop runs for it */
+    bool holds;  /* the loop runs for it */
+    bool is_own; /* it listens to the client's own connection */
 };
 
 struct inst_lua_client {
@@ -79,6 +80,7 @@ void inst_lua_open_listener(lua_State *L);
 /* ---- methods of a client ---- */
 
 void inst_lua_add_calls(lua_State *L);
+void inst_lua_add_rooms(lua_State *L);
 void inst_lua_add_sync(lua_State *L); /* sync tables */
 void inst_lua_add_network(lua_State *L);
 void inst_lua_add_storage(lua_State *L); /* local ids, answers of an app's own storage */

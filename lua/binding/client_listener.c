@@ -40,8 +40,12 @@ void inst_lua_free_listener(struct inst_lua_listener *listener, bool unref) {
 }
 
 void inst_lua_stop_listener(struct inst_lua_listener *listener) {
-    if (listener->owner->client)
-        inst_reactor_unsubscribe(inst_client_reactor(listener->owner->client), listener->id);
+    struct inst_client *client = listener->owner->client;
+    struct inst_reactor *reactor = client == NULL     ? NULL
+                                   : listener->is_own ? inst_client_own_reactor(client, NULL)
+                                                      : inst_client_reactor(client);
+    if (reactor)
+        inst_reactor_unsubscribe(reactor, listener->id);
     inst_lua_free_listener(listener, true);
 }
 

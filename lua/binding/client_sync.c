@@ -67,25 +67,6 @@ static int client_unsubscribe_table(lua_State *L) {
     return 0;
 }
 
-/* An arena that Lua frees when pushing what is in it raises. */
-#define ARENA "instant.arena"
-
-static int arena_gc(lua_State *L) {
-    inst_arena_free(luaL_checkudata(L, 1, ARENA));
-    return 0;
-}
-
-static struct inst_arena *push_arena(lua_State *L) {
-    struct inst_arena *arena = inst_newuserdata(L, sizeof *arena);
-    inst_arena_init(arena);
-    if (luaL_newmetatable(L, ARENA)) {
-        lua_pushcfunction(L, arena_gc);
-        lua_setfield(L, -2, "__gc");
-    }
-    lua_setmetatable(L, -2);
-    return arena;
-}
-
 /* client, subscription -> {etype = {...}}; nil when it has ended. */
 static int client_table_data(lua_State *L) {
     struct inst_lua_client **box = luaL_checkudata(L, 1, INST_LUA_CLIENT);
@@ -94,7 +75,7 @@ static int client_table_data(lua_State *L) {
     struct inst_err err = {0};
     if (!*box || (*box)->is_shut)
         return 0;
-    struct inst_arena *arena = push_arena(L);
+    struct inst_arena *arena = inst_lua_push_arena(L);
     if (inst_reactor_table_data(inst_client_reactor((*box)->client), sub, arena, &data, &err) !=
         INST_OK)
         return inst_lua_fail(L, &err);

@@ -300,6 +300,26 @@ void inst_lua_push_value(lua_State *L, const struct inst_value *value) {
     }
 }
 
+/* ---- arenas ---- */
+
+#define ARENA "instant.arena"
+
+static int arena_gc(lua_State *L) {
+    inst_arena_free(luaL_checkudata(L, 1, ARENA));
+    return 0;
+}
+
+struct inst_arena *inst_lua_push_arena(lua_State *L) {
+    struct inst_arena *arena = inst_newuserdata(L, sizeof *arena);
+    inst_arena_init(arena);
+    if (luaL_newmetatable(L, ARENA)) {
+        lua_pushcfunction(L, arena_gc);
+        lua_setfield(L, -2, "__gc");
+    }
+    lua_setmetatable(L, -2);
+    return arena;
+}
+
 void inst_lua_open_values(lua_State *L) {
     luaL_newmetatable(L, INST_LUA_ARRAY);
     luaL_newmetatable(L, INST_LUA_DATE);

@@ -36,6 +36,9 @@ enum inst_status inst_lua_to_value(lua_State *L, int index, struct inst_arena *a
 /* Raises only when out of memory. */
 void inst_lua_push_value(lua_State *L, const struct inst_value *value);
 
+/* Pushes an arena that Lua frees when what comes next raises; else free it yourself. */
+struct inst_arena *inst_lua_push_arena(lua_State *L);
+
 /* Makes the metatables. */
 void inst_lua_open_values(lua_State *L);
 

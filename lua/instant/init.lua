@@ -18,6 +18,7 @@ local task = require "instant.task"
 local tx = require "instant.tx"
 local db = require "instant.db"
 local sync_tables = require "instant.sync_tables"
+require "instant.rooms"
 
 local DEFAULT_API = "https://api.instantdb.com"
 local DEFAULT_WEBSOCKET = "wss://api.instantdb.com/runtime/session"

@@ -1,8 +1,8 @@
-// Presence and topics between official JavaScript clients, over `instant-lua serve`.
+// Presence and topics between official JavaScript clients and Lua ones, over `instant-lua serve`.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { connect, makeApp, serve, within } from './harness.mjs';
+import { connect, makeApp, rawSession, run, serve, within } from './harness.mjs';
 
 // What a subscription was last told, and a way to wait for something else.
 function watch(t, subscribe) {
@@ -33,6 +33,18 @@ function watch(t, subscribe) {
 
 const presence = (t, room, opts = {}) => watch(t, (fn) => room.subscribePresence(opts, fn));
 const shown = (slice) => Object.values(slice.peers).map(({ peerId, ...data }) => data);
+
+// Chance that is the same every time, and JSON made of it.
+function dice(seed) {
+  const any = (n) => (seed = (seed * 48271) % 2147483647) % n;
+  const value = (depth) => {
+    const kind = depth === 0 ? any(2) : any(4);
+    if (kind < 2) return [null, true, 0, 1, 'x', ''][any(6)];
+    const parts = Array.from({ length: any(4) }, () => value(depth - 1));
+    return kind === 2 ? parts : Object.fromEntries(parts.map((part, n) => ['abc01'[(n + any(3)) % 5], part]));
+  };
+  return { any, value };
+}
 
 test('peers come, change and leave', async (t) => {
   const server = await serve(t);
@@ -82,14 +94,7 @@ test('any presence after any other', async (t) => {
   const room = ada.joinRoom('chat', 'r', { initialPresence: {} });
   const bobs = presence(t, bob.joinRoom('chat', 'r'));
   await presence(t, room).until((s) => !s.isLoading && shown(s).length === 1, 'bob');
-  let seed = 7;
-  const any = (n) => (seed = (seed * 48271) % 2147483647) % n;
-  const value = (depth) => {
-    const kind = depth === 0 ? any(2) : any(4);
-    if (kind < 2) return [null, true, 0, 1, 'x', ''][any(6)];
-    const parts = Array.from({ length: any(4) }, () => value(depth - 1));
-    return kind === 2 ? parts : Object.fromEntries(parts.map((part, n) => ['abc01'[(n + any(3)) % 5], part]));
-  };
+  const { any, value } = dice(7);
   for (let n = 1; n <= 300; n++) {
     const next = { a: value(3), b: value(3), list: value(2), n };
     if (any(3) === 0) delete next.b;
@@ -115,4 +120,56 @@ test('rooms survive a restart of the server', async (t) => {
   await serve(t, { data: first.data, port: first.port });
   await adas.until((s) => shown(s).length === 1 && shown(s)[0].name === 'bob, later', 'bob again');
   await bobs.until((s) => shown(s).length === 1 && shown(s)[0].name === 'ada', 'ada again');
+});
+
+// Values of any shape go to the Lua client and come back as they were, both ways as edits.
+test('a Lua client shows and hears the same', async (t) => {
+  const server = await serve(t);
+  const app = await makeApp(server);
+  const lua = run(t, ['tests/e2e/rooms.lua', app.id, server.api]);
+  await lua.line(/listening/);
+  const js = connect(t, server, app);
+  const room = js.joinRoom('chat', 'r', { initialPresence: { name: 'js', n: 0 } });
+  const seen = presence(t, room);
+  const { any, value } = dice(11);
+  for (let n = 1; n <= 200; n++) {
+    const next = value(3);
+    room.publishPresence({ value: next, n });
+    if (any(4) > 0 && n < 200) continue;
+    const { peers } = await seen.until((s) => Object.values(s.peers)[0]?.n === n, `number ${n}`);
+    const { peerId, ...data } = Object.values(peers)[0];
+    assert.deepEqual(data, { name: 'lua', echo: next, n });
+  }
+  const said = watch(t, (fn) => room.subscribeTopic('said', (data, peer) => fn({ data, peer: peer.name })));
+  room.publishTopic('do', { say: 'hello' });
+  await said.until((s) => s.data.text === 'hello' && s.data.to === 'js' && s.peer === 'lua', 'hello');
+  room.publishTopic('do', { leave: true });
+  await seen.until((s) => shown(s).length === 0, 'the Lua client to leave');
+  assert.equal(await lua.ended, 0);
+});
+
+// The same room, old client: without edits.
+test('a client from before edits is told the whole room', async (t) => {
+  const server = await serve(t);
+  const app = await makeApp(server);
+  const old = await rawSession(t, server);
+  const hear = async (op) => {
+    for (;;) {
+      const message = await old.receive();
+      if (message.op === op) return message;
+      assert.notEqual(message.op, 'patch-presence');
+    }
+  };
+  old.sendText(JSON.stringify({
+    op: 'init', 'app-id': app.id, versions: { '@instantdb/core': 'v0.17.5' } }));
+  await hear('init-ok');
+  old.sendText(JSON.stringify({ op: 'join-room', 'room-id': 'r' }));
+  await hear('refresh-presence');
+  const room = connect(t, server, app).joinRoom('chat', 'r', { initialPresence: { n: 1 } });
+  assert.equal(Object.keys((await hear('refresh-presence')).data).length, 2);
+  const seen = presence(t, room);
+  await seen.until((s) => !s.isLoading && shown(s).length === 1, 'the old one');
+  room.publishPresence({ n: 2 });
+  const whole = Object.values((await hear('refresh-presence')).data);
+  assert.deepEqual(whole.map((entry) => entry.data.n).filter(Boolean), [2]);
 });

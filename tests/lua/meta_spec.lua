@@ -83,6 +83,14 @@ describe("the reference", function()
     assert.same(public(db.webhooks.manager), doc.WebhooksManager)
   end)
 
+  it("has all of a room", function()
+    local db = support.client(":memory:")
+    local room = db:joinRoom("chat", "r")
+    assert.same(public(room), doc.Room)
+    assert.same(public(room.typingIndicator("input")), doc.Typing)
+    db:shutdown()
+  end)
+
   it("has all of chunks, the schema builder and dates", function()
     local chunk = getmetatable(instant.tx.x.y).__index
     local names = public(chunk)
