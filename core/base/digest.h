@@ -1,6 +1,6 @@
 /*
- * digest.h - SHA-256, HMAC, and what secrets need: comparing without telling how much was equal, and
- * wiping. By OpenSSL's libcrypto.
+ * digest.h - SHA-256, HMAC, and what secrets need: comparing without telling how much was equal,
+ * and wiping. By OpenSSL's libcrypto.
  */
 #ifndef INST_BASE_DIGEST_H
 #define INST_BASE_DIGEST_H
