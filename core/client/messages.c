@@ -50,6 +50,7 @@ void inst_messages_init_ok(struct inst_reactor *r, const struct inst_value *msg)
     inst_queries_resend(r);
     inst_mutations_restart(r);
     inst_tables_resend(r);
+    inst_streams_resend(r);
     const struct inst_value *session = inst_get_string(msg, "session-id");
     if (session) {
         char *copy = strndup(session->u.str, session->len);
@@ -235,6 +236,10 @@ static void server_error(struct inst_reactor *r, const struct inst_value *msg) {
         {"init", init_error},
         {"add-query", add_query_error},
         {"start-sync", inst_tables_start_error},
+        {"start-stream", inst_writers_start_error},
+        {"append-stream", inst_writers_append_error},
+        {"subscribe-stream", inst_readers_error},
+        {"unsubscribe-stream", inst_readers_ignore},
         {"resync-table", inst_tables_resync_error},
         {"join-room", inst_rooms_error},
         {"leave-room", inst_rooms_error},
@@ -277,6 +282,10 @@ static void handle(struct inst_reactor *r, const struct inst_value *msg) {
         {"transact-ok", transact_ok},
         {"app-status-changed", app_status_changed},
         {"start-sync-ok", inst_tables_start_ok},
+        {"start-stream-ok", inst_writers_start_ok},
+        {"stream-flushed", inst_writers_flushed},
+        {"append-failed", inst_writers_append_failed},
+        {"stream-append", inst_readers_append},
         {"sync-load-batch", inst_tables_message},
         {"sync-init-finish", inst_tables_message},
         {"sync-update-triples", inst_tables_message},

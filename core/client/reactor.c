@@ -174,6 +174,7 @@ void inst_reactor_shutdown(struct inst_reactor *r) {
     inst_reactor_connection_lost(r);
     inst_mutations_shutdown(r);
     inst_local_ids_shutdown(r);
+    inst_streams_shutdown(r);
     r->persist.is_flushing = true;
     struct inst_problem problem;
     inst_problem_local(&problem, "shutdown", "The client was shut down.");
@@ -197,6 +198,7 @@ void inst_reactor_forget_all(struct inst_reactor *r) {
     end_subs(r);
     inst_queries_free(r);
     inst_tables_free(r);
+    inst_streams_free(r);
     inst_rooms_free(r);
 }
 
@@ -420,6 +422,7 @@ void inst_reactor_connection_lost(struct inst_reactor *r) {
     inst_queries_connection_lost(r);
     inst_mutations_connection_lost(r);
     inst_rooms_connection_lost(r);
+    inst_streams_connection_lost(r);
 }
 
 static void connect_by(struct inst_reactor *r, enum inst_via via) {
@@ -586,6 +589,7 @@ void inst_reactor_tick(struct inst_reactor *r) {
     inst_mutations_expire(r, now);
     inst_mutations_clean_by_time(r);
     inst_persist_tick(r, now);
+    inst_streams_tick(r, now);
     inst_events_deliver(r);
 }
 
@@ -597,6 +601,7 @@ int64_t inst_reactor_next_deadline(const struct inst_reactor *r) {
     if (r->in_flight && r->is_online && r->ack_at < at) {
         at = r->ack_at;
     }
-    int64_t persist_at = inst_persist_deadline(r);
+    int64_t persist_at = inst_persist_deadline(r), streams_at = inst_streams_deadline(r);
+    at = streams_at < at ? streams_at : at;
     return persist_at < at ? persist_at : at;
 }

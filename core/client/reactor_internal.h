@@ -33,6 +33,7 @@
 #include "client/persist.h"
 #include "client/reactor.h"
 #include "client/read_attrs.h"
+#include "client/streams.h"
 #include "client/sync_tables.h"
 #include "instaml/transact.h"
 #include "instaql/eval.h"
@@ -118,6 +119,8 @@ struct inst_sub {
         inst_attrs_fn *attrs;
         inst_user_fn *user;
         inst_sync_fn *table;
+        inst_writer_fn *writer;
+        inst_reader_fn *reader;
         inst_presence_fn *presence;
         inst_topic_fn *topic;
     } fn;
@@ -325,8 +328,10 @@ struct inst_reactor {
     struct inst_once *first_once, *last_once;
     struct inst_collator *collator; /* NULL until first needed */
 
-    struct inst_tables *tables; /* sync tables; NULL: none was ever followed */
-    struct inst_map rooms;      /* by id */
+    struct inst_tables *tables;   /* sync tables; NULL: none was ever followed */
+    struct inst_writers *writers; /* streams; NULL likewise */
+    struct inst_readers *readers;
+    struct inst_map rooms; /* by id */
     struct inst_room *first_room, *last_room;
     uint64_t instance; /* whose calls these are */
 
