@@ -198,7 +198,7 @@ void inst_reactor_forget_all(struct inst_reactor *r) {
     end_subs(r);
     inst_queries_free(r);
     inst_tables_free(r);
-    inst_streams_free(r);
+    inst_streams_dispose(r);
     inst_rooms_free(r);
 }
 

@@ -696,7 +696,7 @@ int64_t inst_streams_deadline(const struct inst_reactor *r) {
     return writers < readers ? writers : readers;
 }
 
-void inst_streams_free(struct inst_reactor *r) {
+void inst_streams_dispose(struct inst_reactor *r) {
     inst_writers_free(r);
     inst_readers_free(r);
 }

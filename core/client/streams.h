@@ -112,7 +112,7 @@ void inst_streams_resend(struct inst_reactor *r);
 void inst_streams_connection_lost(struct inst_reactor *r);
 void inst_streams_tick(struct inst_reactor *r, int64_t now);
 int64_t inst_streams_deadline(const struct inst_reactor *r);
-void inst_streams_free(struct inst_reactor *r);
+void inst_streams_dispose(struct inst_reactor *r);
 void inst_streams_shutdown(struct inst_reactor *r);
 void inst_writers_start_ok(struct inst_reactor *r, const struct inst_value *msg);
 void inst_writers_flushed(struct inst_reactor *r, const struct inst_value *msg);
