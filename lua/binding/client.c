@@ -240,6 +240,7 @@ void inst_lua_open_client(lua_State *L) {
     inst_lua_add_calls(L);
     inst_lua_add_rooms(L);
     inst_lua_add_sync(L);
+    inst_lua_add_streams(L);
     inst_lua_add_network(L);
     inst_lua_add_storage(L);
     lua_setfield(L, -2, "__index");

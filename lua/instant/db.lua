@@ -122,7 +122,7 @@ end
 
 --- Ends everything this client does. What was not sent is lost, unless it has a storage.
 function Db:shutdown()
-  self._forget()
+  self:_forget()
   self._core:shutdown()
 end
 

@@ -14,6 +14,7 @@ local http = require "instant.http"
 local network = require "instant.network"
 local scheduler = require "instant.scheduler"
 local storage = require "instant.storage"
+local streams = require "instant.streams"
 local task = require "instant.task"
 local tx = require "instant.tx"
 local db = require "instant.db"
@@ -168,12 +169,14 @@ function instant.init(config)
     connect_timeout = config.connectTimeout,
     storage = config.storage,
     own_connection = config.shareConnection == false,
-  }), function()
+  }), function(self)
     clients[key] = nil
+    streams.shutdown(self)
     if stop_listening then stop_listening() end
   end)
   if not client then error(err, 2) end
   stop_listening = network.attach(config.networkListener, client._core)
+  streams.attach(client, { apiURI = api, caFile = config.caFile })
   clients[key] = client
   if path then reach(client) end
   return client

@@ -207,6 +207,7 @@ function Future:reject(err) end
 ---@class instant.Db
 ---@field tx instant.Tx
 ---@field appId string
+---@field streams instant.Streams
 local Db = {}
 
 --- Calls `fn(result)` as a task now and whenever the result changes. Returns the function that ends

@@ -64,6 +64,13 @@ describe("the reference", function()
     local names = public(db)
     names.tx, names.appId = true, true
     assert.same(names, doc.Db)
+    assert.same(public(db.streams), doc.Streams)
+    local writer = db.streams.createWriteStream { clientId = "a" }
+    assert.same(public(getmetatable(writer).__index), doc.WriteStream)
+    local reader = db.streams.createReadStream { clientId = "a" }
+    names = public(getmetatable(reader).__index)
+    names.abortReason = true -- there at the end
+    assert.same(names, doc.ReadStream)
     db:shutdown()
   end)
 
