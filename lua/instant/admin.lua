@@ -6,6 +6,7 @@
 --     db:transact(db.tx.todos[instant.id()]:update { title = "Hello" }):await()
 --     db:asUser { email = "a@example.com" } :query { todos = {} } :await()
 
+local admin_streams = require "instant.admin_streams"
 local auth = require "instant.admin_auth"
 local bind = require "instant.bind"
 local core = require "instant.core"
@@ -165,6 +166,7 @@ function new(config, as)
     tx = tx.builder,
     auth = auth(config),
     rooms = bind({ _config = config }, Rooms),
+    streams = admin_streams(config, as),
     webhooks = webhooks.new(config),
   }
   return bind(self, Db)

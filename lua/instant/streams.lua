@@ -71,6 +71,8 @@ local function retire(self)
   self._open[self] = nil
   scheduler.soon(function()
     if self._handle then self._handle:stop() end
+    local idle = self._client._whenIdle
+    if idle and next(self._open) == nil then idle() end
   end)
 end
 
@@ -345,7 +347,7 @@ end
 
 -- ---- a client's ----
 
---- Puts `streams` on a client.
+--- Puts `streams` on a client. `client._whenIdle`, when it is set, is called when the last stream ended.
 function streams.attach(client, config)
   client._streams, client._apiURI, client._caFile = {}, config.apiURI, config.caFile
   client.streams = bind({}, {

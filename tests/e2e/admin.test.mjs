@@ -209,6 +209,35 @@ test('who is in a room', async (t) => {
   assert.equal(peers[0].user, null);
 });
 
+test('streams over the admin session', async (t) => {
+  const server = await serve(t);
+  const app = await makeApp(server);
+  const db = adminOf(server, app);
+  const writer = db.streams.createWriteStream({ clientId: 'answer' }).getWriter();
+  await within(10000, 'the first write', writer.write('Grüße, '));
+  const reader = adminOf(server, app).streams.createReadStream({ clientId: 'answer' }).getReader();
+  assert.equal((await within(10000, 'a chunk', reader.read())).value, 'Grüße, ');
+  const script = path.join(scratch(t), 'read.lua');
+  writeFileSync(script, `local instant = require "instant"
+local db = instant.admin.init { appId = "${app.id}", adminToken = "${app.token}", apiURI = "${server.api}" }
+instant.task(function()
+  local texts = {}
+  for text in db.streams.createReadStream { clientId = "answer" } do
+    texts[#texts + 1] = text
+    if #texts == 1 then print "reading" end
+  end
+  print(table.concat(texts))
+end)`);
+  const lua = run(t, [script]);
+  await lua.line(/reading/);
+  await writer.write('Welt');
+  await writer.close();
+  await lua.line(/^Grüße, Welt$/);
+  assert.equal(await within(10000, 'the end of the Lua reader', lua.ended), 0);
+  assert.equal((await within(10000, 'the rest', reader.read())).value, 'Welt');
+  assert.equal((await within(10000, 'the end', reader.read())).done, true);
+});
+
 test("README's admin program runs as printed", async (t) => {
   const server = await serve(t);
   const app = await makeApp(server);

@@ -143,6 +143,21 @@ for name, config_of in pairs(ways) do
         "asUser: expected {email=}, {token=} or {guest=true}, got string")
     end)
 
+    it("writes and reads streams", function()
+      local out = db.streams.createWriteStream { clientId = "answer" }
+      assert(out:streamId():await())
+      local stream = db.streams:createReadStream { clientId = "answer" }
+      assert(out:write "Grüße"):await()
+      assert.equal("Grüße", stream:read():await().value)
+      assert(out:close():await())
+      assert.is_true(stream:read():await().done)
+      -- rules apply to whom it acts for: the default denies
+      local denied = db:asUser({ guest = true }).streams.createReadStream { clientId = "answer" }
+      assert.equal("permission-denied", select(2, denied:read():await()).type)
+      local _, err = pcall(db:asUser({ email = "a@b.c" }).streams.createReadStream, { clientId = "answer" })
+      assert.truthy(err.message:find "^Streams act for users by token")
+    end)
+
     it("tells what rules say", function()
       local id = instant.id()
       assert(db:transact(db.tx.todos[id]:update { title = "a" }):await())
