@@ -75,6 +75,7 @@ static void go_on(struct inst_reactor *r) {
     inst_waiting_resume(r);
     inst_queries_load_all(r);
     inst_queries_unhold(r);
+    inst_tables_load_all(r);
     inst_reactor_begin_session(r);
 }
 

@@ -97,6 +97,16 @@ static void forget_id(struct inst_reactor *r, struct inst_live_table *table) {
     table->start_event[0] = '\0';
 }
 
+bool inst_table_set_id(struct inst_reactor *r, struct inst_live_table *table, const char *id) {
+    forget_id(r, table);
+    memcpy(table->id, id, sizeof(table->id));
+    if (!inst_map_add(&r->tables->by_id, table->id, INST_UUID_TEXT, table)) {
+        table->id[0] = '\0';
+        return false;
+    }
+    return true;
+}
+
 static void forget(struct inst_reactor *r, struct inst_live_table *table) {
     struct inst_tables *tables = r->tables;
     forget_id(r, table);
@@ -113,6 +123,7 @@ static void forget(struct inst_reactor *r, struct inst_live_table *table) {
     }
     tables->count--;
     table->is_gone = true;
+    inst_kept_end(r, &table->kept);
     unref(table);
 }
 
@@ -169,6 +180,9 @@ static void send_resync(struct inst_reactor *r, struct inst_live_table *table) {
 
 static void empty(struct inst_reactor *r, struct inst_live_table *table) {
     forget_id(r, table);
+    if (table->tx_id) {
+        inst_kept_touch(r, &table->kept);
+    }
     table->era++;
     table->tx_id = 0;
     inst_table_rows_clear(&table->rows);
@@ -185,14 +199,21 @@ void inst_tables_give_up(struct inst_reactor *r, struct inst_live_table *table) 
     empty(r, table);
 }
 
+void inst_table_go_on(struct inst_reactor *r, struct inst_live_table *table) {
+    if (table->is_waiting) {
+        return;
+    }
+    if (table->tx_id) {
+        send_resync(r, table);
+    } else {
+        start_over(r, table);
+    }
+}
+
 void inst_tables_resend(struct inst_reactor *r) {
     for (struct inst_live_table *table = r->tables ? r->tables->first : NULL; table;
          table = table->next) {
-        if (table->tx_id) {
-            send_resync(r, table);
-        } else {
-            start_over(r, table);
-        }
+        inst_table_go_on(r, table);
     }
 }
 
@@ -205,6 +226,9 @@ static void ended(struct inst_reactor *r, void *owner) {
     }
     if (table->id[0]) {
         send_remove(r, table->id, table->keeps);
+    }
+    if (!table->keeps) {
+        inst_kept_forget(r, &table->kept);
     }
     forget(r, table);
 }
@@ -228,6 +252,18 @@ static struct inst_table_event *new_event(struct inst_reactor *r, enum inst_tabl
     event->kind = kind;
     inst_arena_init(&event->arena);
     return event;
+}
+
+static void push_loaded(struct inst_reactor *r, struct inst_live_table *table, uint64_t only_sub) {
+    struct inst_table_event *event = new_event(r, INST_TABLE_LOADED);
+    if (event) {
+        event->only_sub = only_sub;
+        push_event(r, table, event);
+    }
+}
+
+void inst_table_tell_loaded(struct inst_reactor *r, struct inst_live_table *table) {
+    push_loaded(r, table, 0);
 }
 
 static enum inst_status get_table(struct inst_reactor *r, const struct inst_value *q,
@@ -280,13 +316,9 @@ enum inst_status inst_reactor_subscribe_table(struct inst_reactor *r, const stru
     }
     *id = sub->id;
     if (is_new) {
-        send_start(r, table);
+        inst_table_keep(r, table);
     } else if (table->tx_id) {
-        struct inst_table_event *event = new_event(r, INST_TABLE_LOADED);
-        if (event) {
-            event->only_sub = sub->id;
-            push_event(r, table, event);
-        }
+        push_loaded(r, table, sub->id);
     }
     inst_events_deliver(r);
     return INST_OK;
@@ -346,10 +378,7 @@ void inst_tables_start_ok(struct inst_reactor *r, const struct inst_value *msg) 
         send_remove(r, id, false);
         return;
     }
-    forget_id(r, table);
-    memcpy(table->id, id, sizeof(id));
-    if (!inst_map_add(&r->tables->by_id, table->id, INST_UUID_TEXT, table)) {
-        table->id[0] = '\0';
+    if (!inst_table_set_id(r, table, id)) {
         inst_reactor_drop_transport(r, "out of memory");
     }
 }

@@ -54,6 +54,8 @@ struct inst_tables; /* NULL until one is followed */
 struct inst_problem;
 
 void inst_tables_resend(struct inst_reactor *r);
+/* The storage is ready, or given up. */
+void inst_tables_load_all(struct inst_reactor *r);
 void inst_tables_start_ok(struct inst_reactor *r, const struct inst_value *msg);
 /* sync-load-batch, sync-init-finish, sync-update-triples. */
 void inst_tables_message(struct inst_reactor *r, const struct inst_value *msg);

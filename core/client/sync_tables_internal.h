@@ -1,10 +1,12 @@
 /*
  * sync_tables_internal.h - what the parts of sync tables share. Only for sync_tables.c and
- * table_events.c.
+ * table_events.c,
+ * kept_tables.c.
  *
  *     sync_tables    who listens, what the server is told, what it says: queued as events
  *     table_events   events applied to the rows and shown
  *     table_rows     the rows
+ *     kept_tables    the same on disk
  */
 #ifndef INST_CLIENT_SYNC_TABLES_INTERNAL_H
 #define INST_CLIENT_SYNC_TABLES_INTERNAL_H
@@ -29,7 +31,9 @@ struct inst_live_table {
     char start_event[INST_UUID_TEXT + 1]; /* of the start-sync that waits for its ok; else "" */
     char id[INST_UUID_TEXT + 1];          /* the server's subscription; "": none */
     char token[INST_UUID_TEXT + 1];
-    int64_t tx_id; /* 0: not whole */
+    int64_t tx_id;   /* 0: not whole */
+    bool is_waiting; /* for what is kept */
+    struct inst_kept kept;
     struct inst_table_rows rows;
 };
 
@@ -68,6 +72,12 @@ static inline bool inst_table_event_is_current(const struct inst_table_event *ev
 void inst_tables_give_up(struct inst_reactor *r, struct inst_live_table *table);
 /* The table of a subscription; NULL: none. */
 struct inst_live_table *inst_tables_of_sub(struct inst_reactor *r, uint64_t id);
+/* The server's subscription is this one; false: out of memory. */
+bool inst_table_set_id(struct inst_reactor *r, struct inst_live_table *table, const char *id);
+/* Tells all listeners LoadFromStorage. */
+void inst_table_tell_loaded(struct inst_reactor *r, struct inst_live_table *table);
+/* What is kept is known, or that there is nothing: the server is asked. */
+void inst_table_go_on(struct inst_reactor *r, struct inst_live_table *table);
 
 /* ---- table_events.c ---- */
 
@@ -75,5 +85,13 @@ struct inst_live_table *inst_tables_of_sub(struct inst_reactor *r, uint64_t id);
 void inst_table_event_tell(struct inst_table_event *event, struct inst_sync_event *shown);
 /* Applies the message and tells, transaction by transaction. */
 void inst_table_event_apply(struct inst_table_event *event);
+/* Takes the order's attr from the catalog, before there are rows. */
+enum inst_status inst_table_learn_order(struct inst_reactor *r, struct inst_live_table *table,
+                                        struct inst_err *err);
+
+/* ---- kept_tables.c ---- */
+
+/* Once, for a new table: it is loaded, now or when the storage is ready. */
+void inst_table_keep(struct inst_reactor *r, struct inst_live_table *table);
 
 #endif

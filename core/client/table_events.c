@@ -76,8 +76,8 @@ static void give_up(struct inst_table_event *event, struct inst_err *err) {
 }
 
 /* The order's attr is known only when attrs are. */
-static enum inst_status learn_order(struct inst_reactor *r, struct inst_live_table *table,
-                                    struct inst_err *err) {
+enum inst_status inst_table_learn_order(struct inst_reactor *r, struct inst_live_table *table,
+                                        struct inst_err *err) {
     const struct inst_attr *attr = NULL;
     if (table->rows.count) {
         return INST_OK;
@@ -105,7 +105,7 @@ static enum inst_status load_batch(struct inst_table_event *event, struct inst_v
     const struct inst_value *rows = inst_getz(&event->msg, "join-rows");
     struct inst_array_builder b;
     inst_array_begin(&b, &event->arena);
-    enum inst_status status = learn_order(event->r, table, err);
+    enum inst_status status = inst_table_learn_order(event->r, table, err);
     for (uint32_t i = 0; status == INST_OK && rows && rows->tag == INST_ARRAY && i < rows->len;
          i++) {
         struct inst_table_row *row;
@@ -153,12 +153,13 @@ static void apply_finish(struct inst_table_event *event) {
     if (table->tx_id || !tx_id) {
         return;
     }
-    if (learn_order(event->r, table, &err) != INST_OK ||
+    if (inst_table_learn_order(event->r, table, &err) != INST_OK ||
         use_collator(event->r, table, &err) != INST_OK) {
         give_up(event, &err);
     } else {
         table->tx_id = tx_id;
         inst_table_rows_sort(&table->rows);
+        inst_kept_touch(event->r, &table->kept);
         inst_table_event_tell(event, &shown);
     }
     inst_err_clear(&err);
@@ -385,7 +386,7 @@ static enum inst_status apply_tx(struct inst_table_event *event, const struct in
     const struct inst_value *changes = inst_getz(tx, "changes");
     struct outcome out = {.removed_count = 0};
     struct inst_value added, updated, removed;
-    enum inst_status status = learn_order(event->r, table, err);
+    enum inst_status status = inst_table_learn_order(event->r, table, err);
     if (status == INST_OK) {
         status = use_collator(event->r, table, err);
     }
@@ -427,6 +428,9 @@ static void apply_updates(struct inst_table_event *event) {
             give_up(event, &err);
         }
         inst_arena_rewind(&event->arena, mark);
+        if (!table->is_gone) {
+            inst_kept_touch(event->r, &table->kept);
+        }
     }
     inst_err_clear(&err);
 }
