@@ -106,7 +106,7 @@ static void change_field(struct inst_buf *buf, struct entity *e, const char *id,
         change_text(buf, "removed", id, attr, field, e->created);
     if (value[0])
         change_text(buf, "added", id, attr, value, e->created);
-    snprintf(field, cap, "%s", value);
+    snprintf(field, cap, "%.*s", (int)cap - 1, value);
 }
 
 static void change_entity(struct model *m, unsigned n, struct inst_buf *buf) {

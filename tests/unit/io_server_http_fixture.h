@@ -171,7 +171,7 @@ static inline const struct inst_value *done(struct world *w, const char *method,
                                             const char *fields, const char *body) {
     struct answer *answer = call(w, method, target, fields, body);
     if (answer->status != 200)
-        fail_msg("%s %s %s: %d %s", method, target, body, answer->status, answer->text);
+        fail_msg("%s %s %s: %d %s", method, target, body ? body : "", answer->status, answer->text);
     return &answer->value;
 }
 
@@ -184,8 +184,9 @@ static inline const struct inst_value *denied(struct world *w, const char *metho
     char *wanted = expanded_message(w, message);
     if (answer->status != 400 || !inst_is_string(inst_getz(&answer->value, "type"), type) ||
         !inst_is_string(inst_getz(&answer->value, "message"), wanted))
-        fail_msg("%s %s [%s] %s\nwanted: %s: %s\n   got: %d %s", method, target, fields, body, type,
-                 wanted, answer->status, answer->text);
+        fail_msg("%s %s [%s] %s\nwanted: %s: %s\n   got: %d %s", method, target,
+                 fields ? fields : "", body ? body : "", type, wanted, answer->status,
+                 answer->text);
     assert_true(inst_getz(&answer->value, "hint") == NULL ||
                 inst_getz(&answer->value, "hint")->tag == INST_OBJECT);
     free(wanted);
