@@ -365,8 +365,10 @@ struct lws_context *inst_loop_lws(struct inst_loop *loop, struct inst_err *err) 
     struct lws_context_creation_info info;
     memset(&info, 0, sizeof info);
     info.port = CONTEXT_PORT_NO_LISTEN;
+    /* Not LWS_SERVER_OPTION_VALIDATE_UTF8: when a client refuses a text by itself libwebsockets
+     * reads on, and writes past its buffer (4.1.6). We look at texts ourselves. */
     info.options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS |
-                   LWS_SERVER_OPTION_VALIDATE_UTF8 | LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
+                   LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
     info.foreign_loops = foreign;
     info.pcontext = &loop->lws;
     info.max_http_header_data = INST_LWS_HEADER_BYTES;

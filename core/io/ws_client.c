@@ -1,5 +1,6 @@
 #include "io/ws_client.h"
 
+#include "base/utf8.h"
 #include "io/proxy.h"
 
 #include <arpa/inet.h>
@@ -61,6 +62,7 @@ struct conn {
     char *in; /* pieces of the message being received */
     size_t in_len;
     size_t in_cap;
+    struct inst_utf8 utf8; /* of that message, when it is a text */
     int64_t heard_ms;
     bool wants_ping;
     bool is_flushing; /* closed by its owner with messages queued; holds the loop */
@@ -295,7 +297,6 @@ static bool make_vhost(struct inst_ws_client *client, struct inst_err *err) {
     info.port = CONTEXT_PORT_NO_LISTEN;
     info.protocols = protocols;
     info.vhost_name = "instant-client";
-    info.options = LWS_SERVER_OPTION_VALIDATE_UTF8;
     info.http_proxy_address = ""; /* else it looks at http_proxy alone, whatever no_proxy says */
     if (client->is_tls) {
         info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
@@ -356,7 +357,7 @@ static void try_next(struct conn *conn) {
     info.port = client->port;
     info.path = client->path;
     info.host = client->header;
-    info.ssl_connection = client->is_tls ? LCCSCF_USE_SSL : 0;
+    info.ssl_connection = LCCSCF_HTTP_NO_FOLLOW_REDIRECT | (client->is_tls ? LCCSCF_USE_SSL : 0);
     info.local_protocol_name = protocols[0].name;
     info.userdata = conn;
     info.pwsi = &conn->wsi;
@@ -507,10 +508,21 @@ static int on_writable(struct conn *conn) {
     return 0;
 }
 
-static int too_big(struct conn *conn) {
-    lws_close_reason(conn->wsi, LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE, NULL, 0);
-    end(conn, "The backend sent a message that is too large.");
+/* Without a close frame: waiting for the answer to one, libwebsockets 4.1.6 goes on reading the
+ * frame that was refused, past the end of its buffer. */
+static int refuse(struct conn *conn, const char *why) {
+    end(conn, why);
     return -1;
+}
+
+static int too_big(struct conn *conn) {
+    return refuse(conn, "The backend sent a message that is too large.");
+}
+
+static bool is_text(struct conn *conn, const char *bytes, size_t len, bool is_last) {
+    if (!inst_utf8_feed(&conn->utf8, bytes, len))
+        return false;
+    return !is_last || inst_utf8_is_whole(&conn->utf8); /* a text ends with nothing left over */
 }
 
 static int on_receive(struct conn *conn, const char *bytes, size_t len) {
@@ -522,6 +534,8 @@ static int on_receive(struct conn *conn, const char *bytes, size_t len) {
     if (len > max || announced > max || conn->in_len + len + announced > max)
         return too_big(conn);
     bool is_last = lws_is_final_fragment(conn->wsi) && announced == 0;
+    if (!lws_frame_is_binary(conn->wsi) && !is_text(conn, bytes, len, is_last))
+        return refuse(conn, "The backend sent a text that is no UTF-8.");
     if (conn->in_len + len > conn->in_cap) {
         size_t cap = conn->in_cap ? conn->in_cap : 4096;
         while (cap < conn->in_len + len)
@@ -549,6 +563,19 @@ static int on_receive(struct conn *conn, const char *bytes, size_t len) {
     return 0;
 }
 
+/* Half a code, which libwebsockets would send back, or a reason that is no text (websocket.md 7.2,
+ * 7.4). All of the frame is read by now. */
+static int on_peer_closes(struct conn *conn, const char *payload, size_t len) {
+    struct inst_utf8 utf8 = {0};
+    if (len == 0 || len == 2 ||
+        (len > 2 && inst_utf8_feed(&utf8, payload + 2, len - 2) && inst_utf8_is_whole(&utf8)))
+        return 0;
+    lws_close_reason(conn->wsi,
+                     len == 1 ? LWS_CLOSE_STATUS_PROTOCOL_ERR : LWS_CLOSE_STATUS_INVALID_PAYLOAD,
+                     NULL, 0);
+    return -1;
+}
+
 static void on_failed(struct conn *conn, const char *why) {
     conn->wsi = NULL;
     if (conn->state == CONNECTING) {
@@ -571,6 +598,7 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
         conn->wsi = wsi;
         return on_opened(conn);
     case LWS_CALLBACK_CLIENT_CONNECTION_ERROR:
+        lws_set_wsi_user(wsi, NULL); /* it is destroyed later */
         on_failed(conn, in);
         return 0;
     case LWS_CALLBACK_CLIENT_RECEIVE:
@@ -581,9 +609,19 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
     case LWS_CALLBACK_CLIENT_WRITEABLE:
         return on_writable(conn);
     case LWS_CALLBACK_CLIENT_CLOSED:
+        lws_set_wsi_user(wsi, NULL);
         end(conn, "The connection was closed.");
         conn->wsi = NULL;
         free_orphan(conn);
+        return 0;
+    case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
+        return on_peer_closes(conn, in, len);
+    case LWS_CALLBACK_WSI_DESTROY:
+        /* The only word of one that ends in the middle of its handshake. */
+        if (conn->wsi == wsi) {
+            conn->wsi = NULL;
+            free_orphan(conn);
+        }
         return 0;
     default:
         return 0;

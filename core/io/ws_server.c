@@ -1,5 +1,6 @@
 #include "io/ws_server.h"
 
+#include "base/utf8.h"
 #include "io/http_server.h"
 #include "io/shared_queue.h"
 #include "server/http.h"
@@ -28,6 +29,7 @@ struct conn {
     char *in; /* pieces of the message being received */
     size_t in_len;
     size_t in_cap;
+    struct inst_utf8 utf8;            /* of the message being received, when it is a text */
     struct inst_shared_queue queue;   /* messages to send */
     int64_t ping_ms;                  /* when the next ping is due */
     int unanswered;                   /* pings since something was heard */
@@ -174,6 +176,12 @@ static void clear_input(struct conn *conn) {
     conn->in_len = conn->in_cap = 0;
 }
 
+static bool is_text(struct conn *conn, const char *bytes, size_t len, bool is_last) {
+    if (!inst_utf8_feed(&conn->utf8, bytes, len))
+        return false;
+    return !is_last || inst_utf8_is_whole(&conn->utf8); /* a text ends with nothing left over */
+}
+
 static int on_receive(struct conn *conn, const char *bytes, size_t len) {
     conn->unanswered = 0;
     if (conn->close_code)
@@ -184,6 +192,10 @@ static int on_receive(struct conn *conn, const char *bytes, size_t len) {
         return -1;
     }
     bool is_last = lws_is_final_fragment(conn->wsi) && announced == 0;
+    if (!lws_frame_is_binary(conn->wsi) && !is_text(conn, bytes, len, is_last)) {
+        lws_close_reason(conn->wsi, LWS_CLOSE_STATUS_INVALID_PAYLOAD, NULL, 0);
+        return -1;
+    }
     if (is_last && conn->in_len == 0) {
         deliver(conn, bytes, len);
         return 0;
@@ -238,8 +250,12 @@ static void on_closed(struct conn *conn) {
     conn->server = NULL;
 }
 
-/* A close payload of one byte cannot hold a code (websocket.md 7.2.2). */
-static int on_peer_closes(struct conn *conn, size_t len) {
+/* A close payload of one byte cannot hold a code (websocket.md 7.2.2). A reason that is no text
+ * (7.4) ends the connection without a word: its peer has closed already. */
+static int on_peer_closes(struct conn *conn, const char *payload, size_t len) {
+    struct inst_utf8 utf8 = {0};
+    if (len > 2)
+        return inst_utf8_feed(&utf8, payload + 2, len - 2) && inst_utf8_is_whole(&utf8) ? 0 : -1;
     if (len != 1)
         return 0;
     lws_close_reason(conn->wsi, LWS_CLOSE_STATUS_PROTOCOL_ERR, NULL, 0);
@@ -263,7 +279,7 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
     case LWS_CALLBACK_SERVER_WRITEABLE:
         return is_ours ? on_writable(conn) : -1;
     case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
-        return is_ours ? on_peer_closes(conn, len) : 0;
+        return is_ours ? on_peer_closes(conn, in, len) : 0;
     case LWS_CALLBACK_CLOSED:
         if (is_ours)
             on_closed(conn);
@@ -395,7 +411,6 @@ static enum inst_status make_vhost(struct inst_ws_server *server, struct inst_er
     info.user = server;
     info.vhost_name = "instant-server";
     info.retry_and_idle_policy = &no_pings;
-    info.options = LWS_SERVER_OPTION_VALIDATE_UTF8;
     info.timeout_secs = 10;
     server->vhost = lws_create_vhost(lws, &info);
     if (!server->vhost)

@@ -154,6 +154,29 @@ static void test_broken_utf8(void **state) {
     send_frame(peer, FIN | TEXT, "a\xed\xa0\x80z", 5);
     expect_close(peer, 1007);
     hang_up(peer);
+    /* over fragments, and in the middle of a frame: at the first byte that cannot be mended */
+    peer = open_session(*state);
+    send_frame(peer, TEXT, "a\xf4", 2);
+    send_frame(peer, 0, "\x90", 1);
+    expect_close(peer, 1007);
+    hang_up(peer);
+    /* a text that ends inside a character; the next one begins afresh */
+    peer = open_session(*state);
+    send_frame(peer, TEXT, "\xce", 1);
+    send_frame(peer, FIN, "\xba", 1);
+    expect_text(peer, "param-malformed");
+    send_frame(peer, FIN | TEXT, "\xce", 1);
+    expect_close(peer, 1007);
+    hang_up(peer);
+    /* a binary message is not looked at, a close reason is */
+    peer = open_session(*state);
+    send_frame(peer, FIN | BINARY, "\xff\xfe", 2);
+    expect_text(peer, "param-malformed");
+    send_frame(peer, FIN | CLOSE, "\x03\xe8\xed\xa0\x80", 5);
+    char text[256];
+    size_t len;
+    assert_int_equal(read_answer(peer, text, sizeof text, &len), -1);
+    hang_up(peer);
 }
 
 static void test_too_large(void **state) {
@@ -176,7 +199,11 @@ static void test_too_large(void **state) {
                                          0xff,       0xff, 0,    0,    0,    0,    'a'};
     peer = open_session(*state);
     send_all(peer, huge, sizeof huge);
-    expect_close(peer, 1009);
+    /* Without waiting for the end: an answer would only be more of the frame's payload. */
+    char text[256];
+    size_t len;
+    assert_int_equal(read_answer(peer, text, sizeof text, &len), FIN | CLOSE);
+    assert_int_equal((unsigned char)text[0] << 8 | (unsigned char)text[1], 1009);
     hang_up(peer);
     free(bytes);
 }
