@@ -62,6 +62,7 @@ void inst_reactor_forget_instance(struct inst_reactor *r, uint64_t instance) {
         }
     }
     inst_waiting_hush(r, instance);
+    inst_pages_hush(r, instance, hear_no_write);
     inst_local_ids_hush(r, instance);
     end_subs(r, instance);
     inst_reactor_end_instance(r, instance);

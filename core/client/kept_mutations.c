@@ -4,6 +4,7 @@
  *     queue   m1 m2 m3 | m4 m5 | m6          in pages of neighbours
  *     key     pendingMutations, pendingMutations_1, pendingMutations_2
  *     value   [[event id, {"op","tx-steps","created","order","tx-id"?,"confirmed"?}], ...]
+ *             and [event id, {"op","error"}] for one that failed
  *
  * The official client keeps one array under the first key. A long queue would be written whole with
  * every write made offline; here one write rewrites one page. Keys are in the queue's order, so the
@@ -11,6 +12,11 @@
  *
  * Made while it cannot be sent, a mutation is held: nobody is told, and nothing is shown, before it
  * is on the disk. When the disk refuses it, it fails.
+ *
+ * One that failed is a farewell of its page: kept with its error in the place of its steps, told
+ * when that is on the disk, and removed after it. So a process killed in between neither lets the
+ * next one send again what was told to have failed, nor keeps a failure to itself; at worst it is
+ * told again.
  *
  * A mutation may use an attr that an earlier one makes. When the server turns out to have the attr
  * under another id, the earlier one loses its add-attr and both are rewritten. A crash between
@@ -39,8 +45,21 @@ struct inst_mutation_page {
     size_t count;
     size_t bytes;
     uint64_t saved_seq;                     /* mutations up to here were saved last */
+    uint64_t saves;                         /* how often it was saved */
+    bool is_writing;                        /* what was saved last has no answer yet */
+    struct farewell *farewells;             /* oldest first */
     bool is_awaited;                        /* its load has no answer yet */
     struct inst_mutation *read, *last_read; /* from the disk, not in the queue yet */
+};
+
+/* A mutation that failed, and of which nobody was told yet. */
+struct farewell {
+    struct farewell *next;
+    uint64_t save; /* the first one of its page that says so */
+    struct inst_tx_waiter *waiter;
+    uint64_t instance;
+    char event_id[INST_UUID_TEXT + 1];
+    struct inst_problem problem;
 };
 
 static const struct inst_kept_ops page_ops;
@@ -88,6 +107,13 @@ static struct inst_mutation_page *new_page(struct inst_reactor *r, unsigned numb
 
 static void free_page(struct inst_reactor *r, struct inst_mutation_page *page) {
     inst_kept_forget(r, &page->kept);
+    while (page->farewells) {
+        struct farewell *farewell = page->farewells;
+        page->farewells = farewell->next;
+        inst_problem_clear(&farewell->problem);
+        free(farewell->waiter);
+        free(farewell);
+    }
     if (page->prev) {
         page->prev->next = page->next;
     } else {
@@ -171,10 +197,10 @@ void inst_pages_remove(struct inst_reactor *r, struct inst_mutation *m) {
     if (page->first == m) {
         page->first = m->next && m->next->page == page ? m->next : NULL;
     }
-    if (page->count == 0) {
+    if (page->count == 0 && !page->kept.is_on_disk && !page->is_writing && !page->farewells) {
         free_page(r, page);
     } else {
-        inst_kept_touch(r, &page->kept);
+        inst_kept_touch(r, &page->kept); /* an empty one goes when it was removed there */
     }
     if (was_held && !r->held) {
         inst_queries_unhold(r);
@@ -222,23 +248,120 @@ static void write_mutation(struct inst_buf *out, const struct inst_mutation *m) 
     inst_buf_add_str(out, "}]");
 }
 
+/* The error has the members of an `error` message. */
+static void write_farewell(struct inst_buf *out, const struct farewell *farewell) {
+    const struct inst_err *err = &farewell->problem.err;
+    inst_buf_addf(out, "[\"%s\",{\"op\":\"transact\",\"error\":{\"type\":", farewell->event_id);
+    inst_json_write_string(out, err->type, strlen(err->type));
+    inst_buf_addf(out, ",\"status\":%d,\"message\":", err->status);
+    inst_json_write_string(out, err->message, strlen(err->message));
+    if (err->hint) {
+        inst_buf_addf(out, ",\"hint\":%s", err->hint);
+    }
+    if (farewell->problem.trace_id) {
+        inst_buf_add_str(out, ",\"trace-id\":");
+        inst_json_write_string(out, farewell->problem.trace_id, strlen(farewell->problem.trace_id));
+    }
+    inst_buf_add_str(out, "}}]");
+}
+
 static bool save(struct inst_reactor *r, struct inst_kept *kept, struct inst_buf *out,
                  size_t *size) {
     struct inst_mutation_page *page = (struct inst_mutation_page *)kept;
     (void)r;
     *size = page->count;
-    inst_buf_add_char(out, '[');
+    page->saves++;
+    page->is_writing = true;
+    const char *before = "[";
+    for (const struct farewell *farewell = page->farewells; farewell; farewell = farewell->next) {
+        inst_buf_add_str(out, before);
+        write_farewell(out, farewell);
+        before = ",";
+    }
     size_t left = page->count;
     for (const struct inst_mutation *m = page->first; left > 0; m = m->next, left--) {
+        inst_buf_add_str(out, before);
         write_mutation(out, m);
-        if (left > 1) {
-            inst_buf_add_char(out, ',');
-        }
+        before = ",";
         page->saved_seq = m->seq;
     }
     inst_buf_add_char(out, ']');
+    return page->count > 0 || page->farewells;
+}
+
+/* ---- farewells ---- */
+
+static void add_farewell(struct inst_mutation_page *page, struct farewell *farewell) {
+    struct farewell **end = &page->farewells;
+    while (*end) {
+        end = &(*end)->next;
+    }
+    *end = farewell;
+}
+
+bool inst_pages_fail_later(struct inst_reactor *r, struct inst_mutation *m,
+                           struct inst_problem *problem) {
+    struct inst_mutation_page *page = m->page;
+    bool may_be_there = page && (m->is_kept || (page->is_writing && m->seq <= page->saved_seq));
+    struct farewell *farewell = may_be_there ? calloc(1, sizeof(*farewell)) : NULL;
+    if (!farewell) {
+        return false;
+    }
+    farewell->save = page->saves + 1;
+    farewell->waiter = m->waiter;
+    farewell->instance = m->instance;
+    memcpy(farewell->event_id, m->event_id, sizeof(farewell->event_id));
+    farewell->problem = *problem;
+    *problem = (struct inst_problem){0};
+    m->waiter = NULL;
+    add_farewell(page, farewell);
+    inst_kept_touch_now(r, &page->kept);
     return true;
 }
+
+static void tell_farewells(struct inst_reactor *r, struct inst_mutation_page *page, uint64_t save) {
+    while (page->farewells && page->farewells->save <= save) {
+        struct farewell *farewell = page->farewells;
+        page->farewells = farewell->next;
+        inst_mutations_tell_failure(r, farewell->waiter, farewell->instance, farewell->event_id,
+                                    &farewell->problem);
+        free(farewell);
+        inst_kept_touch(r, &page->kept);
+    }
+}
+
+static void each_waiter(struct inst_reactor *r, uint64_t instance, inst_transact_fn *fn) {
+    for (struct inst_mutation_page *page = r->first_page; page; page = page->next) {
+        for (struct farewell *farewell = page->farewells; farewell; farewell = farewell->next) {
+            if (!farewell->waiter || farewell->instance != instance) {
+                continue;
+            }
+            if (fn) {
+                farewell->waiter->fn = fn;
+            } else {
+                inst_problem_copy(&farewell->waiter->problem, &farewell->problem);
+                inst_events_push(r, &farewell->waiter->event);
+                farewell->waiter = NULL;
+            }
+        }
+    }
+}
+
+void inst_pages_shutdown(struct inst_reactor *r) {
+    for (struct inst_mutation_page *page = r->first_page; page; page = page->next) {
+        tell_farewells(r, page, UINT64_MAX);
+    }
+}
+
+void inst_pages_abandon(struct inst_reactor *r, uint64_t instance) {
+    each_waiter(r, instance, NULL);
+}
+
+void inst_pages_hush(struct inst_reactor *r, uint64_t instance, inst_transact_fn *deaf) {
+    each_waiter(r, instance, deaf);
+}
+
+/* ---- what the disk says ---- */
 
 static void fail_held(struct inst_reactor *r, struct inst_mutation *m, const struct inst_err *err) {
     struct inst_problem problem;
@@ -252,19 +375,27 @@ static void written(struct inst_reactor *r, struct inst_kept *kept, const struct
     struct inst_mutation_page *page = (struct inst_mutation_page *)kept;
     uint64_t saved = page->saved_seq;
     size_t left = page->count;
+    page->is_writing = false;
+    if (!err) {
+        tell_farewells(r, page, page->saves);
+    }
     struct inst_mutation *m = page->first, *next;
     for (; left > 0 && m->seq <= saved; m = next, left--) {
         next = m->next; /* failing the last one frees the page */
         bool was_held = m->is_held;
         release(r, m);
+        m->is_kept = m->is_kept || !err;
         if (!err && (was_held || r->is_shutdown)) {
             inst_mutations_enqueued(r, m);
-        } else if (err && was_held && !m->is_in_flight && !m->tx_id) {
-            fail_held(r, m, err);
+        } else if (err && was_held && !m->was_sent) {
+            fail_held(r, m, err); /* what was sent may have been applied: the server will tell */
         }
     }
     if (!r->held) {
         inst_queries_unhold(r);
+    }
+    if (page->count == 0 && !page->kept.is_on_disk && !page->farewells) {
+        free_page(r, page);
     }
 }
 
@@ -307,8 +438,28 @@ static struct inst_mutation *read_mutation(struct inst_reactor *r, const struct 
     m->order = (uint64_t)number_of(record, "order");
     m->tx_id = (int64_t)number_of(record, "tx-id");
     m->confirmed_at = (int64_t)number_of(record, "confirmed");
+    m->is_kept = true;
     *status = INST_OK;
     return m;
+}
+
+/* Of one that failed in a former run. */
+static enum inst_status read_farewell(struct inst_reactor *r, struct inst_mutation_page *page,
+                                      const struct inst_value *entry) {
+    struct farewell *farewell = calloc(1, sizeof(*farewell));
+    if (!farewell) {
+        return INST_NOMEM;
+    }
+    memcpy(farewell->event_id, entry->u.items[0].u.str, INST_UUID_TEXT);
+    inst_problem_of_message(r, inst_getz(&entry->u.items[1], "error"), &farewell->problem);
+    add_farewell(page, farewell);
+    return INST_OK;
+}
+
+static bool is_farewell(const struct inst_value *entry) {
+    const struct inst_value *error =
+        entry->tag == INST_ARRAY && entry->len == 2 ? inst_getz(&entry->u.items[1], "error") : NULL;
+    return error && error->tag == INST_OBJECT && is_uuid_text(&entry->u.items[0]);
 }
 
 /* What is understood of it; INST_FAILED when that is not all. */
@@ -316,8 +467,14 @@ static enum inst_status read_page(struct inst_reactor *r, struct inst_mutation_p
                                   const struct inst_value *value) {
     enum inst_status worst = value->tag == INST_ARRAY ? INST_OK : INST_FAILED;
     for (uint32_t i = 0; value->tag == INST_ARRAY && i < value->len; i++) {
+        const struct inst_value *entry = &value->u.items[i];
         enum inst_status status;
-        struct inst_mutation *m = read_mutation(r, &value->u.items[i], &status);
+        if (is_farewell(entry)) {
+            status = read_farewell(r, page, entry);
+            worst = status > worst ? status : worst;
+            continue;
+        }
+        struct inst_mutation *m = read_mutation(r, entry, &status);
         if (!m) {
             worst = status > worst ? status : worst;
         } else if (page->last_read) {
@@ -349,7 +506,7 @@ static bool loaded(struct inst_reactor *r, struct inst_kept *kept, const struct 
         /* The text is set aside whole; what is understood of it is written anew. */
         inst_kept_touch(r, kept);
     }
-    if (!page->read) {
+    if (!page->read && !page->farewells) {
         free_page(r, page);
     }
     inst_persist_advance(r);
@@ -419,6 +576,7 @@ void inst_pages_restore(struct inst_reactor *r) {
             }
         }
         page->last_read = NULL;
+        tell_farewells(r, page, 0);
         if (!page->count) {
             free_page(r, page);
         }

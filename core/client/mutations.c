@@ -217,9 +217,9 @@ static bool has_listener(const struct inst_reactor *r, uint64_t instance) {
     return false;
 }
 
-/* The waiter is told, then the listeners of its instance. problem is moved. */
-static void tell_failure(struct inst_reactor *r, struct inst_tx_waiter *waiter, uint64_t instance,
-                         const char *event_id, struct inst_problem *problem) {
+void inst_mutations_tell_failure(struct inst_reactor *r, struct inst_tx_waiter *waiter,
+                                 uint64_t instance, const char *event_id,
+                                 struct inst_problem *problem) {
     if (has_listener(r, instance)) {
         struct inst_mutation_error_event *event = calloc(1, sizeof(*event));
         if (event) {
@@ -262,7 +262,7 @@ static bool send_one(struct inst_reactor *r, struct inst_mutation *m) {
     if (!inst_outbox_send_mutation(r, m)) {
         return false;
     }
-    m->is_in_flight = true;
+    m->is_in_flight = m->was_sent = true;
     r->in_flight++;
     m->ack_deadline = inst_reactor_now(r) + timeout;
     if (m->ack_deadline < r->ack_at) {
@@ -457,7 +457,7 @@ static enum inst_status enqueue(struct inst_reactor *r, struct inst_mutation *m,
 static void refuse(struct inst_reactor *r, struct inst_mutation *m, struct inst_problem *problem) {
     struct inst_tx_waiter *waiter = m->waiter;
     m->waiter = NULL;
-    tell_failure(r, waiter, m->instance, m->event_id, problem);
+    inst_mutations_tell_failure(r, waiter, m->instance, m->event_id, problem);
     free_mutation(m);
 }
 
@@ -597,6 +597,7 @@ void inst_mutations_confirm(struct inst_reactor *r, struct inst_mutation *m, int
 
 void inst_mutations_fail(struct inst_reactor *r, struct inst_mutation *m,
                          struct inst_problem *problem) {
+    bool is_told_later = inst_pages_fail_later(r, m, problem);
     struct inst_tx_waiter *waiter = m->waiter;
     m->waiter = NULL;
     uint64_t instance = m->instance;
@@ -608,7 +609,9 @@ void inst_mutations_fail(struct inst_reactor *r, struct inst_mutation *m,
     take_out(r, m);
     r->epoch++;
     inst_queries_touch_all(r);
-    tell_failure(r, waiter, instance, event_id, problem);
+    if (!is_told_later) {
+        inst_mutations_tell_failure(r, waiter, instance, event_id, problem);
+    }
 }
 
 void inst_mutations_fail_all(struct inst_reactor *r, const char *type, const char *message) {
@@ -634,6 +637,7 @@ void inst_mutations_shutdown(struct inst_reactor *r) {
         inst_mutations_fail_all(r, "shutdown", "The client was shut down.");
         return;
     }
+    inst_pages_shutdown(r);
     for (struct inst_mutation *m = r->first; m; m = m->next) {
         if (m->waiter) {
             inst_pages_touch(r, m, true);
@@ -644,6 +648,7 @@ void inst_mutations_shutdown(struct inst_reactor *r) {
 void inst_mutations_abandon(struct inst_reactor *r, uint64_t instance,
                             const struct inst_problem *problem) {
     inst_waiting_abandon(r, instance, problem);
+    inst_pages_abandon(r, instance);
     for (struct inst_mutation *m = r->first; m; m = m->next) {
         if (m->instance == instance && m->waiter) {
             inst_problem_copy(&m->waiter->problem, problem);

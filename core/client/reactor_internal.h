@@ -231,10 +231,12 @@ struct inst_mutation {
     int64_t tx_id;        /* 0: not confirmed */
     int64_t confirmed_at; /* ms */
     bool is_in_flight;
+    bool was_sent;                   /* at least once, by this process */
     int64_t ack_deadline;            /* while in flight */
     struct inst_mutation_page *page; /* of the disk where it is kept; NULL: nowhere */
     size_t page_bytes;               /* what it weighs there */
     bool is_held;                    /* nobody is told before it is on the disk */
+    bool is_kept;                    /* it is */
     struct inst_tx_waiter *waiter;   /* NULL: nobody, or already told */
 };
 
@@ -557,6 +559,10 @@ bool inst_mutations_restore(struct inst_reactor *r, struct inst_mutation *m);
 enum inst_status inst_mutations_make(struct inst_reactor *r, const struct inst_value *value,
                                      bool are_steps, inst_transact_fn *fn, void *ctx,
                                      struct inst_err *err);
+/* The waiter (may be NULL) is told, then the listeners of its instance. problem is moved. */
+void inst_mutations_tell_failure(struct inst_reactor *r, struct inst_tx_waiter *waiter,
+                                 uint64_t instance, const char *event_id,
+                                 struct inst_problem *problem);
 /* Of one that is in no queue. */
 void inst_mutations_discard(struct inst_mutation *m);
 /* It will be sent, whatever happens to this process. */
@@ -585,6 +591,14 @@ enum inst_status inst_pages_add(struct inst_reactor *r, struct inst_mutation *m,
                                 struct inst_err *err);
 /* m is about to leave the queue. */
 void inst_pages_remove(struct inst_reactor *r, struct inst_mutation *m);
+/* m, about to leave the queue since it failed, may be on the disk: who is to hear of it (its waiter
+ * and problem are taken) does so when it is known there that it failed. False: tell at once. */
+bool inst_pages_fail_later(struct inst_reactor *r, struct inst_mutation *m,
+                           struct inst_problem *problem);
+void inst_pages_shutdown(struct inst_reactor *r);
+/* Those of the instance who wait so are told now; are replaced by one who does nothing. */
+void inst_pages_abandon(struct inst_reactor *r, uint64_t instance);
+void inst_pages_hush(struct inst_reactor *r, uint64_t instance, inst_transact_fn *deaf);
 /* m changed. now: somebody waits for it to be kept. */
 void inst_pages_touch(struct inst_reactor *r, const struct inst_mutation *m, bool now);
 /* These are the keys of kv. */

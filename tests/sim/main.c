@@ -89,7 +89,7 @@ static void on_settled(void *ctx, const struct inst_transact_result *result,
         return;
     }
     if (error) {
-        write->outcome = strcmp(error->err->type, "timeout") == 0 ? SIM_UNKNOWN : SIM_FAILED;
+        write->outcome = sim_outcome_of(error);
         snprintf(write->why, sizeof write->why, "%s", error->err->message);
         return;
     }
@@ -142,6 +142,7 @@ static void write_something(struct sim_world *world, struct sim_client *client) 
     struct inst_value chunks;
     struct inst_err err = {0};
     inst_uuid_make_text(&world->env, write->id);
+    write->client = client;
     inst_buf_init(&text);
     inst_arena_init(&arena);
     inst_buf_addf(&text,
@@ -307,7 +308,7 @@ int main(int argc, char **argv) {
             return 2;
         }
     }
-    uint64_t passed = 0, failed = 0, crashes = 0, cuts = 0, writes = 0;
+    uint64_t passed = 0, failed = 0, crashes = 0, cuts = 0, restarts = 0, writes = 0;
     struct sim_world *world = malloc(sizeof *world);
     if (!world) {
         return 2;
@@ -322,11 +323,13 @@ int main(int argc, char **argv) {
         }
         crashes += world->crashes;
         cuts += world->cuts;
+        restarts += world->restarts;
         writes += world->write_count;
     }
     free(world);
-    printf("%llu writes, %llu server crashes, %llu cut connections\n", (unsigned long long)writes,
-           (unsigned long long)crashes, (unsigned long long)cuts);
+    printf("%llu writes, %llu server crashes, %llu client restarts, %llu cut connections\n",
+           (unsigned long long)writes, (unsigned long long)crashes, (unsigned long long)restarts,
+           (unsigned long long)cuts);
     printf("%llu passed, %llu failed\n", (unsigned long long)passed, (unsigned long long)failed);
     return failed != 0;
 }

@@ -299,6 +299,12 @@ void sim_client_drain(struct sim_client *client) {
     }
 }
 
+enum sim_outcome sim_outcome_of(const struct inst_reactor_error *error) {
+    bool is_unknown =
+        strcmp(error->err->type, "timeout") == 0 || strcmp(error->err->type, "shutdown") == 0;
+    return is_unknown ? SIM_UNKNOWN : SIM_FAILED;
+}
+
 static void on_mutation_error(void *ctx, const char *event_id,
                               const struct inst_reactor_error *error) {
     struct sim_client *client = ctx;
@@ -306,7 +312,7 @@ static void on_mutation_error(void *ctx, const char *event_id,
     for (size_t i = 0; i < world->write_count; i++) {
         struct sim_write *write = &world->writes[i];
         if (strcmp(write->event_id, event_id) == 0) {
-            write->outcome = strcmp(error->err->type, "timeout") == 0 ? SIM_UNKNOWN : SIM_FAILED;
+            write->outcome = sim_outcome_of(error);
             snprintf(write->why, sizeof write->why, "%s", error->err->message);
         }
     }
@@ -314,10 +320,13 @@ static void on_mutation_error(void *ctx, const char *event_id,
 
 bool sim_client_start(struct sim_world *world, struct sim_client *client) {
     struct inst_err err = {0};
-    struct inst_reactor_config config = {.app_id = world->app_id, .env = world->env};
+    struct inst_reactor_config config = {
+        .app_id = world->app_id, .env = world->env, .has_storage = client->disk != NULL};
     uint64_t id;
+    struct sim_disk *disk = client->disk;
     memset(client, 0, sizeof *client);
     client->world = world;
+    client->disk = disk;
     bool is_ok = inst_reactor_new(&config, &client->reactor, &err) == INST_OK &&
                  inst_reactor_subscribe_mutation_errors(client->reactor, on_mutation_error, client,
                                                         &id, &err) == INST_OK;
@@ -335,11 +344,53 @@ void sim_client_stop(struct sim_client *client) {
     }
     inst_reactor_shutdown(client->reactor);
     sim_client_drain(client);
+    if (client->disk) {
+        sim_disk_finish(client->world, client->disk, client->reactor);
+    }
     inst_reactor_free(client->reactor);
     client->reactor = NULL;
     for (int i = 0; i < SIM_QUERIES; i++) {
         inst_buf_free(&client->listeners[i].last);
     }
+}
+
+/* Nobody is there any more who could be told. */
+static void forget_untold(struct sim_client *client) {
+    struct sim_world *world = client->world;
+    for (size_t i = 0; i < world->write_count; i++) {
+        struct sim_write *write = &world->writes[i];
+        if (write->client == client && write->outcome == SIM_PENDING) {
+            write->outcome = SIM_UNKNOWN;
+        }
+    }
+}
+
+static void client_kill(struct sim_client *client) {
+    if (client->link) {
+        link_cut(client->world, client->link);
+        client->link->client = NULL;
+        client->link = NULL;
+    }
+    sim_disk_crash(client->world, client->disk); /* what was asked is the reactor's */
+    inst_reactor_free(client->reactor);
+    client->reactor = NULL;
+    forget_untold(client);
+    for (int i = 0; i < SIM_QUERIES; i++) {
+        inst_buf_free(&client->listeners[i].last);
+    }
+}
+
+void sim_client_restart(struct sim_client *client, bool is_killed) {
+    struct sim_world *world = client->world;
+    sim_log(world, "client %d %s", (int)(client - world->clients),
+            is_killed ? "is killed" : "ends and starts again");
+    world->restarts++;
+    if (is_killed) {
+        client_kill(client);
+    } else {
+        sim_client_stop(client);
+    }
+    sim_client_start(world, client);
 }
 
 /* ---- the server ---- */
@@ -418,10 +469,29 @@ static void step_link(struct sim_world *world) {
     }
 }
 
+static void step_disk(struct sim_world *world) {
+    struct sim_client *client = &world->clients[sim_random(world, SIM_CLIENTS)];
+    if (client->disk && client->reactor) {
+        sim_disk_step(world, client->disk, client->reactor);
+        sim_client_drain(client);
+    }
+}
+
+/* A disk is rarely slower than the time-outs of a network. */
+static void catch_up(struct sim_world *world) {
+    for (int i = 0; i < SIM_CLIENTS * 40 && sim_random(world, 100) > 0; i++) {
+        step_disk(world);
+    }
+}
+
 static void step_clock(struct sim_world *world, bool is_calm) {
     static const int64_t jumps[] = {1, 10, 100, 1000, 7000, 35000};
-    world->now_ms +=
+    int64_t jump =
         1 + (int64_t)sim_random(world, (uint64_t)jumps[sim_random(world, is_calm ? 4 : 6)]);
+    if (jump > 1000) {
+        catch_up(world);
+    }
+    world->now_ms += jump;
     for (int i = 0; i < SIM_CLIENTS; i++) {
         struct sim_client *client = &world->clients[i];
         if (client->reactor && inst_reactor_next_deadline(client->reactor) <= world->now_ms) {
@@ -433,7 +503,8 @@ static void step_clock(struct sim_world *world, bool is_calm) {
 
 static void step_fault(struct sim_world *world) {
     struct sim_link *link;
-    switch (sim_random(world, 8)) {
+    struct sim_client *client = &world->clients[sim_random(world, SIM_CLIENTS)];
+    switch (sim_random(world, 12)) {
     case 0:
         sim_server_crash(world);
         break;
@@ -450,6 +521,18 @@ static void step_fault(struct sim_world *world) {
             link_cut(world, link);
         }
         break;
+    case 4:
+    case 5:
+    case 6:
+        if (client->disk) {
+            sim_client_restart(client, true);
+        }
+        break;
+    case 7:
+        if (client->disk) {
+            sim_client_restart(client, false);
+        }
+        break;
     default:
         sim_server_start(world);
         break;
@@ -458,7 +541,9 @@ static void step_fault(struct sim_world *world) {
 
 void sim_step(struct sim_world *world, bool is_calm) {
     uint64_t dice = sim_random(world, 100);
-    if (dice < 70) {
+    if (dice < 15) {
+        step_disk(world);
+    } else if (dice < 70) {
         step_link(world);
     } else if (dice < 90) {
         if (world->server) {
@@ -492,6 +577,13 @@ bool sim_is_busy(struct sim_world *world) {
             return true;
         }
     }
+    for (int i = 0; i < SIM_CLIENTS; i++) {
+        const struct sim_client *client = &world->clients[i];
+        if (client->disk && (client->disk->asked_count > 0 ||
+                             inst_reactor_unconfirmed_count(client->reactor) > 0)) {
+            return true;
+        }
+    }
     return false;
 }
 
@@ -501,6 +593,12 @@ bool sim_settle(struct sim_world *world) {
     }
     crash_vfs_crash_at_sync(world->vfs, 0);
     world->is_calm = true;
+    /* One whose storage could not be read has not sent what is there: the next does. */
+    for (int i = 0; i < SIM_CLIENTS; i++) {
+        if (world->clients[i].disk) {
+            sim_client_restart(&world->clients[i], true);
+        }
+    }
     int idle = 0;
     for (int i = 0; i < SIM_MAX_SETTLE_STEPS; i++) {
         for (struct sim_link *link = world->links; link; link = link->next) {
@@ -530,6 +628,9 @@ bool sim_world_start(struct sim_world *world, uint64_t seed, bool is_verbose) {
         return false;
     }
     for (int i = 0; i < SIM_CLIENTS; i++) {
+        if (i > 0 && !(world->clients[i].disk = calloc(1, sizeof(struct sim_disk)))) {
+            return false;
+        }
         if (!sim_client_start(world, &world->clients[i])) {
             return false;
         }
@@ -540,6 +641,7 @@ bool sim_world_start(struct sim_world *world, uint64_t seed, bool is_verbose) {
 void sim_world_stop(struct sim_world *world) {
     for (int i = 0; i < SIM_CLIENTS; i++) {
         sim_client_stop(&world->clients[i]);
+        sim_disk_free(world->clients[i].disk);
     }
     while (world->links) {
         struct sim_link *link = world->links;

@@ -7,7 +7,8 @@
  *     client ── reactor ──┘                        └── session                 what was not synced)
  *
  * Nothing here is concurrent and nothing reads a clock: one random number decides what happens
- * next, so the same seed gives the same run, byte for byte. A link carries messages as a length and
+ * next, so the same seed gives the same run, byte for byte. All clients but the first have a
+ * storage; they die at any moment and come back. A link carries messages as a length and
  * the bytes; it delivers any number of bytes at a time and may die after any of them.
  */
 #ifndef INST_TESTS_SIM_WORLD_H
@@ -17,6 +18,7 @@
 #include "base/env.h"
 #include "client/reactor.h"
 #include "crash_vfs.h"
+#include "disk.h"
 #include "server/server.h"
 
 #include <stdbool.h>
@@ -55,6 +57,7 @@ struct sim_write {
     char event_id[37]; /* known once its callback was called */
     enum sim_outcome outcome;
     char why[128];
+    const struct sim_client *client;
 };
 
 struct sim_listener {
@@ -68,6 +71,7 @@ struct sim_client {
     struct sim_world *world;
     struct inst_reactor *reactor;
     struct sim_link *link;
+    struct sim_disk *disk; /* NULL: it keeps nothing */
     struct sim_listener listeners[SIM_QUERIES];
 };
 
@@ -82,7 +86,7 @@ struct sim_world {
     struct sim_link *links;
     struct sim_write writes[SIM_MAX_WRITES];
     size_t write_count;
-    unsigned crashes, cuts;
+    unsigned crashes, cuts, restarts;
     bool is_calm; /* nothing breaks any more */
     bool is_verbose;
     bool has_failed;
@@ -107,9 +111,13 @@ bool sim_settle(struct sim_world *world);
 bool sim_server_start(struct sim_world *world);
 void sim_server_crash(struct sim_world *world);
 
+/* What is known of a write with this error: one in flight may have been applied. */
+enum sim_outcome sim_outcome_of(const struct inst_reactor_error *error);
 /* A client that connects to the world. */
 bool sim_client_start(struct sim_world *world, struct sim_client *client);
 void sim_client_stop(struct sim_client *client);
+/* The client's process is killed, or ends in order, and another comes up on the same storage. */
+void sim_client_restart(struct sim_client *client, bool is_killed);
 /* Does what the reactor wants done; call after every call on the reactor. */
 void sim_client_drain(struct sim_client *client);
 /* The app id's data file, for looking at the end. */

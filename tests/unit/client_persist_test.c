@@ -169,6 +169,28 @@ static void test_not_kept(void **state) {
     disk_free(disk);
 }
 
+/* Sent before the disk refused it, it is the server's word that counts. */
+static void test_sent_before_refused(void **state) {
+    (void)state;
+    struct disk *disk = new_disk();
+    struct fixture *f = start_on(disk);
+    run_disk(f, disk);
+    struct seen *tx = transact(f, WRITE("a", "mine"));
+    take_requests(f, disk);
+    authenticate(f);
+    struct inst_value m = sent_op(f, "transact");
+    inst_reactor_closed(f->r);
+    answer(f, disk, 0, "the disk is full");
+    assert_int_equal(tx->data_count + tx->error_count, 0);
+    authenticate(f);
+    struct inst_value again = sent_op(f, "transact");
+    assert_string_equal(event_id_of(f, &again), event_id_of(f, &m));
+    receivef(f, "{'op':'transact-ok','client-event-id':'%s','tx-id':7}", event_id_of(f, &m));
+    assert_string_equal(tx->tx_status, "synced");
+    fixture_free(f);
+    disk_free(disk);
+}
+
 /* Online the server has it; the disk only follows, and may fail. */
 static void test_online(void **state) {
     (void)state;
@@ -199,6 +221,116 @@ static void test_online(void **state) {
     authenticate(f);
     m = sent_op(f, "transact");
     assert_string_equal(event_id_of(f, &m), sent_id);
+    fixture_free(f);
+    disk_free(disk);
+}
+
+/* Nobody is told of a failure while the next run would still send it again. */
+static void test_failure_waits(void **state) {
+    (void)state;
+    struct disk *disk = new_disk();
+    struct fixture *f = start_on(disk);
+    run_disk(f, disk);
+    struct seen failures = {.f = f};
+    uint64_t id;
+    inst_reactor_subscribe_mutation_errors(f->r, on_mutation_error, &failures, &id, NULL);
+    struct seen *tx = transact(f, WRITE("a", "1"));
+    transact(f, WRITE("b", "2"));
+    run_disk(f, disk);
+    assert_string_equal(tx->tx_status, "enqueued");
+    authenticate(f);
+    sent_op(f, "transact");
+    struct inst_value second = sent_op(f, "transact");
+    receivef(f, "{'op':'error','type':'x','status':400,'message':'no','client-event-id':'%s'}",
+             tx->event_id);
+    assert_int_equal(inst_reactor_pending_count(f->r), 1);
+    assert_int_equal(failures.error_count, 0);
+    disk->fail_writes = 1; /* not even now */
+    run_disk(f, disk);
+    assert_int_equal(failures.error_count, 0);
+    pass(f, INST_PERSIST_RETRY_MS);
+    run_disk(f, disk);
+    assert_int_equal(failures.error_count, 1);
+    assert_string_equal(failures.event_id, tx->event_id);
+    assert_non_null(strstr(PENDING, "\"error\":{"));
+    pass(f, INST_PERSIST_KV_MS);
+    run_disk(f, disk);
+    assert_null(strstr(PENDING, tx->event_id));
+    /* the last of a page, while an earlier state of it is being written */
+    pass(f, INST_PERSIST_KV_MS);
+    run_disk(f, disk);
+    struct seen *online = transact(f, WRITE("c", "3"));
+    struct inst_value third = sent_op(f, "transact");
+    pass(f, INST_PERSIST_KV_MS);
+    take_requests(f, disk);
+    const struct inst_value *all[] = {&second, &third};
+    for (int i = 0; i < 2; i++) {
+        receivef(f, "{'op':'error','type':'x','status':400,'message':'no','client-event-id':'%s'}",
+                 event_id_of(f, all[i]));
+    }
+    assert_int_equal(online->error_count, 0);
+    answer(f, disk, asked_at(disk, INST_DISK_WRITE, "kv", NULL), NULL);
+    assert_int_equal(online->error_count, 0);
+    run_disk(f, disk);
+    assert_int_equal(online->error_count, 1);
+    assert_int_equal(failures.error_count, 3);
+    pass(f, INST_PERSIST_KV_MS);
+    run_disk(f, disk);
+    assert_null(PENDING);
+    /* told at the end, at the latest */
+    tx = transact(f, WRITE("d", "4"));
+    struct inst_value m = sent_op(f, "transact");
+    pass(f, INST_PERSIST_KV_MS);
+    run_disk(f, disk);
+    receivef(f, "{'op':'error','type':'x','status':400,'message':'no','client-event-id':'%s'}",
+             event_id_of(f, &m));
+    assert_int_equal(tx->error_count, 0);
+    inst_reactor_shutdown(f->r);
+    assert_int_equal(tx->error_count, 1);
+    assert_int_equal(failures.error_count, 4);
+    run_disk(f, disk);
+    assert_null(PENDING);
+    fixture_free(f);
+    disk_free(disk);
+}
+
+/* Killed before it could tell of a failure, the next run does. */
+static void test_failure_outlives(void **state) {
+    (void)state;
+    struct disk *disk = new_disk();
+    struct fixture *f = start_on(disk);
+    run_disk(f, disk);
+    struct seen *tx = transact(f, WRITE("a", "1"));
+    run_disk(f, disk);
+    char id[64];
+    memcpy(id, tx->event_id, sizeof(id));
+    authenticate(f);
+    sent_op(f, "transact");
+    receivef(f,
+             "{'op':'error','type':'permission-denied','status':400,'message':'no way',"
+             "'hint':{'a':[1]},'trace-id':'t1','client-event-id':'%s'}",
+             id);
+    take_requests(f, disk);
+    const struct inst_disk_request *request = &disk->asked[0];
+    disk_put(disk, "kv", request->pairs[0].key, request->pairs[0].value, request->pairs[0].len);
+    for (int i = 0; i < 2; i++) { /* as long as nothing says that it was told */
+        f = killed(f, disk);
+        struct seen failures = {.f = f};
+        uint64_t sub;
+        inst_reactor_subscribe_mutation_errors(f->r, on_mutation_error, &failures, &sub, NULL);
+        run_disk(f, disk);
+        assert_int_equal(failures.error_count, 1);
+        assert_string_equal(failures.event_id, id);
+        assert_string_equal(failures.type, "permission-denied");
+        assert_string_equal(failures.error, "no way");
+        assert_string_equal(failures.hint, "{\"a\":[1]}");
+        assert_string_equal(failures.trace, "t1");
+        assert_int_equal(failures.status, 400);
+        assert_int_equal(inst_reactor_pending_count(f->r), 0);
+    }
+    pass(f, INST_PERSIST_KV_MS);
+    run_disk(f, disk);
+    assert_null(PENDING);
     fixture_free(f);
     disk_free(disk);
 }
@@ -922,8 +1054,10 @@ static void test_user_changed(void **state) {
     run_disk(f, disk);
     set_user(f, "{'id':'bob','refresh_token':'t2'}");
     run_disk(f, disk);
-    assert_null(PENDING);
+    assert_null(strstr(PENDING, "hers")); /* only that it failed */
     pass(f, INST_PERSIST_CACHE_MS);
+    run_disk(f, disk);
+    assert_null(PENDING);
     run_disk(f, disk);
     assert_int_equal(count_in(disk, "querySubs"), 0);
     assert_non_null(disk_text(disk, "querySubs", "__attrs"));
@@ -1089,7 +1223,10 @@ int main(void) {
         cmocka_unit_test(test_resent_after_restart),
         cmocka_unit_test(test_before_loaded),
         cmocka_unit_test(test_not_kept),
+        cmocka_unit_test(test_sent_before_refused),
         cmocka_unit_test(test_online),
+        cmocka_unit_test(test_failure_waits),
+        cmocka_unit_test(test_failure_outlives),
         cmocka_unit_test(test_confirmed_is_kept),
         cmocka_unit_test(test_pages),
         cmocka_unit_test(test_rewritten_after_restart),
