@@ -712,7 +712,9 @@ void inst_rooms_connection_lost(struct inst_reactor *r) {
         room->is_connected = false;
         room->unanswered = 0;
         touch(r, room);
-        settle(r, room);
+        if (!room->is_wanted) {
+            forget(r, room); /* nothing is sent here: the old session may look alive still */
+        }
     }
 }
 

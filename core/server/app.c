@@ -129,6 +129,8 @@ static enum inst_status open_app(struct inst_server *server, const struct inst_a
     if (st == INST_OK)
         st = inst_app_rules(app, &(struct inst_rules *){NULL}, err);
     if (st == INST_OK)
+        st = inst_app_read_status(app, err);
+    if (st == INST_OK)
         st = inst_live_new(app, &app->live, err);
     if (st == INST_OK) {
         app->last_tx = app->made_tx = app->db->db_ops->last_tx_id(app->db);
@@ -379,6 +381,9 @@ enum inst_status inst_app_transact(struct inst_app *app, const struct inst_value
         if (*is_repeated)
             return INST_OK;
     }
+    enum inst_status st = source->at_any_status ? INST_OK : inst_app_check_write(app, err);
+    if (st != INST_OK)
+        return st;
     inst_viewer_who(viewer, who);
     inst_tx_permit_init(&permit, app, source->rules != NULL ? source->rules : app->rules, viewer,
                         &app->db->store, &app->server->scratch);
@@ -390,7 +395,7 @@ enum inst_status inst_app_transact(struct inst_app *app, const struct inst_value
         .event = source->event,
         .who = who,
     };
-    enum inst_status st = run_in_group(app, &transaction, steps, tx_id, err);
+    st = run_in_group(app, &transaction, steps, tx_id, err);
     inst_tx_permit_release(&permit);
     return st;
 }
@@ -399,7 +404,10 @@ enum inst_status inst_app_transact_now(struct inst_app *app, const struct inst_v
                                        const char *who, struct inst_err *err) {
     struct inst_transaction transaction = {.is_admin = true, .is_engine = true, .who = who};
     int64_t tx_id;
-    enum inst_status st = run_in_group(app, &transaction, steps, &tx_id, err);
+    enum inst_status st = inst_app_check_write(app, err);
+    if (st != INST_OK)
+        return st;
+    st = run_in_group(app, &transaction, steps, &tx_id, err);
     inst_app_commit(app);
     if (st == INST_OK && app->last_tx < tx_id)
         st = inst_err_set(err, "sql-exception", 500, "The transaction could not be kept.");

@@ -61,6 +61,9 @@ struct inst_session {
     struct inst_session *app_next, *app_previous; /* of the app */
 };
 
+/* What the app takes (session.md 3.7). */
+enum inst_app_state { INST_APP_ACTIVE, INST_APP_READ_ONLY, INST_APP_DISABLED };
+
 /* What a transact is told after the commit. */
 struct inst_answer {
     struct inst_session *session; /* NULL: closed meanwhile */
@@ -78,7 +81,8 @@ struct inst_app {
     struct inst_live *live;
     struct inst_sync *syncs;
     struct inst_session *sessions;
-    struct inst_table rooms;   /* hash of the id -> struct inst_room */
+    struct inst_table rooms; /* hash of the id -> struct inst_room */
+    enum inst_app_state state;
     struct inst_table streams; /* id -> struct inst_stream, of those in use */
     struct inst_rules *rules;
     struct inst_rate_limits *rate_limits; /* NULL until a rule asks */
@@ -148,6 +152,7 @@ struct inst_tx_source {
     /* Gets every check of the rules; then nothing is denied. NULL: the rules decide. */
     inst_tx_verdict_fn *report;
     void *report_ctx;
+    bool at_any_status; /* also while the app takes no writes: signing out */
 };
 enum inst_status inst_app_transact(struct inst_app *app, const struct inst_value *steps,
                                    const struct inst_tx_source *source, int64_t *tx_id,
@@ -172,6 +177,18 @@ void inst_app_commit(struct inst_app *app);
 /* Keeps a note (bytes NULL: removes it), durable when it returns; no group is open. */
 enum inst_status inst_app_set_note(struct inst_app *app, const char *key, const char *bytes,
                                    size_t len, struct inst_err *err);
+/* ---- app_status.c ---- */
+/* "active" "read-only" "disabled" */
+const char *inst_app_status_name(enum inst_app_state state);
+bool inst_app_find_state(const struct inst_value *name, enum inst_app_state *out);
+/* As kept; part of opening the app. */
+enum inst_status inst_app_read_status(struct inst_app *app, struct inst_err *err);
+/* Commits what is pending, keeps the state and tells every session, when it is another. */
+enum inst_status inst_app_set_status(struct inst_app *app, enum inst_app_state state,
+                                     struct inst_err *err);
+/* `app-disabled`; for writes also `app-read-only`. Admins are no exception (session.md 6.6). */
+enum inst_status inst_app_check_read(const struct inst_app *app, struct inst_err *err);
+enum inst_status inst_app_check_write(const struct inst_app *app, struct inst_err *err);
 /* Does the session's connection take more of what goes in pieces? If not, the session is told. */
 bool inst_session_takes(struct inst_session *session);
 

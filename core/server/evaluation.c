@@ -75,7 +75,9 @@ enum inst_status inst_evaluate(struct inst_app *app, struct inst_query *query,
     struct inst_server *server = app->server;
     struct run run = {.server = server, .app_id = app->info.id, .out = out};
     bool is_guarded = how->is_guarded && !how->viewer->is_admin;
-    enum inst_status st = collator_of(server, err);
+    enum inst_status st = inst_app_check_read(app, err);
+    if (st == INST_OK)
+        st = collator_of(server, err);
     if (st != INST_OK)
         return st;
     if (is_guarded)

@@ -4,26 +4,11 @@
 
 /* Reading and saving an app's permission rules (http.md 8.5, permissions.md 6). */
 
-static enum inst_status read_app(struct inst_server *server,
-                                 const struct inst_http_request *request, struct inst_app **out,
-                                 struct inst_err *err) {
-    static const char *const path[] = {"params", "app_id"};
-    const char *id = inst_http_path_param(request, "app_id");
-    struct inst_uuid uuid;
-    char text[INST_UUID_TEXT + 1];
-    if (!inst_uuid_parse(id, strlen(id), &uuid)) {
-        struct inst_value input = inst_cstring(id);
-        return inst_refuse_malformed(err, path, 2, &input);
-    }
-    inst_uuid_print(&uuid, text);
-    return inst_http_admin_app_of(server, request, text, out, err);
-}
-
 static enum inst_status answer_read(struct inst_server *server,
                                     const struct inst_http_request *request,
                                     struct inst_http_response *response, struct inst_err *err) {
     struct inst_app *app;
-    enum inst_status st = read_app(server, request, &app, err);
+    enum inst_status st = inst_http_path_app(server, request, &app, err);
     if (st != INST_OK)
         return st;
     inst_buf_add_str(&response->body, "{\"perms\":");
@@ -41,7 +26,7 @@ static enum inst_status save(struct inst_server *server, const struct inst_http_
     struct inst_value body;
     enum inst_status st;
     if ((st = inst_http_body(server, request, &body, err)) != INST_OK ||
-        (st = read_app(server, request, app, err)) != INST_OK)
+        (st = inst_http_path_app(server, request, app, err)) != INST_OK)
         return st;
     const struct inst_value *code = inst_getz(&body, "code");
     if (code == NULL || inst_is_nullish(code))

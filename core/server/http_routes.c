@@ -264,6 +264,21 @@ enum inst_status inst_http_admin_app_of(struct inst_server *server,
     return st;
 }
 
+enum inst_status inst_http_path_app(struct inst_server *server,
+                                    const struct inst_http_request *request, struct inst_app **out,
+                                    struct inst_err *err) {
+    static const char *const path[] = {"params", "app_id"};
+    const char *id = inst_http_path_param(request, "app_id");
+    struct inst_uuid uuid;
+    char text[INST_UUID_TEXT + 1];
+    if (!inst_uuid_parse(id, strlen(id), &uuid)) {
+        struct inst_value input = inst_cstring(id);
+        return inst_refuse_malformed(err, path, 2, &input);
+    }
+    inst_uuid_print(&uuid, text);
+    return inst_http_admin_app_of(server, request, text, out, err);
+}
+
 /* ---- what a route answers ---- */
 
 void inst_http_add_header(struct inst_http_response *response, const char *name,

@@ -39,6 +39,7 @@ extern const struct inst_http_route inst_http_debug_routes[];
 extern const struct inst_http_route inst_http_admin_sse_routes[];
 extern const struct inst_http_route inst_http_admin_rooms_routes[];
 extern const struct inst_http_route inst_http_perms_routes[];
+extern const struct inst_http_route inst_http_status_routes[];
 extern const struct inst_http_route inst_http_sse_routes[];
 extern const struct inst_http_route inst_http_storage_routes[];
 extern const struct inst_http_route inst_http_upload_routes[];
@@ -111,6 +112,11 @@ enum inst_status inst_http_admin_app_of(struct inst_server *server,
                                         const struct inst_http_request *request,
                                         const char id[INST_UUID_TEXT + 1], struct inst_app **out,
                                         struct inst_err *err);
+
+/* The same for the app of the path's `:app_id`, as a dashboard names it. */
+enum inst_status inst_http_path_app(struct inst_server *server,
+                                    const struct inst_http_request *request, struct inst_app **out,
+                                    struct inst_err *err);
 
 /* Whom the request acts for (session.md 7.1): the first of `as-token`, `as-email` (with the admin
  * token) and `as-guest`, else the admin. Rules apply to all but the admin. */

@@ -53,7 +53,8 @@ static bool answer(struct inst_session *session, const struct inst_value *event,
 bool inst_session_join_room(struct inst_session *session, const struct inst_value *event) {
     struct inst_err err = {0};
     struct inst_value room_id;
-    if (read_room_id(event, &room_id, &err) == INST_OK)
+    if (inst_app_check_read(session->app, &err) == INST_OK &&
+        read_room_id(event, &room_id, &err) == INST_OK)
         inst_rooms_join(session, &room_id, inst_getz(event, "data"), &err);
     return answer(session, event, "join-room-ok", &err);
 }

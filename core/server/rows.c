@@ -70,7 +70,8 @@ static enum inst_status first(struct inst_app *app, uint32_t e, const struct ins
     *found = got == 1;
     if (got < 0)
         st = INST_FAILED;
-    else if (*found && !inst_attr_names_entity(attr) && !inst_value_dup(&app->server->scratch, &out->v, &out->v))
+    else if (*found && !inst_attr_names_entity(attr) &&
+             !inst_value_dup(&app->server->scratch, &out->v, &out->v))
         st = inst_err_nomem(err);
     store->ops->close(&cursor);
     return st;
@@ -154,7 +155,7 @@ void inst_row_delete(struct inst_row_steps *steps, const char *id, const char *e
 
 enum inst_status inst_row_write(struct inst_row_steps *steps, struct inst_err *err) {
     const struct inst_viewer admin = {.is_admin = true};
-    const struct inst_tx_source source = {.viewer = &admin};
+    const struct inst_tx_source source = {.viewer = &admin, .at_any_status = steps->at_any_status};
     struct inst_value list;
     int64_t tx_id;
     bool is_repeated;

@@ -45,6 +45,7 @@ struct inst_row_steps {
     struct inst_app *app;
     struct inst_array_builder list;
     bool failed;
+    bool at_any_status; /* also while the app takes no writes */
 };
 void inst_row_begin(struct inst_row_steps *steps, struct inst_app *app);
 /* id and what v points to are borrowed until inst_row_write. */

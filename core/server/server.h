@@ -96,6 +96,13 @@ enum inst_status inst_server_create_app(struct inst_server *server, const char *
                                         struct inst_app_info *info, char token[INST_UUID_TEXT + 1],
                                         struct inst_err *err);
 
+/* Makes the app "active", "read-only" or "disabled" (session.md 3.7, 6.6); its sessions are told.
+ * err: "validation-failed" for another text, "record-not-found". */
+enum inst_status inst_server_set_app_status(struct inst_server *server, const char *app_id,
+                                            const char *status, struct inst_err *err);
+enum inst_status inst_server_app_status(struct inst_server *server, const char *app_id,
+                                        const char **status, struct inst_err *err);
+
 /* Counters, for tests and metrics. */
 struct inst_server_stats {
     uint64_t received;         /* messages */

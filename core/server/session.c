@@ -95,7 +95,7 @@ static void send_init_ok(struct inst_session *session, const struct inst_value *
         inst_buf_add(&buf, attrs, len);
     else
         buf.failed = true;
-    inst_buf_add_str(&buf, ",\"app-status\":{\"status\":\"active\"}");
+    inst_buf_addf(&buf, ",\"app-status\":{\"status\":\"%s\"}", inst_app_status_name(app->state));
     inst_reply_end(&buf, &session->server->tracer);
     inst_server_send(session, &buf);
 }
@@ -208,7 +208,8 @@ static bool handle_add_query(struct inst_session *session, const struct inst_val
     } else if (session->queries.count >= INST_SERVER_MAX_QUERIES) {
         inst_refuse_validation(&err, "add-query", NULL, NULL,
                                "A session takes at most %u live queries.", INST_SERVER_MAX_QUERIES);
-    } else if (read_form(session, event, &form, &err) == INST_OK &&
+    } else if (inst_app_check_read(session->app, &err) == INST_OK &&
+               read_form(session, event, &form, &err) == INST_OK &&
                inst_live_add(session, q, form, &subscription, &err) == INST_OK) {
         send_with_q(session, event, "add-query-ok", subscription);
         return true;

@@ -382,6 +382,7 @@ static enum inst_status delete_tokens(struct inst_app *app, const uint32_t *toke
     if (ids == NULL)
         return inst_err_nomem(err);
     inst_row_begin(&steps, app);
+    steps.at_any_status = true; /* signing out always works (session.md 6.6) */
     for (size_t i = 0; i < count; i++)
         if (inst_row_id(app, tokens[i], ids[i]))
             inst_row_delete(&steps, ids[i], "$userRefreshTokens");

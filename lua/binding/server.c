@@ -135,6 +135,24 @@ static int server_create_app(lua_State *L) {
     return 1;
 }
 
+/* app_status(id) -> "active", ...; app_status(id, status) changes it first */
+static int server_app_status(lua_State *L) {
+    struct inst_lua_server *server = check_server(L);
+    struct inst_server *engine = inst_backend_server(server->backend);
+    const char *id = luaL_checkstring(L, 2), *wanted = luaL_optstring(L, 3, NULL), *now = NULL;
+    struct inst_err err = {0};
+    struct inst_lua_scope scope = inst_lua_begin(server->lua, L);
+    enum inst_status status =
+        wanted ? inst_server_set_app_status(engine, id, wanted, &err) : INST_OK;
+    if (status == INST_OK)
+        status = inst_server_app_status(engine, id, &now, &err);
+    inst_lua_end(server->lua, scope);
+    if (status != INST_OK)
+        return inst_lua_fail(L, &err);
+    lua_pushstring(L, now);
+    return 1;
+}
+
 static int server_stats(lua_State *L) {
     struct inst_lua_server *server = check_server(L);
     struct inst_server_stats stats;
@@ -215,8 +233,13 @@ static int core_server(lua_State *L) {
 
 void inst_lua_open_server(lua_State *L) {
     static const luaL_Reg methods[] = {
-        {"port", server_port},   {"apps", server_apps},   {"create_app", server_create_app},
-        {"stats", server_stats}, {"close", server_close}, {NULL, NULL},
+        {"port", server_port},
+        {"apps", server_apps},
+        {"create_app", server_create_app},
+        {"stats", server_stats},
+        {"close", server_close},
+        {"app_status", server_app_status},
+        {NULL, NULL},
     };
     luaL_newmetatable(L, SERVER);
     lua_pushcfunction(L, server_gc);

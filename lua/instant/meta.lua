@@ -159,6 +159,17 @@ function Server:apps() end
 ---@return { id: string, title: string, adminToken: string }?, instant.Error?
 function Server:createApp(title, schema) end
 
+---@param appId string
+---@return "active"|"read-only"|"disabled"|nil, instant.Error?
+function Server:appStatus(appId) end
+
+--- Takes no writes any more ("read-only"), no reads either ("disabled"), or both again. Clients are
+--- told; it is kept across restarts.
+---@param appId string
+---@param status "active"|"read-only"|"disabled"
+---@return string? status, instant.Error?
+function Server:setAppStatus(appId, status) end
+
 --- Counters since the start.
 ---@return table<string, integer>
 function Server:stats() end

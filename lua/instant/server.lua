@@ -21,6 +21,19 @@ function Server:createApp(title, schema)
   return self._core:create_app(title, schema)
 end
 
+--- "active", "read-only" (no writes) or "disabled" (no reads either), or `nil, err`.
+function Server:appStatus(app_id)
+  return self._core:app_status(app_id)
+end
+
+--- Makes it so, from now on; the app's clients are told. `nil, err` when there is no such app or status.
+function Server:setAppStatus(app_id, status)
+  if type(status) ~= "string" then
+    error("setAppStatus: expected a string, got " .. type(status), 2)
+  end
+  return self._core:app_status(app_id, status)
+end
+
 --- Counters since the start.
 function Server:stats()
   return self._core:stats()

@@ -246,6 +246,27 @@ static void test_reconnecting(void **state) {
     fixture_free(f);
 }
 
+/* The reactor replaces a connection that is still good: nothing of the old session is sent on it,
+ * and all of it on the new one. */
+static void test_replacing_the_connection(void **state) {
+    (void)state;
+    struct fixture *f = connected();
+    struct heard *h = in_room(f);
+    join(f, "left", NULL);
+    says(f, JOIN("left", ""));
+    inst_reactor_leave_room(f->r, "left");
+    receive(f, "{'op':'app-status-changed','status':'disabled'}");
+    receive(f, "{'op':'app-status-changed','status':'active'}");
+    expect_output(f, INST_OUTPUT_CLOSE);
+    authenticate(f);
+    says(f, JOIN("r", ""));
+    expect_silence(f);
+    receive(f, JOINED("r"));
+    receive(f, WHOLE("r", ENTRY("$q", "{}")));
+    told(h, 2, "{'user':{'peerId':'$session'},'peers':{'$q':{'peerId':'$q'}},'isLoading':false}");
+    fixture_free(f);
+}
+
 /* At most one join or leave waits for its answer; what is wanted then counts. */
 static void test_changing_minds(void **state) {
     (void)state;
@@ -671,6 +692,7 @@ int main(void) {
         cmocka_unit_test(test_joining),
         cmocka_unit_test(test_before_the_connection),
         cmocka_unit_test(test_reconnecting),
+        cmocka_unit_test(test_replacing_the_connection),
         cmocka_unit_test(test_changing_minds),
         cmocka_unit_test(test_peers_outlive_a_quick_return),
         cmocka_unit_test(test_staying_for_listeners),
