@@ -1,9 +1,8 @@
 #include "server/files.h"
 
 #include "base/digest.h"
-#include "schema/system_catalog.h"
-#include "server/limits.h"
 #include "server/refusal.h"
+#include "server/rows.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -11,45 +10,47 @@
 
 /* ---- who may ---- */
 
+/* What the rule says of a file that may not be there: of `data` it knows the path. */
+static enum inst_status ask_rule(const struct inst_files_viewer *viewer,
+                                 enum inst_rule_action action, const char *path, bool *allows,
+                                 struct inst_err *err) {
+    struct inst_app *app = viewer->app;
+    struct inst_permissions permissions;
+    struct inst_member member = {"path", 4, inst_cstring(path)};
+    struct inst_value data = inst_object(&member, 1);
+    struct inst_rule_input input = {.etype = inst_cstring("$files"), .data = &data};
+    const struct inst_rule *rule;
+    struct inst_cel_value value;
+    inst_permissions_init(&permissions, app, app->rules, &viewer->who, &app->db->store,
+                          &app->server->scratch);
+    enum inst_status st =
+        inst_permissions_rule(&permissions, &input.etype, action, NULL, &rule, err);
+    *allows = false;
+    if (st == INST_OK && rule != NULL) {
+        st = inst_permissions_evaluate(&permissions, rule, &input, &value, err);
+        *allows = st == INST_OK && inst_cel_allows(&value);
+    }
+    inst_permissions_release(&permissions);
+    return st;
+}
+
 enum inst_status inst_files_check(const struct inst_files_viewer *viewer,
-                                  enum inst_files_action action, const char *path,
+                                  enum inst_rule_action action, const char *path,
                                   struct inst_err *err) {
-    static const char *const names[] = {"view", "create", "delete"};
-    (void)path;
-    if (viewer->app != NULL && viewer->who.is_admin)
-        return INST_OK;
-    return inst_refuse_expected(err, "has-storage-permission?", "$files", names[action]);
+    bool allows = viewer->app != NULL && viewer->who.is_admin;
+    enum inst_status st = INST_OK;
+    if (viewer->app != NULL && !allows)
+        st = ask_rule(viewer, action, path, &allows, err);
+    if (st != INST_OK || allows)
+        return st;
+    return inst_refuse_expected(err, "has-storage-permission?", "$files",
+                                inst_rule_action_name(action));
 }
 
 /* ---- reading rows ---- */
 
-static const struct inst_attr *attr_of(const struct inst_app *app, const char *label) {
-    return inst_attrs_forward(app->catalog->attrs, "$files", 6, label, strlen(label));
-}
-
-/* The value of (e, label) on the arena; UNDEFINED when there is none. */
-static enum inst_status read_value(struct inst_app *app, uint32_t e, const char *label,
-                                   struct inst_arena *arena, struct inst_value *out,
-                                   struct inst_err *err) {
-    struct inst_store *store = &app->db->store;
-    struct inst_scan scan = {.attr = attr_of(app, label), .e = e};
-    struct inst_cursor cursor;
-    struct inst_triple triple;
-    *out = inst_undefined();
-    if (scan.attr == NULL)
-        return INST_OK;
-    enum inst_status st = store->ops->scan(store, &scan, &cursor, err);
-    if (st != INST_OK)
-        return st;
-    int more = store->ops->next(&cursor, &triple, err);
-    if (more == 1 && !inst_value_dup(arena, &triple.v, out))
-        st = inst_err_nomem(err);
-    store->ops->close(&cursor);
-    return more < 0 ? INST_FAILED : st;
-}
-
-static enum inst_status read_row(struct inst_app *app, uint32_t e, struct inst_arena *arena,
-                                 struct inst_file_row *out, struct inst_err *err) {
+static enum inst_status read_row(struct inst_app *app, uint32_t e, struct inst_file_row *out,
+                                 struct inst_err *err) {
     struct {
         const char *label;
         struct inst_value *value;
@@ -61,61 +62,31 @@ static enum inst_status read_row(struct inst_app *app, uint32_t e, struct inst_a
         {"location-id", &out->location},
     };
     enum inst_status st = INST_OK;
+    *out = (struct inst_file_row){0};
+    if (!inst_row_id(app, e, out->id))
+        return INST_OK;
     out->e = e;
     for (size_t i = 0; st == INST_OK && i < sizeof fields / sizeof *fields; i++)
-        st = read_value(app, e, fields[i].label, arena, fields[i].value, err);
-    struct inst_value id = app->db->store.ops->entity_id(&app->db->store, e);
-    if (st == INST_OK && !inst_value_dup(arena, &id, &out->id))
-        st = inst_err_nomem(err);
+        st = inst_row_value(app, e, "$files", fields[i].label, fields[i].value, err);
     return st;
 }
 
-/* The entity that has this value of a unique attr; 0: none. */
-static enum inst_status find_entity(struct inst_app *app, const char *label, const char *value,
-                                    uint32_t *e, struct inst_err *err) {
-    struct inst_store *store = &app->db->store;
-    struct inst_scan scan = {.attr = attr_of(app, label), .has_v = true, .v = inst_cstring(value)};
-    struct inst_cursor cursor;
-    struct inst_triple triple;
-    *e = 0;
-    if (scan.attr == NULL)
-        return INST_OK;
-    enum inst_status st = store->ops->scan(store, &scan, &cursor, err);
-    if (st != INST_OK)
-        return st;
-    int more = store->ops->next(&cursor, &triple, err);
-    if (more == 1)
-        *e = triple.e;
-    store->ops->close(&cursor);
-    return more < 0 ? INST_FAILED : INST_OK;
-}
-
-static enum inst_status find_row(struct inst_app *app, const char *label, const char *value,
-                                 struct inst_arena *arena, struct inst_file_row *out,
-                                 struct inst_err *err) {
+enum inst_status inst_files_find(struct inst_app *app, const char *label, const char *value,
+                                 struct inst_file_row *out, struct inst_err *err) {
+    struct inst_value wanted = inst_cstring(value);
     uint32_t e;
     *out = (struct inst_file_row){0};
-    enum inst_status st = find_entity(app, label, value, &e, err);
-    return st == INST_OK && e != 0 ? read_row(app, e, arena, out, err) : st;
+    enum inst_status st = inst_row_find(app, "$files", label, &wanted, &e, err);
+    return st == INST_OK && e != 0 ? read_row(app, e, out, err) : st;
 }
 
-enum inst_status inst_files_by_path(struct inst_app *app, const char *path,
-                                    struct inst_arena *arena, struct inst_file_row *out,
-                                    struct inst_err *err) {
-    return find_row(app, "path", path, arena, out, err);
-}
-
-enum inst_status inst_files_by_location(struct inst_app *app, const char *location,
-                                        struct inst_arena *arena, struct inst_file_row *out,
-                                        struct inst_err *err) {
-    return find_row(app, "location-id", location, arena, out, err);
-}
-
-enum inst_status inst_files_each(struct inst_app *app, struct inst_arena *arena,
+enum inst_status inst_files_each(struct inst_app *app,
                                  bool (*fn)(void *ctx, const struct inst_file_row *row), void *ctx,
                                  struct inst_err *err) {
     struct inst_store *store = &app->db->store;
-    struct inst_scan scan = {.attr = attr_of(app, "path"), .order = INST_ORDER_ASC};
+    struct inst_arena *arena = &app->server->scratch;
+    struct inst_scan scan = {.attr = inst_attrs_forward(store->attrs, "$files", 6, "path", 4),
+                             .order = INST_ORDER_ASC};
     struct inst_cursor cursor;
     struct inst_triple triple;
     if (scan.attr == NULL)
@@ -129,8 +100,8 @@ enum inst_status inst_files_each(struct inst_app *app, struct inst_arena *arena,
     bool goes_on = true;
     while (goes_on && (more = store->ops->next(&cursor, &triple, err)) == 1) {
         struct inst_arena_mark mark = inst_arena_mark(arena);
-        struct inst_file_row row = {0};
-        st = read_row(app, triple.e, arena, &row, err);
+        struct inst_file_row row;
+        st = read_row(app, triple.e, &row, err);
         goes_on = st == INST_OK && fn(ctx, &row);
         inst_arena_rewind(arena, mark);
     }
@@ -139,77 +110,56 @@ enum inst_status inst_files_each(struct inst_app *app, struct inst_arena *arena,
 }
 
 int inst_server_names_file(struct inst_server *server, const char *app_id, const char *location) {
+    struct inst_value wanted = inst_cstring(location);
     struct inst_app *app;
     uint32_t e;
     if (inst_app_get(server, app_id, &app, NULL) != INST_OK ||
-        find_entity(app, "location-id", location, &e, NULL) != INST_OK)
+        inst_row_find(app, "$files", "location-id", &wanted, &e, NULL) != INST_OK)
         return -1;
     return e != 0;
 }
 
 /* ---- writing rows ---- */
 
-struct steps {
-    struct inst_arena *arena;
-    struct inst_array_builder list;
-};
-
-static const char *who_of(bool is_admin) { return is_admin ? "{\"admin\":true}" : "null"; }
-
-static void add_step(struct steps *steps, const char *op, struct inst_value e, struct inst_value a,
-                     struct inst_value v) {
-    struct inst_value *parts = inst_arena_alloc(steps->arena, 4 * sizeof *parts);
-    if (parts == NULL) {
-        steps->list.failed = true;
-        return;
-    }
-    parts[0] = inst_cstring(op);
-    parts[1] = e;
-    parts[2] = a;
-    parts[3] = v;
-    inst_array_add(&steps->list, inst_array(parts, v.tag == INST_UNDEFINED ? 3 : 4));
-}
-
-static void set(struct steps *steps, const char *id, const char *label, struct inst_value v) {
-    char *attr = inst_arena_alloc(steps->arena, INST_UUID_TEXT + 1);
-    if (attr == NULL || !inst_system_id(INST_SYSTEM_ATTR_ID, "$files", label, attr)) {
-        steps->list.failed = true;
-        return;
-    }
-    add_step(steps, "add-triple", inst_cstring(id), inst_cstring(attr), v);
-}
-
-static enum inst_status run(struct inst_app *app, struct steps *steps, bool is_admin,
-                            struct inst_err *err) {
+static enum inst_status write_rows(struct inst_row_steps *steps, const struct inst_viewer *viewer,
+                                   struct inst_err *err) {
+    char who[INST_VIEWER_WHO_MAX];
     struct inst_value list;
-    if (!inst_array_end(&steps->list, &list))
+    if (!inst_array_end(&steps->list, &list) || steps->failed)
         return inst_err_nomem(err);
-    return inst_app_transact_now(app, &list, who_of(is_admin), err);
+    inst_viewer_who(viewer, who);
+    return inst_app_transact_now(steps->app, &list, who, err);
 }
 
 enum inst_status inst_files_put(struct inst_app *app, const struct inst_upload *upload,
                                 uint64_t size, char id[INST_UUID_TEXT + 1], struct inst_err *err) {
-    struct inst_arena *arena = &app->server->scratch;
-    struct steps steps = {.arena = arena};
+    const struct {
+        const char *label;
+        struct inst_value value;
+    } fields[] = {
+        {"path", inst_cstring(upload->path)},
+        {"size", inst_number((double)size)},
+        {"content-type", inst_cstring(upload->content_type)},
+        {"content-disposition", upload->content_disposition != NULL
+                                    ? inst_cstring(upload->content_disposition)
+                                    : inst_null()},
+        {"location-id", inst_cstring(upload->location)},
+        {"key-version", inst_number(1)},
+    };
+    struct inst_row_steps steps;
     struct inst_file_row row;
-    enum inst_status st = inst_files_by_path(app, upload->path, arena, &row, err);
+    enum inst_status st = inst_files_find(app, "path", upload->path, &row, err);
     if (st != INST_OK)
         return st;
     if (row.e != 0)
-        snprintf(id, INST_UUID_TEXT + 1, "%.*s", (int)row.id.len, row.id.u.str);
+        memcpy(id, row.id, sizeof row.id);
     else
         inst_uuid_make_text(app->server->env, id);
-    const char *disposition = upload->content_disposition;
-    inst_array_begin(&steps.list, arena);
-    set(&steps, id, "id", inst_cstring(id));
-    set(&steps, id, "path", inst_cstring(upload->path));
-    set(&steps, id, "size", inst_number((double)size));
-    set(&steps, id, "content-type", inst_cstring(upload->content_type));
-    set(&steps, id, "content-disposition",
-        disposition != NULL ? inst_cstring(disposition) : inst_null());
-    set(&steps, id, "location-id", inst_cstring(upload->location));
-    set(&steps, id, "key-version", inst_number(1));
-    return run(app, &steps, upload->is_admin, err);
+    inst_row_begin(&steps, app);
+    inst_row_set(&steps, id, "$files", "id", inst_cstring(id));
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+        inst_row_set(&steps, id, "$files", fields[i].label, fields[i].value);
+    return write_rows(&steps, &upload->who, err);
 }
 
 static bool is_among(const struct inst_value *ids, size_t count, const struct inst_value *id) {
@@ -219,23 +169,28 @@ static bool is_among(const struct inst_value *ids, size_t count, const struct in
     return false;
 }
 
-enum inst_status inst_files_delete(struct inst_app *app, const char *const *paths, size_t count,
-                                   struct inst_value *ids, size_t *id_count, struct inst_err *err) {
-    struct inst_arena *arena = &app->server->scratch;
-    struct steps steps = {.arena = arena};
-    inst_array_begin(&steps.list, arena);
+enum inst_status inst_files_delete(const struct inst_files_viewer *viewer, const char *const *paths,
+                                   size_t count, struct inst_value *ids, size_t *id_count,
+                                   struct inst_err *err) {
+    struct inst_app *app = viewer->app;
+    struct inst_row_steps steps;
+    inst_row_begin(&steps, app);
     *id_count = 0;
     for (size_t i = 0; i < count; i++) {
         struct inst_file_row row;
-        enum inst_status st = inst_files_by_path(app, paths[i], arena, &row, err);
+        enum inst_status st = inst_files_find(app, "path", paths[i], &row, err);
         if (st != INST_OK)
             return st;
-        if (row.e == 0 || is_among(ids, *id_count, &row.id))
+        char *id = inst_arena_dup(&app->server->scratch, row.id, strlen(row.id));
+        if (id == NULL)
+            return inst_err_nomem(err);
+        struct inst_value value = inst_cstring(id);
+        if (row.e == 0 || is_among(ids, *id_count, &value))
             continue;
-        ids[(*id_count)++] = row.id;
-        add_step(&steps, "delete-entity", row.id, inst_cstring("$files"), inst_undefined());
+        ids[(*id_count)++] = value;
+        inst_row_delete(&steps, id, "$files");
     }
-    return *id_count > 0 ? run(app, &steps, true, err) : INST_OK;
+    return *id_count > 0 ? write_rows(&steps, &viewer->who, err) : INST_OK;
 }
 
 /* ---- addresses ---- */

@@ -26,43 +26,40 @@
 
 /* ---- who may (permissions.md 7.4) ---- */
 
-enum inst_files_action { INST_FILES_VIEW, INST_FILES_CREATE, INST_FILES_DELETE };
-
 struct inst_files_viewer {
     struct inst_app *app; /* NULL: the app is not there, and nothing is allowed */
     struct inst_viewer who;
 };
 
-/* Without a rule for `$files` nobody but an admin may do anything. */
+/* May they view, create or delete the file of this path? The rule sees its path only; without a
+ * rule for `$files` nobody but an admin may. */
 enum inst_status inst_files_check(const struct inst_files_viewer *viewer,
-                                  enum inst_files_action action, const char *path,
+                                  enum inst_rule_action action, const char *path,
                                   struct inst_err *err);
 
 /* ---- rows ---- */
 
-/* What is known of one file; values are on the arena that it was read to, UNDEFINED or null where
- * there is none. */
+/* What is known of one file, on server->scratch; UNDEFINED or null where there is nothing. */
 struct inst_file_row {
     uint32_t e; /* 0: there is no such file */
-    struct inst_value id, path, size, content_type, content_disposition, location;
+    char id[INST_UUID_TEXT + 1];
+    struct inst_value path, size, content_type, content_disposition, location;
 };
 
-enum inst_status inst_files_by_path(struct inst_app *app, const char *path,
-                                    struct inst_arena *arena, struct inst_file_row *out,
-                                    struct inst_err *err);
-enum inst_status inst_files_by_location(struct inst_app *app, const char *location,
-                                        struct inst_arena *arena, struct inst_file_row *out,
-                                        struct inst_err *err);
+/* label: of a unique attr, "path" or "location-id". */
+enum inst_status inst_files_find(struct inst_app *app, const char *label, const char *value,
+                                 struct inst_file_row *out, struct inst_err *err);
 /* Calls back for every file, by path; false stops. */
-enum inst_status inst_files_each(struct inst_app *app, struct inst_arena *arena,
+enum inst_status inst_files_each(struct inst_app *app,
                                  bool (*fn)(void *ctx, const struct inst_file_row *row), void *ctx,
                                  struct inst_err *err);
 /* Makes the row of a path, or gives the one that is there a new content. id gets the row's. */
 enum inst_status inst_files_put(struct inst_app *app, const struct inst_upload *upload,
                                 uint64_t size, char id[INST_UUID_TEXT + 1], struct inst_err *err);
 /* Deletes the rows of these paths; ids, with room for all, gets those that were there. */
-enum inst_status inst_files_delete(struct inst_app *app, const char *const *paths, size_t count,
-                                   struct inst_value *ids, size_t *id_count, struct inst_err *err);
+enum inst_status inst_files_delete(const struct inst_files_viewer *viewer, const char *const *paths,
+                                   size_t count, struct inst_value *ids, size_t *id_count,
+                                   struct inst_err *err);
 
 /* ---- addresses ---- */
 

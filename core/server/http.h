@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "base/http_field.h"
 #include "server/server.h"
+#include "server/viewer.h"
 
 #include <stddef.h>
 
@@ -62,7 +63,7 @@ void inst_server_http(struct inst_server *server, const struct inst_http_request
 struct inst_upload {
     char app[INST_UUID_TEXT + 1];
     char location[INST_UUID_TEXT + 1]; /* where the content belongs; new */
-    bool is_admin;
+    struct inst_viewer who;
     char *path; /* with the following two in one block of memory */
     char *content_type;
     char *content_disposition; /* NULL: none */

@@ -4,6 +4,8 @@
 #include "base/text.h"
 #include "server/limits.h"
 #include "server/refusal.h"
+#include "server/rows.h"
+#include "server/users.h"
 
 /* ---- paths ---- */
 
@@ -56,11 +58,29 @@ enum inst_status inst_storage_body(struct inst_server *server,
 
 /* ---- who asks ---- */
 
-void inst_storage_user(struct inst_server *server, const char *app_id,
-                       struct inst_files_viewer *viewer) {
+enum inst_status inst_storage_user(struct inst_server *server,
+                                   const struct inst_http_request *request, const char *app_id,
+                                   struct inst_files_viewer *viewer, struct inst_err *err) {
+    const char *token = inst_http_bearer(server, request);
+    struct inst_uuid uuid;
+    uint32_t user = 0;
     *viewer = (struct inst_files_viewer){0};
-    if (inst_app_get(server, app_id, &viewer->app, NULL) == INST_OK)
-        inst_app_commit(viewer->app);
+    struct inst_err why = {0};
+    enum inst_status st = inst_app_get(server, app_id, &viewer->app, &why);
+    bool is_unknown =
+        st != INST_OK && why.type != NULL && strcmp(why.type, "record-not-found") == 0;
+    if (is_unknown)
+        inst_err_clear(&why);
+    else
+        inst_err_move(err, &why);
+    if (st != INST_OK)
+        return is_unknown ? INST_OK : st;
+    inst_app_commit(viewer->app);
+    if (token != NULL && inst_uuid_parse(token, strlen(token), &uuid))
+        st = inst_user_by_token(viewer->app, &uuid, &user, err);
+    if (st == INST_OK)
+        inst_row_id(viewer->app, user, viewer->who.user);
+    return st;
 }
 
 /* A query parameter of the original's params: `path`, or as the clients call it. */
@@ -83,8 +103,8 @@ static enum inst_status user_params(struct inst_server *server,
     if (!inst_uuid_parse(app_text, strlen(app_text), &uuid))
         return inst_refuse_malformed(err, app_in, 1, &input);
     inst_uuid_print(&uuid, app_id);
-    inst_storage_user(server, app_id, viewer);
-    return inst_storage_path(text, path_in, 1, arena, path, err);
+    st = inst_storage_user(server, request, app_id, viewer, err);
+    return st == INST_OK ? inst_storage_path(text, path_in, 1, arena, path, err) : st;
 }
 
 static enum inst_status admin_path(struct inst_server *server,
@@ -102,9 +122,9 @@ static enum inst_status delete_path(const struct inst_files_viewer *viewer, cons
                                     struct inst_http_response *response, struct inst_err *err) {
     struct inst_value id = inst_null();
     size_t count = 0;
-    enum inst_status st = inst_files_check(viewer, INST_FILES_DELETE, path, err);
+    enum inst_status st = inst_files_check(viewer, INST_RULE_DELETE, path, err);
     if (st == INST_OK)
-        st = inst_files_delete(viewer->app, &path, 1, &id, &count, err);
+        st = inst_files_delete(viewer, &path, 1, &id, &count, err);
     if (st != INST_OK)
         return st;
     inst_buf_add_str(&response->body, "{\"data\":{\"id\":");
@@ -176,14 +196,14 @@ static enum inst_status post_admin_delete(struct inst_server *server,
     if (st == INST_OK)
         st = read_filenames(server, request, &paths, &count, err);
     for (size_t i = 0; st == INST_OK && i < count; i++)
-        st = inst_files_check(&viewer, INST_FILES_DELETE, paths[i], err);
+        st = inst_files_check(&viewer, INST_RULE_DELETE, paths[i], err);
     if (st != INST_OK)
         return st;
     struct inst_value *ids = inst_arena_alloc(&server->scratch, (count + 1) * sizeof *ids);
     if (ids == NULL)
         return inst_err_nomem(err);
     if (count > 0)
-        st = inst_files_delete(viewer.app, paths, count, ids, &id_count, err);
+        st = inst_files_delete(&viewer, paths, count, ids, &id_count, err);
     if (st != INST_OK)
         return st;
     struct inst_value list = inst_array(ids, id_count);
@@ -238,7 +258,7 @@ static enum inst_status get_admin_files(struct inst_server *server,
     inst_buf_add_str(&response->body, "{\"data\":[");
     if (response->body.failed)
         return inst_err_nomem(err);
-    st = inst_files_each(app, &server->scratch, list_row, &listing, err);
+    st = inst_files_each(app, list_row, &listing, err);
     inst_buf_add_str(&response->body, "]}");
     if (st == INST_OK && listing.is_over)
         st = inst_err_set(err, "limit-exceeded", 400,
@@ -251,9 +271,9 @@ static enum inst_status answer_url(struct inst_server *server,
                                    struct inst_http_response *response, struct inst_err *err) {
     struct inst_file_row row;
     struct inst_value url = inst_null();
-    enum inst_status st = inst_files_check(viewer, INST_FILES_VIEW, path, err);
+    enum inst_status st = inst_files_check(viewer, INST_RULE_VIEW, path, err);
     if (st == INST_OK)
-        st = inst_files_by_path(viewer->app, path, &server->scratch, &row, err);
+        st = inst_files_find(viewer->app, "path", path, &row, err);
     if (st == INST_OK && row.e != 0)
         st = inst_files_url(server, viewer->app->info.id, &row.location, &server->scratch, &url,
                             err);
@@ -361,7 +381,7 @@ static enum inst_status get_content(struct inst_server *server,
         (st = inst_app_get(server, app_id, &app, err)) != INST_OK)
         return st;
     inst_app_commit(app);
-    if ((st = inst_files_by_location(app, location, arena, &row, err)) != INST_OK)
+    if ((st = inst_files_find(app, "location-id", location, &row, err)) != INST_OK)
         return st;
     if (row.e == 0)
         return no_file(err);

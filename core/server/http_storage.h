@@ -21,8 +21,10 @@ enum inst_status inst_storage_body(struct inst_server *server,
                                    char app_id[INST_UUID_TEXT + 1], const char **path,
                                    struct inst_err *err);
 
-/* Somebody without an admin token. An app that is not there has no rules either: it denies in the
- * same words. */
-void inst_storage_user(struct inst_server *server, const char *app_id,
-                       struct inst_files_viewer *viewer);
+/* Whoever shows a refresh token; one that is unknown is nobody's (http.md 5.1). An app that is not
+ * there has no rules either: it denies in the same words. */
+enum inst_status inst_storage_user(struct inst_server *server,
+                                   const struct inst_http_request *request, const char *app_id,
+                                   struct inst_files_viewer *viewer, struct inst_err *err);
+
 #endif

@@ -47,8 +47,7 @@ static enum inst_status header_app(struct inst_server *server,
     if (!inst_uuid_parse(text, strlen(text), &uuid))
         return inst_refuse_malformed(err, in, 1, &value);
     inst_uuid_print(&uuid, id);
-    inst_storage_user(server, id, viewer);
-    return INST_OK;
+    return inst_storage_user(server, request, id, viewer, err);
 }
 
 /* ---- uploads ---- */
@@ -90,15 +89,16 @@ static enum inst_status disposition_of(const struct inst_http_request *head,
                                                           : st;
 }
 
-static enum inst_status make_upload(struct inst_server *server, const char *app_id, bool is_admin,
-                                    const char *path, const char *type, const char *disposition,
+static enum inst_status make_upload(struct inst_server *server, const char *app_id,
+                                    const struct inst_viewer *who, const char *path,
+                                    const char *type, const char *disposition,
                                     struct inst_upload **out, struct inst_err *err) {
     size_t path_size = strlen(path) + 1, type_size = strlen(type) + 1;
     size_t disposition_size = disposition != NULL ? strlen(disposition) + 1 : 0;
     struct inst_upload *upload = malloc(sizeof *upload + path_size + type_size + disposition_size);
     if (upload == NULL)
         return inst_err_nomem(err);
-    *upload = (struct inst_upload){.is_admin = is_admin, .path = (char *)(upload + 1)};
+    *upload = (struct inst_upload){.who = *who, .path = (char *)(upload + 1)};
     memcpy(upload->app, app_id, sizeof upload->app);
     inst_uuid_make_text(server->env, upload->location);
     upload->content_type = upload->path + path_size;
@@ -124,11 +124,11 @@ static enum inst_status begin_upload(struct inst_server *server,
     enum inst_status st = inst_storage_path(raw, in, 1, arena, &path, err);
     if (st != INST_OK || (st = content_type_of(head, arena, &type, err)) != INST_OK ||
         (st = disposition_of(head, arena, &disposition, err)) != INST_OK ||
-        (st = inst_files_check(viewer, INST_FILES_CREATE, path, err)) != INST_OK ||
+        (st = inst_files_check(viewer, INST_RULE_CREATE, path, err)) != INST_OK ||
         (st = check_new_path(path, err)) != INST_OK)
         return st;
-    return make_upload(server, viewer->app->info.id, viewer->who.is_admin, path, type, disposition,
-                       out, err);
+    return make_upload(server, viewer->app->info.id, &viewer->who, path, type, disposition, out,
+                       err);
 }
 
 static enum inst_status begin_user_upload(struct inst_server *server,
@@ -173,7 +173,7 @@ struct inst_pending_upload {
     struct inst_pending_upload *next; /* younger */
     char id[INST_UUID_TEXT + 1];
     char app[INST_UUID_TEXT + 1];
-    bool is_admin;
+    struct inst_viewer who;
     int64_t until_ms;
     char path[];
 };
@@ -193,7 +193,7 @@ void inst_uploads_free(struct inst_server *server) {
 static enum inst_status give_upload_url(struct inst_server *server,
                                         const struct inst_files_viewer *viewer, const char *path,
                                         struct inst_http_response *response, struct inst_err *err) {
-    enum inst_status st = inst_files_check(viewer, INST_FILES_CREATE, path, err);
+    enum inst_status st = inst_files_check(viewer, INST_RULE_CREATE, path, err);
     if (st == INST_OK)
         st = check_new_path(path, err);
     if (st != INST_OK)
@@ -206,8 +206,8 @@ static enum inst_status give_upload_url(struct inst_server *server,
     struct inst_pending_upload *pending = malloc(sizeof *pending + size);
     if (pending == NULL)
         return inst_err_nomem(err);
-    *pending = (struct inst_pending_upload){.is_admin = viewer->who.is_admin,
-                                            .until_ms = now + INST_FILES_PENDING_MS};
+    *pending =
+        (struct inst_pending_upload){.who = viewer->who, .until_ms = now + INST_FILES_PENDING_MS};
     inst_uuid_make_text(server->env, pending->id);
     memcpy(pending->app, viewer->app->info.id, sizeof pending->app);
     memcpy(pending->path, path, size);
@@ -228,10 +228,9 @@ static enum inst_status post_upload_url(struct inst_server *server,
     const char *path;
     char app_id[INST_UUID_TEXT + 1];
     enum inst_status st = inst_storage_body(server, request, true, app_id, &path, err);
-    if (st != INST_OK)
-        return st;
-    inst_storage_user(server, app_id, &viewer);
-    return give_upload_url(server, &viewer, path, response, err);
+    if (st == INST_OK)
+        st = inst_storage_user(server, request, app_id, &viewer, err);
+    return st == INST_OK ? give_upload_url(server, &viewer, path, response, err) : st;
 }
 
 static enum inst_status post_admin_upload_url(struct inst_server *server,
@@ -278,7 +277,7 @@ static enum inst_status begin_pending_upload(struct inst_server *server,
     if (pending == NULL)
         return inst_refuse_validation(err, "app-upload-url", &value, NULL,
                                       "The upload URL is expired or invalid.");
-    st = make_upload(server, pending->app, pending->is_admin, pending->path, type, NULL, out, err);
+    st = make_upload(server, pending->app, &pending->who, pending->path, type, NULL, out, err);
     free(pending);
     return st;
 }

@@ -20,7 +20,7 @@ static void put(struct world *w, const char *path, char location[INST_UUID_TEXT 
     struct inst_err err = {0};
     char id[INST_UUID_TEXT + 1];
     struct inst_upload upload = {
-        .is_admin = true, .path = (char *)path, .content_type = (char *)"text/plain"};
+        .who.is_admin = true, .path = (char *)path, .content_type = (char *)"text/plain"};
     inst_uuid_make_text(&w->env, upload.location);
     assert_int_equal(inst_app_get(w->server, w->app.id, &app, &err), INST_OK);
     if (inst_files_put(app, &upload, 5, id, &err) != INST_OK)
@@ -207,7 +207,7 @@ static void test_upload_addresses_end(void **state) {
     w->now += INST_FILES_PENDING_MS - 1;
     assert_true(inst_upload_begin(w->server, &put, &upload, &response));
     assert_non_null(upload);
-    assert_true(upload->is_admin);
+    assert_true(upload->who.is_admin);
     assert_string_equal(upload->path, "u");
     inst_http_response_clear(&response);
     /* The disk failed: no row, and the client is told no path. */
