@@ -1,4 +1,5 @@
 #include "client/reactor_internal.h"
+#include "client/sync_tables_internal.h"
 
 void inst_reactor_set_instance(struct inst_reactor *r, uint64_t instance) {
     r->instance = instance;
@@ -66,4 +67,88 @@ void inst_reactor_forget_instance(struct inst_reactor *r, uint64_t instance) {
     inst_local_ids_hush(r, instance);
     end_subs(r, instance);
     inst_reactor_end_instance(r, instance);
+}
+
+/* ---- moving ---- */
+
+/* The list of `to` that is what sub's is of r; NULL for a query's or a table's. */
+static struct inst_sub_list *same_list(struct inst_reactor *r, const struct inst_sub *sub,
+                                       struct inst_reactor *to) {
+    struct inst_sub_list *const lists[][2] = {
+        {&r->mutation_error_subs, &to->mutation_error_subs},
+        {&r->status_subs, &to->status_subs},
+        {&r->app_status_subs, &to->app_status_subs},
+        {&r->attrs_subs, &to->attrs_subs},
+        {&r->user_subs, &to->user_subs},
+    };
+    for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++) {
+        if (sub->list == lists[i][0]) {
+            return lists[i][1];
+        }
+    }
+    return NULL;
+}
+
+/* Subscribes in `to` as sub is in r, under the same id. */
+static enum inst_status copy_sub(struct inst_reactor *r, struct inst_sub *sub,
+                                 struct inst_reactor *to, struct inst_err *err) {
+    struct inst_sub_list *list = same_list(r, sub, to);
+    struct inst_live_query *query = inst_queries_of_sub(sub);
+    struct inst_live_table *table = inst_tables_of_sub(r, sub->id);
+    uint64_t id;
+    to->next_sub = sub->id - 1;
+    if (list) {
+        struct inst_sub like = {.fn = sub->fn, .ctx = sub->ctx, .is_fresh = sub->is_fresh}, *copy;
+        return inst_subs_add(to, list, &like, &copy, err);
+    }
+    if (query) {
+        return inst_reactor_subscribe_query(to, &query->q, NULL, sub->fn.query, sub->ctx, &id, err);
+    }
+    if (table) {
+        return inst_reactor_subscribe_table(to, &table->q, sub->fn.table, sub->ctx, &id, err);
+    }
+    return inst_err_set(err, "unknown", 0, "A room stays with its connection.");
+}
+
+/* Within a list ids ascend, as they do in r. */
+static enum inst_status copy_subs(struct inst_reactor *r, uint64_t instance,
+                                  struct inst_reactor *to, struct inst_err *err) {
+    enum inst_status status = INST_OK;
+    for (struct inst_sub_list *list = r->sub_lists; list; list = list->next_list) {
+        for (struct inst_sub *sub = list->first; sub && status == INST_OK; sub = sub->next) {
+            if (sub->instance == instance && !sub->is_dead) {
+                status = copy_sub(r, sub, to, err);
+            }
+        }
+    }
+    to->next_sub = r->next_sub;
+    return status;
+}
+
+enum inst_status inst_reactor_move_instance(struct inst_reactor *r, uint64_t instance,
+                                            struct inst_reactor *to, struct inst_err *err) {
+    to->is_silent = true; /* until all are there */
+    inst_user_share(r, to);
+    enum inst_status status = copy_subs(r, instance, to, err);
+    if (status != INST_OK) {
+        return status;
+    }
+    to->is_app_known = r->is_app_known;
+    to->app_status = r->app_status;
+    to->attrs = r->attrs ? inst_attrs_ref(r->attrs) : NULL;
+    to->status = r->status;
+    struct inst_problem problem;
+    inst_problem_local(&problem, "user-changed", "User changed while transaction was in progress.");
+    inst_queries_fail_onces_of(r, instance, &problem);
+    inst_mutations_fail_of(r, instance, &problem);
+    inst_local_ids_abandon(r, instance, &problem);
+    inst_problem_clear(&problem);
+    inst_events_deliver(r);
+    end_subs(r, instance);
+    if (to->status != INST_CONNECTION_CONNECTING && to->status != INST_CONNECTION_CLOSED) {
+        inst_reactor_set_status(to, INST_CONNECTION_CLOSED, NULL);
+    }
+    to->is_silent = false;
+    inst_events_deliver(to);
+    return INST_OK;
 }

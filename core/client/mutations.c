@@ -630,6 +630,18 @@ void inst_mutations_fail_all(struct inst_reactor *r, const char *type, const cha
     r->epoch++;
 }
 
+void inst_mutations_fail_of(struct inst_reactor *r, uint64_t instance,
+                            const struct inst_problem *problem) {
+    for (struct inst_mutation *m = r->first, *next; m; m = next) {
+        next = m->next;
+        if (m->instance == instance && !m->tx_id) {
+            struct inst_problem copy = {0};
+            inst_problem_copy(&copy, problem);
+            inst_mutations_fail(r, m, &copy);
+        }
+    }
+}
+
 /* What is kept will be sent by the next run. */
 void inst_mutations_shutdown(struct inst_reactor *r) {
     inst_waiting_shutdown(r);

@@ -150,6 +150,10 @@ static void push_problem(struct inst_reactor *r, struct inst_live_query *query, 
 
 static void ended(struct inst_reactor *r, void *owner) { inst_queries_cleanup(r, owner); }
 
+struct inst_live_query *inst_queries_of_sub(const struct inst_sub *sub) {
+    return sub->ended == ended ? sub->owner : NULL;
+}
+
 /* `{"$$ruleParams": ..., ...q}`: the params come first, and q's own win. */
 static enum inst_status with_params(struct inst_arena *arena, const struct inst_value *q,
                                     const struct inst_value *rule_params, struct inst_value *out,

@@ -391,6 +391,8 @@ void inst_reactor_start_over(struct inst_reactor *r);
 enum inst_status inst_user_init(struct inst_reactor *r, const struct inst_reactor_config *config,
                                 struct inst_err *err);
 void inst_user_free(struct inst_reactor *r);
+/* The user of `to`, which has none, is that of r. */
+void inst_user_share(const struct inst_reactor *r, struct inst_reactor *to);
 /* The server does not know the token: nobody is signed in any more. */
 void inst_user_reject(struct inst_reactor *r);
 void inst_user_load(struct inst_reactor *r);
@@ -459,6 +461,8 @@ bool inst_sub_is_due(const struct inst_sub *sub, uint64_t last_id);
 /* ---- queries.c ---- */
 
 struct inst_live_query *inst_queries_find(struct inst_reactor *r, const struct inst_value *q);
+/* Whose listener it is; NULL: no query's. */
+struct inst_live_query *inst_queries_of_sub(const struct inst_sub *sub);
 void inst_queries_ref(struct inst_live_query *query);
 void inst_queries_unref(struct inst_live_query *query);
 /* Its last listener went: forgotten, and the server told. */
@@ -543,6 +547,9 @@ void inst_mutations_confirm(struct inst_reactor *r, struct inst_mutation *m, int
 void inst_mutations_fail(struct inst_reactor *r, struct inst_mutation *m,
                          struct inst_problem *problem);
 void inst_mutations_fail_all(struct inst_reactor *r, const char *type, const char *message);
+/* Those of one instance that are not confirmed. */
+void inst_mutations_fail_of(struct inst_reactor *r, uint64_t instance,
+                            const struct inst_problem *problem);
 /* Whoever waits for writes of the instance is told the problem; the writes go on. */
 void inst_mutations_abandon(struct inst_reactor *r, uint64_t instance,
                             const struct inst_problem *problem);

@@ -327,6 +327,15 @@ enum inst_status inst_user_init(struct inst_reactor *r, const struct inst_reacto
     return make_of_token(config->refresh_token, &r->user, err);
 }
 
+void inst_user_share(const struct inst_reactor *r, struct inst_reactor *to) {
+    unref(to->user);
+    to->user = r->user;
+    to->is_user_known = r->is_user_known;
+    if (to->user) {
+        to->user->refs++;
+    }
+}
+
 void inst_user_free(struct inst_reactor *r) {
     unref(r->user);
     r->user = NULL;

@@ -72,6 +72,47 @@ void inst_client_set_online(struct inst_client *client, bool is_online) {
         inst_reactor_set_online(inst_driver_reactor(client->own), is_online);
 }
 
+static bool is_user(struct inst_client *client, const struct inst_value *user) {
+    const struct inst_value *now = inst_reactor_user(inst_driver_reactor(client->driver));
+    if (!now || !user || inst_is_nullish(user))
+        return !now && (!user || inst_is_nullish(user));
+    return inst_value_equal(now, user);
+}
+
+/* The others stay who they are. */
+static enum inst_status part(struct inst_client *client, struct inst_err *err) {
+    struct inst_driver *driver;
+    enum inst_status status = inst_driver_sibling(client->driver, &driver, err);
+    if (status != INST_OK)
+        return status;
+    status = inst_reactor_move_instance(inst_driver_reactor(client->driver), client->instance,
+                                        inst_driver_reactor(driver), err);
+    if (status != INST_OK) {
+        inst_driver_release(driver);
+        return status;
+    }
+    inst_driver_leave(client->driver, client->instance);
+    inst_driver_release(client->driver); /* of the others, who have not left */
+    client->driver = driver;
+    client->instance = 1;
+    return INST_OK;
+}
+
+enum inst_status inst_client_set_user(struct inst_client *client, const struct inst_value *user,
+                                      struct inst_err *err) {
+    enum inst_status status = INST_OK;
+    if (client->is_shut)
+        return inst_err_set(err, "shutdown", 0, "The client was shut down.");
+    bool is_alone = inst_driver_has_storage(client->driver) || is_user(client, user) ||
+                    inst_driver_seclude(client->driver);
+    if (!is_alone)
+        status = part(client, err);
+    if (status == INST_OK && client->own)
+        status = inst_reactor_set_user(inst_driver_reactor(client->own), user, err);
+    return status == INST_OK ? inst_reactor_set_user(inst_client_reactor(client), user, err)
+                             : status;
+}
+
 void inst_client_shutdown(struct inst_client *client) {
     if (client->is_shut)
         return;

@@ -24,6 +24,11 @@ struct inst_reactor *inst_client_reactor(struct inst_client *client);
 struct inst_reactor *inst_client_own_reactor(struct inst_client *client, struct inst_err *err);
 /* What the host knows of the network, for the client and all who share its connection. */
 void inst_client_set_online(struct inst_client *client, bool is_online);
+/* Another user (inst_reactor_set_user), of this client alone: when it shares its connection it gets
+ * one of its own first, and its subscriptions with it. Only clients of one storage have one user
+ * all, as the tabs of a browser do. */
+enum inst_status inst_client_set_user(struct inst_client *client, const struct inst_value *user,
+                                      struct inst_err *err);
 /* Settles what is outstanding with type "shutdown", ends all subscriptions. Once. */
 void inst_client_shutdown(struct inst_client *client);
 /* Was shut down, and freeing it loses nothing that an app's own disk has yet to write. */

@@ -476,6 +476,10 @@ bool inst_driver_seclude(struct inst_driver *driver) {
     return true;
 }
 
+bool inst_driver_has_storage(const struct inst_driver *driver) {
+    return has_storage(&driver->config);
+}
+
 void inst_driver_leave(struct inst_driver *driver, uint64_t instance) {
     driver->users--;
     wake(driver);

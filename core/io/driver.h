@@ -56,6 +56,8 @@ enum inst_status inst_driver_sibling(struct inst_driver *driver, struct inst_dri
 struct inst_reactor *inst_driver_reactor(struct inst_driver *driver);
 /* Makes the caller, its one user, the only one forever; false when there are others. */
 bool inst_driver_seclude(struct inst_driver *driver);
+/* Does it keep what it knows in a storage, the user among it? */
+bool inst_driver_has_storage(const struct inst_driver *driver);
 /* The user stops using it: its instance ends, or with the last one the reactor is shut down. */
 void inst_driver_leave(struct inst_driver *driver, uint64_t instance);
 /* The same, calling none of the user's callbacks; not from inside a callback of the reactor. */

@@ -164,6 +164,7 @@ static enum inst_status start_client(lua_State *L, struct inst_lua_client *clien
                 .app_id = opt_string(L, "app_id"),
                 .admin_token = opt_string(L, "admin_token"),
                 .refresh_token = opt_string(L, "refresh_token"),
+                .awaits_user = opt_true(L, "awaits_user"),
                 .use_date_objects = opt_true(L, "use_date_objects"),
                 .disable_validation = opt_true(L, "disable_validation"),
                 .verbose = opt_true(L, "verbose"),
@@ -243,6 +244,7 @@ void inst_lua_open_client(lua_State *L) {
     inst_lua_add_streams(L);
     inst_lua_add_network(L);
     inst_lua_add_storage(L);
+    inst_lua_add_user(L);
     lua_setfield(L, -2, "__index");
     lua_pop(L, 1);
     inst_lua_open_listener(L);

@@ -84,6 +84,7 @@ void inst_lua_add_rooms(lua_State *L);
 void inst_lua_add_sync(lua_State *L); /* sync tables */
 void inst_lua_add_streams(lua_State *L);
 void inst_lua_add_network(lua_State *L);
+void inst_lua_add_user(lua_State *L);    /* who is signed in */
 void inst_lua_add_storage(lua_State *L); /* local ids, answers of an app's own storage */
 
 /* ---- an app's own storage ---- */

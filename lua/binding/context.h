@@ -92,6 +92,7 @@ void inst_lua_open_check(lua_State *L);
 void inst_lua_open_http(lua_State *L);
 void inst_lua_open_backend(lua_State *L);
 void inst_lua_open_event_stream(lua_State *L);
+void inst_lua_open_vault(lua_State *L);
 
 /* End of the state: everything goes, nobody is called. */
 void inst_lua_free_clients(struct inst_lua *lua);

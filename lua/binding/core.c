@@ -250,6 +250,7 @@ int luaopen_instant_core(lua_State *L) {
     inst_lua_open_http(L);
     inst_lua_open_backend(L);
     inst_lua_open_event_stream(L);
+    inst_lua_open_vault(L);
     lua_pushlightuserdata(L, NULL);
     lua_setfield(L, -2, "null");
     luaL_getmetatable(L, INST_LUA_ARRAY);

@@ -54,7 +54,7 @@ end
 -- The file stays open while somebody has the fetch function.
 local function local_fetch(path)
   local backend
-  return function(method, route, options)
+  local function fetch(method, route, options)
     local future = Future.new()
     local text, err
     if not backend then
@@ -70,6 +70,10 @@ local function local_fetch(path)
     local answer = backend:http(method, route, http.query(options.query or {}), lower(options.headers), text)
     scheduler.soon(function() settle(future, answer) end)
     return future
+  end
+  return fetch, function()
+    if backend then backend:close() end
+    backend = nil
   end
 end
 
@@ -89,13 +93,18 @@ end
 
 --- `fetch(method, route, {headers=, query=, body=, timeout=})` for the backend at `config.apiURI`
 --- ("http://...", "https://..." with `config.caFile`, or "local:PATH"). Its future has the decoded
---- answer.
+--- answer. For "local:PATH" also a function that lets go of the file before the collector does.
 function api.of(config)
   local path = config.apiURI:match "^local:(.+)$"
-  local fetch = path and local_fetch(path) or remote_fetch(config)
+  local fetch, close
+  if path then
+    fetch, close = local_fetch(path)
+  else
+    fetch = remote_fetch(config)
+  end
   return function(method, route, options)
     return fetch(method, route, options or {})
-  end
+  end, close
 end
 
 return api

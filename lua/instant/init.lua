@@ -7,6 +7,7 @@
 --     instant.run()
 
 local admin = require "instant.admin"
+local auth = require "instant.auth"
 local core = require "instant.core"
 local exports = require "instant.exports"
 local Future = require "instant.future"
@@ -86,7 +87,7 @@ local TYPES = {
   disableValidation = "boolean", verbose = "boolean", caFile = "string", reconnect = "string",
   connectTimeout = "number",
   firstPartyPath = "string", devtool = "any", queryCacheLimit = "number", __extraDedupeKey = "string",
-  shareConnection = "boolean", networkListener = "any", storage = "any",
+  shareConnection = "boolean", networkListener = "any", storage = "any", vault = "any",
 }
 
 local function check_config(config)
@@ -140,8 +141,10 @@ end
 --- backend in this process, where `appId` may be left out), `websocketURI`, `schema`,
 --- `useDateObjects`, `disableValidation`, `verbose`, `caFile`, `connectTimeout` (ms),
 --- `networkListener` (see network.lua), `storage` ("memory", "file:FOLDER", "sqlite:FILE" or a store of
---- your own, see storage.lua). Raises when they are wrong. In a task `local:` comes back connected; over
---- a network the first writes may be told "enqueued".
+--- your own, see storage.lua), `vault` (where the signed-in user is kept instead: "keychain", "memory",
+--- `{file=, passphrase=}` or `{file=, keyFile=}`; opened at once, which may take a moment or ask for the
+--- keychain's password). Raises when they are wrong, and when the vault cannot be read. In a task `local:`
+--- comes back connected; over a network the first writes may be told "enqueued".
 function instant.init(config)
   check_config(config)
   local websocket, path, api = addresses(config)
@@ -152,8 +155,13 @@ function instant.init(config)
     tostring(config.shareConnection ~= false), tostring(config.networkListener),
   }, "\0")
   if clients[key] then return clients[key] end
-  local stop_listening
-  local client, err = db.new(network.options(config.networkListener, {
+  local vault, client, err, stop_listening
+  if config.vault ~= nil then
+    if config.refreshToken then fail "`refreshToken` and `vault` both say who is signed in; give one of them" end
+    vault, err = auth.open_vault(config.vault)
+    if not vault then error(err, 2) end
+  end
+  client, err = db.new(network.options(config.networkListener, {
     app_id = config.appId,
     websocket_uri = websocket,
     api_uri = fallback(config, api),
@@ -168,15 +176,23 @@ function instant.init(config)
     reconnect = config.reconnect,
     connect_timeout = config.connectTimeout,
     storage = config.storage,
-    own_connection = config.shareConnection == false,
+    own_connection = config.shareConnection == false or vault ~= nil,
+    awaits_user = vault ~= nil,
   }), function(self)
     clients[key] = nil
     streams.shutdown(self)
     if stop_listening then stop_listening() end
+    auth.detach(client)
   end)
   if not client then error(err, 2) end
   stop_listening = network.attach(config.networkListener, client._core)
   streams.attach(client, { apiURI = api, caFile = config.caFile })
+  local attached
+  attached, err = auth.attach(client, { api = api, is_local = path ~= nil, ca_file = config.caFile, vault = vault })
+  if not attached then
+    client:shutdown()
+    error(err, 2)
+  end
   clients[key] = client
   if path then reach(client) end
   return client

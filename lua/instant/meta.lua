@@ -25,6 +25,7 @@ local instant = {}
 ---@field schema? table of `instant.i.schema`
 ---@field adminToken? string
 ---@field refreshToken? string
+---@field vault? instant.Vault where the signed-in user is kept; not together with `refreshToken`
 ---@field useDateObjects? boolean date attributes come as `instant.date`
 ---@field disableValidation? boolean of queries and transactions against the schema
 ---@field verbose? boolean log every message

@@ -67,17 +67,24 @@ export async function freePort() {
   return port;
 }
 
-// A process of the host. `line(pattern)` waits for a line of stdout (also one already printed);
-// `ended` is its exit code or signal, `output()` everything it printed.
+// A process of the host. `line(pattern)` waits for a line of stdout (also one already printed),
+// `said(pattern)` for the next match anywhere in what it prints, each match once; `ended` is its exit
+// code or signal, `output()` everything it printed.
 export function run(t, args, options = {}) {
   const child = spawn(host, args, { stdio: ['pipe', 'pipe', 'pipe'], cwd: root, ...options });
   const lines = [];
   const waiting = new Set();
   let printed = '';
   let rest = '';
-  child.stderr.on('data', (chunk) => (printed += chunk));
-  child.stdout.on('data', (chunk) => {
+  let heard = 0;
+  const listening = new Set();
+  const print = (chunk) => {
     printed += chunk;
+    for (const look of [...listening]) look();
+  };
+  child.stderr.on('data', print);
+  child.stdout.on('data', (chunk) => {
+    print(chunk);
     const parts = (rest + chunk).split('\n');
     rest = parts.pop();
     for (const text of parts) {
@@ -97,6 +104,17 @@ export function run(t, args, options = {}) {
     ended,
     output: () => printed,
     write: (text) => child.stdin.write(text),
+    said: (pattern, ms = 20000) => within(ms, `${pattern} from ${args.join(' ')}`, new Promise((resolve) => {
+      const look = () => {
+        const match = printed.slice(heard).match(pattern);
+        if (!match) return;
+        listening.delete(look);
+        heard += match.index + match[0].length;
+        resolve(match);
+      };
+      listening.add(look);
+      look();
+    })),
     line(pattern, ms = 20000) {
       const found = lines.map((text) => text.match(pattern)).find(Boolean);
       if (found) return Promise.resolve(found);

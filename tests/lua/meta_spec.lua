@@ -64,6 +64,7 @@ describe("the reference", function()
     local names = public(db)
     names.tx, names.appId = true, true
     assert.same(names, doc.Db)
+    assert.same(public(db.auth), doc.Auth)
     assert.same(public(db.streams), doc.Streams)
     local writer = db.streams.createWriteStream { clientId = "a" }
     assert.same(public(getmetatable(writer).__index), doc.WriteStream)

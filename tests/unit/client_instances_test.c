@@ -214,6 +214,67 @@ static void test_a_callback_may_end_its_instance(void **state) {
     fixture_free(f);
 }
 
+/* ---- becoming another user ---- */
+
+static void on_user(void *ctx, const struct inst_value *user) {
+    struct told *t = ctx;
+    const struct inst_value *id = user ? inst_get_string(user, "id") : NULL;
+    snprintf(t->status, sizeof t->status, "%.*s", id ? (int)id->len : 6, id ? id->u.str : "nobody");
+}
+
+/* What one subscribed goes with it, under the same id, and is asked for anew; the other notices
+ * nothing. */
+static void test_moving(void **state) {
+    (void)state;
+    struct fixture *f = fixture_new(NULL), *to = fixture_new(NULL);
+    uint64_t id;
+    authenticate(f);
+    struct told first = {0}, second = {0}, user = {0};
+    listen(f, &first);
+    struct seen *stays = subscribe(f, TODOS);
+    sent_op(f, "add-query");
+    receive(f, QUERY_OK(TODOS, TODO("a", "one", "1"), "1"));
+    inst_reactor_set_instance(f->r, 2);
+    listen(f, &second);
+    struct seen *moves = subscribe(f, TODOS);
+    sent_op(f, "add-query");
+    assert_int_equal(inst_reactor_subscribe_user(f->r, on_user, &user, &id, NULL), INST_OK);
+    assert_string_equal(user.status, "nobody");
+    struct seen *asked = ask_once(f, "{'people':{}}");
+    sent_op(f, "add-query");
+    struct seen *written = transact(f, SET("mine"));
+    sent_op(f, "transact");
+    check_data(stays, 2, SHOWN("mine"));
+
+    assert_int_equal(inst_reactor_move_instance(f->r, 2, to->r, NULL), INST_OK);
+    assert_string_equal(asked->type, "user-changed");
+    assert_string_equal(written->type, "user-changed");
+    assert_string_equal(second.status, "closed");
+    assert_string_equal(first.status, "");
+    check_data(stays, 3, SHOWN("one")); /* the write is taken back */
+    sent_op(f, "remove-query");         /* people: nobody else asked */
+    expect_silence(f);
+
+    struct inst_value ann = value_of(to, "{'id':'ann','refresh_token':'t1'}");
+    assert_int_equal(inst_reactor_set_user(to->r, &ann, NULL), INST_OK);
+    assert_string_equal(user.status, "ann");
+    assert_null(inst_reactor_user(f->r));
+    authenticate(to);
+    assert_string_equal(second.status, "authenticated");
+    sent_op(to, "add-query");
+    receive(to, QUERY_OK(TODOS, TODO("b", "hers", "1"), "1"));
+    check_data(moves, moves->data_count, "{'todos':[{'id':'$b','title':'hers'}]}");
+    check_data(stays, 3, SHOWN("one"));
+
+    /* The id that the subscription was given ends it. */
+    inst_reactor_unsubscribe(f->r, id);
+    inst_reactor_unsubscribe(to->r, id);
+    assert_int_equal(inst_reactor_set_user(to->r, NULL, NULL), INST_OK);
+    assert_string_equal(user.status, "ann");
+    fixture_free(to);
+    fixture_free(f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_query_serves_both),
@@ -222,6 +283,7 @@ int main(void) {
         cmocka_unit_test(test_forgetting_calls_nobody),
         cmocka_unit_test(test_the_end_before_the_storage_is_read),
         cmocka_unit_test(test_a_callback_may_end_its_instance),
+        cmocka_unit_test(test_moving),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
