@@ -1,4 +1,4 @@
--- instant-lua serve [--data DIR] [--port N] [--host ADDRESS]
+-- instant-lua serve [--data DIR] [--port N] [--host ADDRESS] [--url URL] [--max-file BYTES]
 --
 -- Serves the apps of a data folder to every InstantDB client. Makes the folder, and a first app, when
 -- there is none.
@@ -6,11 +6,13 @@
 local instant = require "instant"
 
 local USAGE = [[
-usage: instant-lua serve [--data DIR] [--port N] [--host ADDRESS]
+usage: instant-lua serve [--data DIR] [--port N] [--host ADDRESS] [--url URL] [--max-file BYTES]
 
-  --data DIR      where the apps' data lives (./instant-data)
-  --port N        port to listen on (8888)
-  --host ADDRESS  address to listen on (127.0.0.1)
+  --data DIR        where the apps' data lives (./instant-data)
+  --port N          port to listen on (8888)
+  --host ADDRESS    address to listen on (127.0.0.1)
+  --url URL         where clients reach it; download addresses begin with it (http://HOST:PORT)
+  --max-file BYTES  largest file that is stored (any that fits on the disk)
 ]]
 
 local function fail(...)
@@ -19,10 +21,10 @@ local function fail(...)
 end
 
 local function parse(args)
-  local options = { data = "instant-data", port = "8888", host = "127.0.0.1" }
+  local options = { data = "instant-data", port = "8888", host = "127.0.0.1", url = "", ["max-file"] = "" }
   local i = 1
   while i <= #args do
-    local name, value = args[i]:match "^%-%-(%w+)=?(.*)$"
+    local name, value = args[i]:match "^%-%-([%w-]+)=?(.*)$"
     if name == "help" then return { help = true } end
     if not name or not options[name] then
       return nil, ("unknown option %s (see --help)"):format(args[i])
@@ -40,6 +42,15 @@ local function parse(args)
     return nil, ("--port must be a number from 0 to 65535, got %s"):format(options.port)
   end
   options.port = port
+  if options.url ~= "" and not options.url:match "^https?://[^/]" then
+    return nil, ("--url must be http://... or https://..., got %s"):format(options.url)
+  end
+  local size = options["max-file"]
+  if size ~= "" and not (size:match "^%d+$" and #size < 16) then
+    return nil, ("--max-file must be a number of bytes, got %s"):format(size)
+  end
+  options.url = options.url ~= "" and options.url or nil
+  options.maxFileSize = tonumber(size)
   return options
 end
 

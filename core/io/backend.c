@@ -179,6 +179,19 @@ enum inst_status inst_backend_open_content(struct inst_backend *backend,
                         file->app, file->location);
 }
 
+/* Addresses in this process begin as the `apiURI` that leads to its file. */
+static enum inst_status set_local_origin(struct inst_backend *backend, const char *path,
+                                         struct inst_err *err) {
+    struct inst_buf origin;
+    inst_buf_init(&origin);
+    inst_buf_addf(&origin, "local:%s", path);
+    enum inst_status status = origin.failed
+                                  ? inst_err_nomem(err)
+                                  : inst_server_set_origin(backend->server, origin.data, err);
+    inst_buf_free(&origin);
+    return status;
+}
+
 /* ---- life ---- */
 
 enum inst_status inst_backend_open(struct inst_loop *loop, const char *path, bool is_file,
@@ -205,7 +218,10 @@ enum inst_status inst_backend_open(struct inst_loop *loop, const char *path, boo
                                         .files_ctx = backend};
         status = inst_server_new(env, &host, &backend->server, err);
     }
+    if (status == INST_OK && is_file)
+        status = set_local_origin(backend, path, err);
     if (status != INST_OK) {
+        inst_server_free(backend->server);
         close_files(backend);
         inst_apps_close(backend->apps);
         free(backend);

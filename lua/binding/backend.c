@@ -2,16 +2,15 @@
  * backend.c - core.backend(path): the backend of a local file, asked over HTTP without a network.
  * It is shared with the clients of that file and closed when nobody uses it any more.
  */
-#include "context.h"
+#include "backend.h"
 
 #include "io/backend.h"
-#include "server/http.h"
 
 #include <string.h>
 
 #define BACKEND "instant.backend"
 
-static struct inst_lua_backend *check_backend(lua_State *L) {
+struct inst_lua_backend *inst_lua_check_backend(lua_State *L) {
     struct inst_lua_backend **box = luaL_checkudata(L, 1, BACKEND);
     if (!*box)
         luaL_error(L, "this backend was closed");
@@ -29,15 +28,13 @@ static int backend_close(lua_State *L) {
 
 /* app_id(): of the file's app. */
 static int backend_app_id(lua_State *L) {
-    lua_pushstring(L, inst_backend_app_id(check_backend(L)->backend));
+    lua_pushstring(L, inst_backend_app_id(inst_lua_check_backend(L)->backend));
     return 1;
 }
 
-#define MAX_FIELDS 100
-
 static size_t read_fields(lua_State *L, int index, struct inst_http_field *fields) {
     size_t count = lua_type(L, index) == LUA_TTABLE ? lua_rawlen(L, index) : 0;
-    luaL_argcheck(L, count <= MAX_FIELDS, index, "too many header fields");
+    luaL_argcheck(L, count <= INST_LUA_MAX_FIELDS, index, "too many header fields");
     for (size_t i = 0; i < count; i++) {
         lua_rawgeti(L, index, (int)i + 1);
         lua_rawgeti(L, -1, 1);
@@ -49,8 +46,16 @@ static size_t read_fields(lua_State *L, int index, struct inst_http_field *field
     return count;
 }
 
-static int push_answer(lua_State *L) {
-    const struct inst_http_response *response = lua_touserdata(L, 1);
+void inst_lua_read_request(lua_State *L, struct inst_http_request *out,
+                           struct inst_http_field fields[INST_LUA_MAX_FIELDS]) {
+    *out = (struct inst_http_request){.method = luaL_checkstring(L, 2),
+                                      .path = luaL_checkstring(L, 3),
+                                      .query = luaL_optstring(L, 4, "")};
+    out->field_count = read_fields(L, 5, fields);
+    out->fields = fields;
+}
+
+void inst_lua_push_response(lua_State *L, const struct inst_http_response *response) {
     lua_createtable(L, 0, 3);
     lua_pushinteger(L, response->status);
     lua_setfield(L, -2, "status");
@@ -59,40 +64,48 @@ static int push_answer(lua_State *L) {
     lua_setfield(L, -2, "body");
     lua_pushlstring(L, response->headers.data ? response->headers.data : "", response->headers.len);
     lua_setfield(L, -2, "headers");
+}
+
+struct answer {
+    struct inst_lua_backend *backend;
+    struct inst_http_response response;
+};
+
+static int push_answer(lua_State *L) {
+    const struct answer *answer = lua_touserdata(L, 1);
+    inst_lua_push_response(L, &answer->response);
+    inst_lua_push_content(L, answer->backend, &answer->response);
     return 1;
 }
 
 /* http(method, path, query, headers, body, fn) -> {status, body, headers}; headers: list of {name
- * in lower case, value}; those of the answer are its lines as text. With fn the answer may be an
- * event stream, given as a second value (event_stream.c). */
+ * in lower case, value}; those of the answer are its lines as text. A file that it brings is in
+ * `content`, or `failure` says why that cannot be read. With fn the answer may be an event stream,
+ * given as a second value (event_stream.c). */
 static int backend_http(lua_State *L) {
     struct inst_lua *lua = inst_lua_get(L);
-    struct inst_lua_backend *backend = check_backend(L);
-    struct inst_http_field fields[MAX_FIELDS];
-    struct inst_http_response response;
-    struct inst_http_request request = {.method = luaL_checkstring(L, 2),
-                                        .path = luaL_checkstring(L, 3),
-                                        .query = luaL_optstring(L, 4, "")};
-    request.field_count = read_fields(L, 5, fields);
-    request.fields = fields;
+    struct answer answer = {.backend = inst_lua_check_backend(L)};
+    struct inst_http_field fields[INST_LUA_MAX_FIELDS];
+    struct inst_http_request request;
+    inst_lua_read_request(L, &request, fields);
     request.body = luaL_optlstring(L, 6, "", &request.body_len);
     lua_settop(L, 7);
     struct inst_lua_event_stream *stream = NULL;
     if (lua_type(L, 7) == LUA_TFUNCTION)
-        stream = inst_lua_event_stream_new(L, backend, 7);
+        stream = inst_lua_event_stream_new(L, answer.backend, 7);
     request.connection = stream ? inst_lua_event_stream_connection(stream) : NULL;
     struct inst_lua_scope scope = inst_lua_begin(lua, L);
-    inst_server_http(inst_backend_server(backend->backend), &request, &response);
-    bool is_stream = stream && inst_lua_event_stream_begin(stream, response.stream);
+    inst_server_http(inst_backend_server(answer.backend->backend), &request, &answer.response);
+    bool is_stream = stream && inst_lua_event_stream_begin(stream, answer.response.stream);
     inst_lua_end(lua, scope);
-    if (response.body.failed || response.headers.failed) {
-        inst_http_response_clear(&response);
+    if (answer.response.body.failed || answer.response.headers.failed) {
+        inst_http_response_clear(&answer.response);
         return luaL_error(L, "not enough memory");
     }
     lua_pushcfunction(L, push_answer);
-    lua_pushlightuserdata(L, &response);
+    lua_pushlightuserdata(L, &answer);
     int failed = lua_pcall(L, 1, 1, 0);
-    inst_http_response_clear(&response);
+    inst_http_response_clear(&answer.response);
     if (failed)
         return lua_error(L);
     if (!is_stream)
@@ -117,12 +130,16 @@ static int core_backend(lua_State *L) {
 }
 
 void inst_lua_open_backend(lua_State *L) {
-    static const luaL_Reg methods[] = {
-        {"app_id", backend_app_id}, {"http", backend_http}, {"close", backend_close}, {NULL, NULL}};
+    static const luaL_Reg methods[] = {{"app_id", backend_app_id},
+                                       {"http", backend_http},
+                                       {"upload", inst_lua_backend_upload},
+                                       {"close", backend_close},
+                                       {NULL, NULL}};
+    inst_lua_open_backend_files(L);
     luaL_newmetatable(L, BACKEND);
     lua_pushcfunction(L, backend_close);
     lua_setfield(L, -2, "__gc");
-    lua_createtable(L, 0, 3);
+    lua_createtable(L, 0, 4);
     luaL_setfuncs(L, methods, 0);
     lua_setfield(L, -2, "__index");
     lua_pop(L, 1);

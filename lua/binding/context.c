@@ -169,6 +169,7 @@ static int context_gc(lua_State *L) {
         return 0;
     inst_lua_free_https(lua);
     inst_lua_free_event_streams(lua);
+    inst_lua_free_uploads(lua);
     inst_lua_free_clients(lua);
     inst_lua_free_servers(lua);
     inst_lua_free_timers(lua);

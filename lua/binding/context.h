@@ -30,6 +30,7 @@ struct inst_lua_event_stream;
 struct inst_lua_http;
 struct inst_lua_server;
 struct inst_lua_timer;
+struct inst_lua_upload;
 
 /* A signal that a function watches, to the end of the state. */
 struct inst_lua_signal {
@@ -55,6 +56,7 @@ struct inst_lua {
     struct inst_lua_http *https;
     uint64_t http_count; /* requests ever started */
     struct inst_lua_event_stream *event_streams;
+    struct inst_lua_upload *uploads; /* to local backends */
     struct inst_lua_signal *signals;
     struct inst_deferred wake; /* runs the scheduler of lua/instant/task.lua */
     int on_wake;               /* its function; LUA_NOREF at first */
@@ -100,12 +102,14 @@ void inst_lua_free_servers(struct inst_lua *lua);
 void inst_lua_free_timers(struct inst_lua *lua);
 void inst_lua_free_https(struct inst_lua *lua);
 void inst_lua_free_event_streams(struct inst_lua *lua);
+void inst_lua_free_uploads(struct inst_lua *lua);
 /* Ctrl-C: clients are shut down, servers close their connections, timers stop, requests fail. */
 void inst_lua_stop_clients(struct inst_lua *lua);
 void inst_lua_stop_servers(struct inst_lua *lua);
 void inst_lua_stop_timers(struct inst_lua *lua);
 void inst_lua_stop_https(struct inst_lua *lua);
 void inst_lua_stop_event_streams(struct inst_lua *lua);
+void inst_lua_stop_uploads(struct inst_lua *lua);
 
 /* Calls the function behind ref, which is taken, whenever the signal comes. */
 enum inst_status inst_lua_watch_signal(struct inst_lua *lua, int signum, int ref,

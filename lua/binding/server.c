@@ -80,6 +80,17 @@ static int server_gc(lua_State *L) {
     return 0;
 }
 
+/* set_origin(url): what addresses that it gives out begin with. */
+static int server_set_origin(lua_State *L) {
+    struct inst_lua_server *server = check_server(L);
+    const char *origin = luaL_checkstring(L, 2);
+    struct inst_err err = {0};
+    if (inst_backend_set_origin(server->backend, origin, &err) != INST_OK)
+        return inst_lua_fail(L, &err);
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
 static int server_port(lua_State *L) {
     lua_pushinteger(L, inst_ws_server_port(check_server(L)->ws));
     return 1;
@@ -199,9 +210,13 @@ static int core_server(lua_State *L) {
     lua_getfield(L, 1, "data");
     lua_getfield(L, 1, "host");
     lua_getfield(L, 1, "port");
+    lua_getfield(L, 1, "maxFileSize");
     const char *data = luaL_checkstring(L, 2);
+    lua_Number max_file = luaL_optnumber(L, 5, 0);
+    luaL_argcheck(L, max_file >= 0 && max_file < 9007199254740992.0, 1, "no `maxFileSize`");
     struct inst_ws_server_config config = {.host = luaL_optstring(L, 3, NULL),
-                                           .port = (int)luaL_optinteger(L, 4, 0)};
+                                           .port = (int)luaL_optinteger(L, 4, 0),
+                                           .max_upload = (uint64_t)max_file};
     struct inst_lua_server **box = inst_newuserdata(L, sizeof *box);
     *box = NULL;
     luaL_getmetatable(L, SERVER);
@@ -234,6 +249,7 @@ static int core_server(lua_State *L) {
 void inst_lua_open_server(lua_State *L) {
     static const luaL_Reg methods[] = {
         {"port", server_port},
+        {"set_origin", server_set_origin},
         {"apps", server_apps},
         {"create_app", server_create_app},
         {"stats", server_stats},
@@ -244,7 +260,7 @@ void inst_lua_open_server(lua_State *L) {
     luaL_newmetatable(L, SERVER);
     lua_pushcfunction(L, server_gc);
     lua_setfield(L, -2, "__gc");
-    lua_createtable(L, 0, 5);
+    lua_createtable(L, 0, 6);
     luaL_setfuncs(L, methods, 0);
     lua_setfield(L, -2, "__index");
     lua_pop(L, 1);

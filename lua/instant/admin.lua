@@ -13,6 +13,7 @@ local core = require "instant.core"
 local request = require "instant.admin_request"
 local route_handler = require "instant.route_handler"
 local schema = require "instant.schema"
+local files = require "instant.files"
 local subscription = require "instant.subscription"
 local tx = require "instant.tx"
 local webhooks = require "instant.webhooks"
@@ -167,6 +168,7 @@ function new(config, as)
     auth = auth(config),
     rooms = bind({ _config = config }, Rooms),
     streams = admin_streams(config, as),
+    storage = files.of_admin(config, as),
     webhooks = webhooks.new(config),
   }
   return bind(self, Db)

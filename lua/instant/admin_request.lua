@@ -10,7 +10,7 @@ local VERSION = "v1.0.67"
 -- Whoever holds the file of a `local:` backend is its admin; the routes want a token all the same.
 local LOCAL_TOKEN = "00000000-0000-0000-0000-000000000000"
 
-local request = { version = VERSION }
+local request = { version = VERSION, localToken = LOCAL_TOKEN }
 
 --- Header fields that say who asks.
 function request.versions()

@@ -28,13 +28,14 @@ local function failure(status, body, text)
   return err
 end
 
--- What an answer says; nil and the error when it is none.
+--- What an answer `{status=, body=}` says; nil and the error when it is none.
 local function read(answer)
   local body, err = core.json_decode(answer.body)
   if answer.status ~= 200 then return nil, failure(answer.status, body, answer.body) end
   if body == nil then return nil, err end
   return body
 end
+api.read = read
 
 local function settle(future, answer)
   local body, err = read(answer)

@@ -19,6 +19,7 @@ local streams = require "instant.streams"
 local task = require "instant.task"
 local tx = require "instant.tx"
 local db = require "instant.db"
+local files = require "instant.files"
 local sync_tables = require "instant.sync_tables"
 require "instant.rooms"
 
@@ -193,6 +194,12 @@ function instant.init(config)
     client:shutdown()
     error(err, 2)
   end
+  client.storage = files.of_client {
+    apiURI = api, caFile = config.caFile, appId = client.appId, adminToken = config.adminToken,
+    token = function()
+      return client:getAuth():next(function(user) return user and user.refresh_token end)
+    end,
+  }
   clients[key] = client
   if path then reach(client) end
   return client

@@ -138,8 +138,9 @@ function instant.onError(fn) end
 ---@param level "error"|"warn"|"info"|"debug"
 function instant.logLevel(level) end
 
---- Opens a backend in this process with its port; `nil, err` when that fails.
----@param options { data: string, port?: integer, host?: string }
+--- Opens a backend in this process with its port; `nil, err` when that fails. `url` is where clients
+--- reach it, if not at its own address; `maxFileSize` is in bytes.
+---@param options { data: string, port?: integer, host?: string, url?: string, maxFileSize?: integer }
 ---@return instant.Server?, instant.Error?
 function instant.server(options) end
 

@@ -46,9 +46,22 @@ function Server:close()
   return future
 end
 
---- Opens the data folder (made when missing), then the port. `nil, err` when either fails.
+-- Where it is reached when nobody says: on this machine, if it listens everywhere.
+local function own_url(host, port)
+  if not host or host == "0.0.0.0" then host = "127.0.0.1" end
+  if host == "::" then host = "::1" end
+  if host:find(":", 1, true) then host = "[" .. host .. "]" end
+  return ("http://%s:%d"):format(host, port)
+end
+
+--- Opens the data folder (made when missing), then the port. `nil, err` when either fails. `url` is
+--- where clients reach it (behind a proxy, from other machines): addresses of files begin with it.
+--- `maxFileSize`: bytes of the largest file that is stored; any that fits when left out.
 return function(options)
   local server, err = core.server(options)
   if not server then return nil, err end
+  local ok
+  ok, err = server:set_origin(((options.url or own_url(options.host, server:port())):gsub("/+$", "")))
+  if not ok then return nil, err end
   return setmetatable({ _core = server }, Server)
 end

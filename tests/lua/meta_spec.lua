@@ -72,6 +72,7 @@ describe("the reference", function()
     names = public(getmetatable(reader).__index)
     names.abortReason = true -- there at the end
     assert.same(names, doc.ReadStream)
+    assert.same(public(db.storage), doc.Storage)
     db:shutdown()
   end)
 
@@ -85,6 +86,7 @@ describe("the reference", function()
     assert.same(names, doc.AdminDb)
     assert.same(public(db.auth), doc.AdminAuth)
     assert.same(public(db.rooms), doc.AdminRooms)
+    assert.same(public(db.storage), doc.AdminStorage)
     names = public(db.webhooks)
     names.appId, names.schema = true, true
     assert.same(names, doc.Webhooks)
