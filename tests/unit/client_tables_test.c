@@ -155,14 +155,14 @@ static void changes_are_told(void **state) {
                     "'oldEntity':{'id':'$b','title':'B'},'newEntity':{'id':'$b','title':'B2'},"
                     "'changedFields':{'title':{'oldValue':'B','newValue':'B2'}}}]\n");
     /* a field that was not there, a link, a value that ends as it began */
-    receive(
-        f, UPDATES(TX(
-               "7",
-               ADD("['$b','$tdone',true,2]") "," ADD("['$b','$towner','$p',2]") "," REMOVE("['$b','"
-                                                                                           "$ttitle"
-                                                                                           "','B2',"
-                                                                                           "2]") "," ADD(
-                   "['$b','$ttitle','x',2]") "," REMOVE("['$b','$ttitle','x',2]") "," ADD("['$b','$"
+    receive(f,
+            UPDATES(TX(
+                "7", ADD("['$b','$tdone',true,2]") "," ADD("['$b','$towner','$p',2]") "," REMOVE(
+                         "['$b','"
+                         "$ttitle"
+                         "','B2',"
+                         "2]") "," ADD("['$b','$ttitle','x',2]") "," REMOVE("['$b','$ttitle','x',"
+                                                                            "2]") "," ADD("['$b','$"
                                                                                           "ttitle',"
                                                                                           "'B2',"
                                                                                           "2]"))));

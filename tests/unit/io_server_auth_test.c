@@ -410,7 +410,8 @@ static void the_rule_for_signing_up(void **state) {
     refuse(VERIFY, body(text_of(with_nick, code, "ann")), NOT_ALLOWED);
     set_rules("{'$users':{'allow':{'$default':'true'}}}"); /* nor does this */
     refuse(VERIFY, body(text_of(with_nick, code, "ann")), NOT_ALLOWED);
-    set_rules("{'$users':{'allow':{'create':'data.nick == newData.nick && data.nick != \\u0027admin\\u0027 "
+    set_rules("{'$users':{'allow':{'create':'data.nick == newData.nick && data.nick != "
+              "\\u0027admin\\u0027 "
               "&& auth.id == data.id && auth.email.endsWith(\\u0027@b.de\\u0027)'}}}");
     refuse(VERIFY, body(text_of(with_nick, code, "admin")), NOT_ALLOWED);
     struct person ann = person_of(post(VERIFY, body(text_of(with_nick, code, "ann"))));
