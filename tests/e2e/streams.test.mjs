@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { init as initAdmin } from '@instantdb/admin';
-import { connect, id, live, makeApp, scratch, serve, within } from './harness.mjs';
+import { connect, id, live, makeApp, run, scratch, serve, within } from './harness.mjs';
 
 async function readAll(stream, ms = 20000) {
   const reader = stream.getReader();
@@ -119,4 +119,28 @@ test('a second writer of the same name is refused', async (t) => {
   await assert.rejects(second.streamId(), /Reconnect token is invalid/);
   const nobody = connect(t, server, app);
   await assert.rejects(readAll(nobody.streams.createReadStream({ clientId: 'chat' })), /Permission denied/);
+});
+
+// Characters of several bytes fall on every border; over 1 MiB, so that part of it comes as files.
+test('a Lua client answers what it reads, live', async (t) => {
+  const server = await serve(t);
+  const app = await makeApp(server);
+  const db = connect(t, server, app, { __adminToken: app.token });
+  const question = db.streams.createWriteStream({ clientId: 'question' });
+  const writer = question.getWriter();
+  await writer.write('¿');
+  await within(10000, 'the id', question.streamId());
+  const lua = run(t, ['tests/e2e/streams.lua', app.id, server.api, app.token]);
+  await lua.line(/answering/);
+  const answer = readAll(db.streams.createReadStream({ clientId: 'answer' }));
+  let wanted = '¿';
+  for (let n = 0; n < 60; n++) {
+    const piece = 'ü💧a'.repeat(n * 100) + n;
+    wanted += piece;
+    await writer.write(piece);
+  }
+  await writer.close();
+  assert.equal(await answer, wanted);
+  await lua.line(/answered/);
+  assert.equal(await lua.ended, 0);
 });
