@@ -124,16 +124,28 @@ describe("a stream", function()
   end)
 
   it("is read no more after cancel, and lets the program end", function()
-    local out = writer.streams.createWriteStream { clientId = "a" }
-    assert(out:streamId():await())
-    local stream = reader.streams.createReadStream { clientId = "a" }
-    out:write "x"
-    assert.equal("x", stream:read():await().value)
-    local waiting = stream:read()
-    stream:cancel()
-    assert.same({ done = true }, waiting:await())
-    assert(out:close():await())
-    instant.run() -- comes back: nothing of the streams is left
+    local program = support.write [[
+      local instant = require "instant"
+      local function client(key)
+        return instant.init { apiURI = "local:" .. arg[1], __extraDedupeKey = key,
+          adminToken = "11111111-1111-4111-8111-111111111111" }
+      end
+      local writer, reader = client "writer", client "reader"
+      local out = writer.streams.createWriteStream { clientId = "a" }
+      assert(out:streamId():await())
+      local stream = reader.streams.createReadStream { clientId = "a" }
+      out:write "x"
+      assert(stream:read():await().value == "x")
+      local waiting = stream:read()
+      stream:cancel()
+      assert(waiting:await().done)
+      assert(out:close():await())
+      instant.run() -- comes back: nothing of the streams is left
+      print "ended"
+    ]]
+    local text, code = support.plain(program, support.scratch())
+    assert.equal("ended\n", text)
+    assert.equal(0, code)
   end)
 
   it("fails what waits when its client is shut down", function()
