@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { connect, id, makeApp, rawSession, serve } from './harness.mjs';
+import { connect, id, makeApp, rawSession, serve, within } from './harness.mjs';
 
 test('whatever is sent, the session answers and goes on', async (t) => {
   const server = await serve(t);
@@ -57,6 +57,10 @@ test('large values and large transactions', async (t) => {
   const server = await serve(t);
   const app = await makeApp(server);
   const db = connect(t, server, app);
+  const entered = new Promise((resolve) => {
+    db.subscribeConnectionStatus((status) => status === 'authenticated' && resolve());
+  });
+  await within(20000, 'the session', entered); // else the write would only be told "enqueued"
   const big = 'ä'.repeat(512 * 1024);
   const note = id();
   await db.transact(db.tx.notes[note].update({ text: big }));
