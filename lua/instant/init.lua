@@ -21,6 +21,7 @@ local tx = require "instant.tx"
 local db = require "instant.db"
 local files = require "instant.files"
 local sync_tables = require "instant.sync_tables"
+require "instant.infinite_query"
 require "instant.rooms"
 
 local DEFAULT_API = "https://api.instantdb.com"
