@@ -151,6 +151,7 @@ static void send_join(struct inst_reactor *r, struct inst_room *room) {
     struct inst_member members[] = {
         {"room-type", 9, room->type}, {"room-id", 7, room->id}, {"data", 4, room->own}};
     room->state = INST_ROOM_JOINING;
+    room->has_former = false;
     send(r, "join-room", members, room->own.tag == INST_OBJECT ? 3 : 2);
 }
 
@@ -161,7 +162,9 @@ static void send_leave(struct inst_reactor *r, struct inst_room *room) {
 }
 
 static void send_presence(struct inst_reactor *r, struct inst_room *room) {
-    struct inst_member members[] = {{"room-id", 7, room->id}, {"data", 4, room->own}};
+    struct inst_value nothing = inst_object(NULL, 0);
+    struct inst_member members[] = {
+        {"room-id", 7, room->id}, {"data", 4, room->own.tag == INST_OBJECT ? room->own : nothing}};
     if (inst_reactor_is_authenticated(r)) { /* else join-room will carry it */
         send(r, "set-presence", members, 2);
     }
@@ -268,6 +271,7 @@ static void leave(struct inst_reactor *r, struct inst_room *room) {
     }
     room->is_wanted = false;
     room->is_connected = false;
+    room->has_former = room->has_former || room->own.tag == INST_OBJECT;
     room->own = inst_undefined();
     inst_arena_reset(&room->own_arena);
     drop_queue(room);
@@ -483,7 +487,7 @@ void inst_rooms_join_ok(struct inst_reactor *r, const struct inst_value *msg) {
     if (room->is_wanted) {
         forget_problem(room);
         room->is_connected = true;
-        if (room->own.tag == INST_OBJECT) {
+        if (room->own.tag == INST_OBJECT || room->has_former) {
             send_presence(r, room);
         }
         send_queue(r, room);

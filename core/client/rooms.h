@@ -64,6 +64,7 @@ struct inst_room {
 
     bool is_wanted; /* the app is in it; else only an answer is awaited */
     enum inst_room_state state;
+    bool has_former;   /* the unanswered join-room shows what a former stay did */
     bool is_connected; /* something of it was heard since the connection was made */
     struct inst_problem problem;
     uint64_t error_count; /* changes of problem */

@@ -6,6 +6,7 @@
  *   - every transaction told "synced" is in the backend, every one told an error is not;
  *   - the log holds each of them once, and nothing else;
  *   - every live query of every client shows what a fresh client is answered;
+ *   - everybody in a room shows exactly what the others there show (rooms.h);
  *   - the data file is whole.
  */
 #include "base/json.h"
@@ -276,11 +277,18 @@ static bool run_seed(uint64_t seed, int steps, bool is_verbose, struct sim_world
                 write_something(world, client);
             } else if (dice < 6) {
                 toggle_query(world, client);
+            } else if (dice < 9) {
+                sim_rooms_act(world, client);
             } else {
                 sim_step(world, false);
             }
         }
+        /* Before those with a storage are started anew, and after. */
+        if (sim_calm_down(world)) {
+            sim_rooms_check(world);
+        }
         if (sim_settle(world)) {
+            sim_rooms_check(world);
             check_world(world);
         }
     } else {
@@ -308,7 +316,7 @@ int main(int argc, char **argv) {
             return 2;
         }
     }
-    uint64_t passed = 0, failed = 0, crashes = 0, cuts = 0, restarts = 0, writes = 0;
+    uint64_t passed = 0, failed = 0, crashes = 0, cuts = 0, restarts = 0, writes = 0, stays = 0;
     struct sim_world *world = malloc(sizeof *world);
     if (!world) {
         return 2;
@@ -325,11 +333,13 @@ int main(int argc, char **argv) {
         cuts += world->cuts;
         restarts += world->restarts;
         writes += world->write_count;
+        stays += world->stays_checked;
     }
     free(world);
-    printf("%llu writes, %llu server crashes, %llu client restarts, %llu cut connections\n",
+    printf("%llu writes, %llu server crashes, %llu client restarts, %llu cut connections, "
+           "%llu stays in rooms\n",
            (unsigned long long)writes, (unsigned long long)crashes, (unsigned long long)restarts,
-           (unsigned long long)cuts);
+           (unsigned long long)cuts, (unsigned long long)stays);
     printf("%llu passed, %llu failed\n", (unsigned long long)passed, (unsigned long long)failed);
     return failed != 0;
 }

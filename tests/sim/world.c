@@ -349,6 +349,7 @@ void sim_client_stop(struct sim_client *client) {
     }
     inst_reactor_free(client->reactor);
     client->reactor = NULL;
+    sim_rooms_forget(client);
     for (int i = 0; i < SIM_QUERIES; i++) {
         inst_buf_free(&client->listeners[i].last);
     }
@@ -375,6 +376,7 @@ static void client_kill(struct sim_client *client) {
     inst_reactor_free(client->reactor);
     client->reactor = NULL;
     forget_untold(client);
+    sim_rooms_forget(client);
     for (int i = 0; i < SIM_QUERIES; i++) {
         inst_buf_free(&client->listeners[i].last);
     }
@@ -587,12 +589,23 @@ bool sim_is_busy(struct sim_world *world) {
     return false;
 }
 
-bool sim_settle(struct sim_world *world) {
+bool sim_calm_down(struct sim_world *world) {
     if (!sim_server_start(world)) {
         return false;
     }
     crash_vfs_crash_at_sync(world->vfs, 0);
     world->is_calm = true;
+    /* Links made before may still be doomed. */
+    for (struct sim_link *link = world->links; link; link = link->next) {
+        link->budget = -1;
+    }
+    return true;
+}
+
+bool sim_settle(struct sim_world *world) {
+    if (!sim_calm_down(world)) {
+        return false;
+    }
     /* One whose storage could not be read has not sent what is there: the next does. */
     for (int i = 0; i < SIM_CLIENTS; i++) {
         if (world->clients[i].disk) {

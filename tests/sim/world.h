@@ -19,6 +19,7 @@
 #include "client/reactor.h"
 #include "crash_vfs.h"
 #include "disk.h"
+#include "rooms.h"
 #include "server/server.h"
 
 #include <stdbool.h>
@@ -73,6 +74,7 @@ struct sim_client {
     struct sim_link *link;
     struct sim_disk *disk; /* NULL: it keeps nothing */
     struct sim_listener listeners[SIM_QUERIES];
+    struct sim_stay stays[SIM_ROOMS];
 };
 
 struct sim_world {
@@ -86,8 +88,9 @@ struct sim_world {
     struct sim_link *links;
     struct sim_write writes[SIM_MAX_WRITES];
     size_t write_count;
-    unsigned crashes, cuts, restarts;
-    bool is_calm; /* nothing breaks any more */
+    unsigned crashes, cuts, restarts, stays_checked;
+    uint64_t topic_count; /* topic messages, numbered */
+    bool is_calm;         /* nothing breaks any more */
     bool is_verbose;
     bool has_failed;
 };
@@ -107,6 +110,8 @@ void sim_step(struct sim_world *world, bool is_calm);
 bool sim_is_busy(struct sim_world *world);
 /* Everything works from now on; goes on until nothing is on its way and every write is settled. */
 bool sim_settle(struct sim_world *world);
+/* Nothing breaks any more. */
+bool sim_calm_down(struct sim_world *world);
 /* Starts the server if it is down. */
 bool sim_server_start(struct sim_world *world);
 void sim_server_crash(struct sim_world *world);

@@ -296,6 +296,24 @@ static void test_changing_minds(void **state) {
     fixture_free(f);
 }
 
+/* A join that is still unanswered showed what the former stay did: the new one shows nothing. */
+static void test_a_former_stay_is_not_shown(void **state) {
+    (void)state;
+    struct fixture *f = connected();
+    join(f, "r", "{'a':1}");
+    says(f, JOIN("r", ",'data':{'a':1}"));
+    inst_reactor_leave_room(f->r, "r");
+    join(f, "r", NULL);
+    receive(f, JOINED("r"));
+    says(f, SET("r", "{}"));
+    expect_silence(f);
+    reconnect(f);
+    says(f, JOIN("r", ""));
+    receive(f, JOINED("r"));
+    expect_silence(f);
+    fixture_free(f);
+}
+
 /* Upstream may tell a quick leave and join as no change: the peers known before go on. */
 static void test_peers_outlive_a_quick_return(void **state) {
     (void)state;
@@ -694,6 +712,7 @@ int main(void) {
         cmocka_unit_test(test_reconnecting),
         cmocka_unit_test(test_replacing_the_connection),
         cmocka_unit_test(test_changing_minds),
+        cmocka_unit_test(test_a_former_stay_is_not_shown),
         cmocka_unit_test(test_peers_outlive_a_quick_return),
         cmocka_unit_test(test_staying_for_listeners),
         cmocka_unit_test(test_publishing),
