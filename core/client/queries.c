@@ -68,6 +68,7 @@ static enum inst_status new_query(struct inst_reactor *r, const struct inst_valu
     }
     r->last_query = query;
     r->query_count++;
+    inst_parked_take(r, query);
     *out = query;
     return INST_OK;
 }
@@ -119,7 +120,12 @@ void inst_queries_cleanup(struct inst_reactor *r, struct inst_live_query *query)
         inst_uuid_make_text(&r->env, event_id);
         inst_outbox_send_query(r, "remove-query", event_id, &query->q);
     }
+    inst_queries_ref(query);
     forget(r, query);
+    if (query->version > 0) { /* somebody subscribed to it and was shown something */
+        inst_parked_put(r, query);
+    }
+    inst_queries_unref(query);
 }
 
 static void ask(struct inst_reactor *r, struct inst_live_query *query, const char *event_id) {
@@ -564,6 +570,7 @@ void inst_queries_connection_lost(struct inst_reactor *r) {
 }
 
 void inst_queries_forget_results(struct inst_reactor *r) {
+    inst_parked_clear(r);
     for (struct inst_live_query *query = r->first_query; query; query = query->next) {
         inst_results_clear(query);
         inst_kept_touch(r, &query->kept); /* it goes */
@@ -573,6 +580,7 @@ void inst_queries_forget_results(struct inst_reactor *r) {
 }
 
 void inst_queries_free(struct inst_reactor *r) {
+    inst_parked_clear(r);
     while (r->first_once) {
         struct inst_once *once = r->first_once;
         r->first_once = once->next;

@@ -47,6 +47,10 @@
 #define INST_REACTOR_STEPS_BLOCK (32u << 10)
 /* Different error types of a server that are remembered by name. */
 #define INST_REACTOR_MAX_TYPES 256
+/* Results that are kept in memory for who subscribes again (the official client's default
+ * queryCacheLimit). */
+#define INST_PARKED_QUERIES 10
+#define INST_PARKED_TRIPLES 100000
 /* Characters that say whose something on disk is. */
 #define INST_USER_TAG 32
 
@@ -327,6 +331,8 @@ struct inst_reactor {
     struct inst_map queries; /* by hash */
     struct inst_live_query *first_query, *last_query;
     size_t query_count;
+    struct inst_live_query *first_parked, *last_parked; /* nobody's, oldest first */
+    size_t parked_count, parked_triples;
     struct inst_once *first_once, *last_once;
     struct inst_collator *collator; /* NULL until first needed */
 
@@ -494,6 +500,14 @@ void inst_queries_forget_results(struct inst_reactor *r);
 void inst_queries_free(struct inst_reactor *r);
 void inst_shown_unref(struct inst_shown *shown);
 
+/* ---- parked.c ---- */
+
+/* The query, which its last listener left, is remembered. */
+void inst_parked_put(struct inst_reactor *r, struct inst_live_query *query);
+/* A new query gets the result of a remembered one like it. */
+void inst_parked_take(struct inst_reactor *r, struct inst_live_query *query);
+void inst_parked_clear(struct inst_reactor *r);
+
 /* ---- kept_queries.c ---- */
 
 void inst_queries_keep(struct inst_reactor *r, struct inst_live_query *query);
@@ -518,6 +532,8 @@ enum inst_status inst_results_restore(struct inst_reactor *r, struct inst_live_q
 /* The store holds the server's triples and nothing on top. */
 enum inst_status inst_results_bare(struct inst_live_query *query, struct inst_err *err);
 void inst_results_clear(struct inst_live_query *query);
+/* `to` has the bare result of `from`, which has none then. */
+void inst_results_move(struct inst_live_query *to, struct inst_live_query *from);
 /* The server's attrs changed: results that had triples of unknown attrs are built again. */
 void inst_results_attrs_changed(struct inst_reactor *r, struct inst_live_query *query);
 /* Brings the layers up to date. */

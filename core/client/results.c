@@ -188,6 +188,25 @@ void inst_results_clear(struct inst_live_query *query) {
     query->has_result = false;
 }
 
+void inst_results_move(struct inst_live_query *to, struct inst_live_query *from) {
+    inst_results_clear(to);
+    inst_arena_free(&to->result_arena);
+    to->result_arena = from->result_arena;
+    inst_arena_init(&from->result_arena);
+    to->store = from->store;
+    to->base = from->base;
+    to->page_info = from->page_info;
+    to->aggregate = from->aggregate;
+    to->raw = from->raw;
+    to->processed_tx_id = from->processed_tx_id;
+    to->layer_attrs = from->layer_attrs;
+    to->layer_epoch = to->layered_seq = 0;
+    to->has_result = from->has_result;
+    from->store = NULL;
+    from->layer_attrs = NULL;
+    inst_results_clear(from);
+}
+
 void inst_results_attrs_changed(struct inst_reactor *r, struct inst_live_query *query) {
     if (!query->has_result || query->raw.tag != INST_ARRAY) {
         return;
