@@ -43,6 +43,7 @@ struct inst_disk_answer {
     size_t len;
     const char *const *keys; /* LIST, in any order */
     size_t key_count;
+    bool is_anew; /* what was there before is gone, set aside: all that is known is written again */
 };
 
 struct inst_reactor;

@@ -101,6 +101,9 @@ void inst_reactor_disk_done(struct inst_reactor *r, uint64_t id,
     take_out_job(r, job);
     job->done(r, job, answer);
     free_job(job);
+    if (answer->is_anew && r->persist.state != INST_PERSIST_BROKEN) {
+        inst_persist_write_all(r);
+    }
     inst_events_deliver(r);
 }
 
@@ -733,16 +736,6 @@ void inst_persist_tick(struct inst_reactor *r, int64_t now) {
         if (now >= lane->gc_at && !lane->is_listing) {
             lane->gc_at = INST_REACTOR_NEVER;
             inst_meta_gc(r, lane);
-        }
-    }
-}
-
-void inst_persist_retag(struct inst_reactor *r) {
-    for (size_t i = 0; i < INST_PERSIST_STORES; i++) {
-        for (struct inst_kept *kept = r->persist.lanes[i].first; kept; kept = kept->next) {
-            if (kept->is_of_user && !kept->is_loading) {
-                inst_kept_touch(r, kept);
-            }
         }
     }
 }

@@ -98,6 +98,8 @@ void inst_kept_forget(struct inst_reactor *r, struct inst_kept *kept);
 void inst_persist_clear(struct inst_reactor *r, enum inst_persist_store store);
 /* The same person, by another name: all that is of the user is written again. */
 void inst_persist_retag(struct inst_reactor *r);
+/* The storage was started anew. */
+void inst_persist_write_all(struct inst_reactor *r);
 
 /* ---- state of the reactor ---- */
 

@@ -140,3 +140,19 @@ void inst_persist_start(struct inst_reactor *r) {
         }
     }
 }
+
+/* ---- all again ---- */
+
+static void touch_all(struct inst_reactor *r, bool of_user_only) {
+    for (size_t i = 0; i < INST_PERSIST_STORES; i++) {
+        for (struct inst_kept *kept = r->persist.lanes[i].first; kept; kept = kept->next) {
+            if (!kept->is_loading && (kept->is_of_user || !of_user_only)) {
+                inst_kept_touch_now(r, kept);
+            }
+        }
+    }
+}
+
+void inst_persist_retag(struct inst_reactor *r) { touch_all(r, true); }
+
+void inst_persist_write_all(struct inst_reactor *r) { touch_all(r, false); }

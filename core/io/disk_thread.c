@@ -15,6 +15,7 @@ struct disk_job {
     enum inst_status status;
     struct inst_err err;
     char *warning;
+    bool is_anew;
 };
 
 struct job_queue {
@@ -85,6 +86,8 @@ static void run(struct inst_storage *storage, struct disk_job *job) {
         job->status = inst_err_nomem(&job->err);
     job->warning = storage->warning;
     storage->warning = NULL;
+    job->is_anew = storage->is_anew;
+    storage->is_anew = false;
 }
 
 /* ---- on the other thread ---- */
@@ -149,6 +152,7 @@ static void answer(struct thread_disk *disk, struct disk_job *job) {
         answer.value = job->out.data ? job->out.data : "";
         answer.len = job->out.len;
     }
+    answer.is_anew = job->is_anew;
     disk->base.events.done(disk->base.events.ctx, job->request.id, &answer);
     free(keys);
     free_job(job);

@@ -45,7 +45,8 @@ struct inst_storage_file {
     size_t refs;
     struct sqlite_storage *users; /* also the loop's thread's */
     pthread_mutex_t mutex;
-    sqlite3 *db; /* NULL: could not be opened again */
+    sqlite3 *db;         /* NULL: could not be opened again */
+    unsigned generation; /* counts files that were set aside */
     sqlite3_stmt *statements[STATEMENTS];
     bool is_synced; /* commits are */
 };
@@ -55,6 +56,7 @@ struct sqlite_storage {
     struct sqlite_storage *next; /* of its file */
     struct inst_storage_file *file;
     char app_id[40];
+    unsigned generation; /* of the file that it was told of */
 };
 
 /* ---- the file ---- */
@@ -123,6 +125,7 @@ static enum inst_status broke(struct sqlite_storage *storage, int rc, struct ins
         close_file(file);
         if (set_aside(file, "the file is damaged", &storage->base.warning, NULL) == INST_OK)
             open_file(file, &storage->base.warning, NULL);
+        file->generation++;
     }
     return inst_storage_fail(&cause, err);
 }
@@ -132,6 +135,13 @@ static enum inst_status closed(const struct inst_storage_file *file, struct inst
 }
 
 /* ---- operations, under the mutex ---- */
+
+static void leave(struct sqlite_storage *storage) {
+    struct inst_storage_file *file = storage->file;
+    storage->base.is_anew = storage->base.is_anew || storage->generation != file->generation;
+    storage->generation = file->generation;
+    pthread_mutex_unlock(&file->mutex);
+}
 
 static sqlite3_stmt *bind(struct sqlite_storage *storage, enum statement which, const char *store,
                           const char *key) {
@@ -226,7 +236,7 @@ static enum inst_status sqlite_load(struct inst_storage *base, const char *store
             status = INST_OK;
         }
     }
-    pthread_mutex_unlock(&file->mutex);
+    leave(storage);
     return status;
 }
 
@@ -247,7 +257,7 @@ static enum inst_status sqlite_list(struct inst_storage *base, const char *store
             status = INST_OK;
         }
     }
-    pthread_mutex_unlock(&file->mutex);
+    leave(storage);
     return status;
 }
 
@@ -263,7 +273,7 @@ static enum inst_status sqlite_write(struct inst_storage *base, const char *stor
         status = closed(file, err);
     else if (rc != SQLITE_OK)
         status = broke(storage, rc, err);
-    pthread_mutex_unlock(&file->mutex);
+    leave(storage);
     return status;
 }
 
@@ -384,6 +394,9 @@ enum inst_status inst_storage_open_sqlite(struct inst_loop *loop, const char *pa
         free(storage);
         return status;
     }
+    pthread_mutex_lock(&storage->file->mutex);
+    storage->generation = storage->file->generation;
+    pthread_mutex_unlock(&storage->file->mutex);
     storage->next = storage->file->users;
     storage->file->users = storage;
     *out = &storage->base;

@@ -636,6 +636,38 @@ static void test_set_aside(void **state) {
     }
 }
 
+/* A storage that was found damaged and started anew gets again what is known. */
+static void test_started_anew(void **state) {
+    (void)state;
+    struct disk *disk = new_disk();
+    struct fixture *f = start_on(disk);
+    run_disk(f, disk);
+    struct inst_value ann = value_of(f, "{'id':'ann','refresh_token':'t1'}");
+    inst_reactor_set_user(f->r, &ann, NULL);
+    transact(f, WRITE("a", "first"));
+    run_disk(f, disk);
+    while (disk->count > 0) {
+        struct disk_entry *entry = &disk->entries[0];
+        disk_put(disk, entry->store, entry->key, NULL, 0);
+    }
+    struct seen *tx = transact(f, WRITE("b", "second"));
+    take_requests(f, disk);
+    struct inst_err err = {0};
+    inst_err_set(&err, "storage-failed", 0, "the file is damaged");
+    struct inst_disk_answer damaged = {.err = &err, .is_anew = true};
+    uint64_t id = disk->asked[0].id;
+    disk->asked_count = 0;
+    inst_reactor_disk_done(f->r, id, &damaged);
+    inst_err_clear(&err);
+    assert_int_equal(tx->error_count, 1);
+    run_disk(f, disk);
+    f = restarted(f, disk);
+    assert_int_equal(inst_reactor_pending_count(f->r), 1);
+    assert_string_equal(inst_reactor_refresh_token(f->r), "t1");
+    fixture_free(f);
+    disk_free(disk);
+}
+
 /* Of a page whose one entry is damaged the others are still sent. */
 static void test_half_a_page(void **state) {
     (void)state;
@@ -1239,6 +1271,7 @@ int main(void) {
         cmocka_unit_test(test_any_order),
         cmocka_unit_test(test_set_aside),
         cmocka_unit_test(test_half_a_page),
+        cmocka_unit_test(test_started_anew),
         cmocka_unit_test(test_shown_from_disk),
         cmocka_unit_test(test_unsubscribed),
         cmocka_unit_test(test_memory_wins),

@@ -460,6 +460,7 @@ static void test_sqlite_damaged_inside(void **state) {
     assert_null(f->storage->warning);
     check(f, "kv", "k7", "");
     check_warning(f, "the file is damaged");
+    assert_true(f->storage->is_anew);
     check_keys(f, "kv", "");
     assert_int_equal(put(f, "kv", "k7", "new"), INST_OK);
     close_it(f);
