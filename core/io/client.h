@@ -2,12 +2,12 @@
  * client.h - one user of an app in this process: what `init` gives.
  *
  *     client ──> driver            its queries and writes; shared with clients that were made alike
- *        └─────> driver of its own what belongs to a session: its rooms
+ *        └─────> driver of its own what belongs to a session: its rooms, its streams
  *
  * Clients with the same app, address, user and options share a connection and know nothing of each
  * other: each has its own subscriptions and its own end. What the server ties to a connection
- * (being a peer of a room) would be shared too, so it goes over a connection of the client's own:
- * the same one as long as nobody shares it, which nobody does from then on.
+ * (being a peer of a room, writing a stream) would be shared too, so it goes over a connection of
+ * the client's own: the same one as long as nobody shares it, which nobody does from then on.
  */
 #ifndef INST_IO_CLIENT_H
 #define INST_IO_CLIENT_H

@@ -31,6 +31,14 @@ static void on_writer(void *ctx, const struct inst_writer_event *event) {
     inst_lua_call(listener->owner->lua, listener->ref, push_writer, event);
 }
 
+/* A stream stays with the connection that it was begun on, and so with its user: it must not be one
+ * that other clients share. */
+static struct inst_reactor *own_reactor(struct inst_lua_client *client,
+                                        struct inst_lua_listener *listener, struct inst_err *err) {
+    listener->is_own = true;
+    return inst_client_own_reactor(client->client, err);
+}
+
 static enum inst_status do_write_stream(struct inst_lua_client *client,
                                         struct inst_lua_listener *listener, lua_State *L,
                                         struct inst_err *err) {
@@ -43,9 +51,10 @@ static enum inst_status do_write_stream(struct inst_lua_client *client,
         status = inst_err_set(err, "validation-failed", 400, "A stream needs a clientId.");
     if (status != INST_OK)
         return status;
-    return inst_reactor_create_write_stream(inst_client_reactor(client->client), name.u.str,
-                                            name.len, &params, on_writer, listener, &listener->id,
-                                            err);
+    struct inst_reactor *reactor = own_reactor(client, listener, err);
+    return reactor ? inst_reactor_create_write_stream(reactor, name.u.str, name.len, &params,
+                                                      on_writer, listener, &listener->id, err)
+                   : INST_FAILED;
 }
 
 /* client, clientId, ruleParams, fn(kind, unflushed, streamId or err) -> stream */
@@ -66,8 +75,10 @@ static int client_stream_write(lua_State *L) {
     struct inst_lua *lua = listener->owner->lua;
     luaL_checkstack(L, 32, NULL);
     struct inst_lua_scope scope = inst_lua_begin(lua, L);
-    enum inst_status status = inst_reactor_stream_write(
-        inst_client_reactor(listener->owner->client), listener->id, text, len, &unflushed, &err);
+    struct inst_reactor *reactor = inst_client_own_reactor(listener->owner->client, &err);
+    enum inst_status status =
+        reactor ? inst_reactor_stream_write(reactor, listener->id, text, len, &unflushed, &err)
+                : INST_FAILED;
     inst_lua_end(lua, scope);
     if (status != INST_OK)
         return inst_lua_fail(L, &err);
@@ -87,8 +98,9 @@ static int client_stream_close(lua_State *L) {
     struct inst_lua *lua = listener->owner->lua;
     luaL_checkstack(L, 32, NULL);
     struct inst_lua_scope scope = inst_lua_begin(lua, L);
-    enum inst_status status = inst_reactor_stream_close(
-        inst_client_reactor(listener->owner->client), listener->id, reason, &err);
+    struct inst_reactor *reactor = inst_client_own_reactor(listener->owner->client, &err);
+    enum inst_status status =
+        reactor ? inst_reactor_stream_close(reactor, listener->id, reason, &err) : INST_FAILED;
     inst_lua_end(lua, scope);
     if (status != INST_OK)
         return inst_lua_fail(L, &err);
@@ -143,8 +155,10 @@ static enum inst_status do_read_stream(struct inst_lua_client *client,
         if (status != INST_OK)
             return status;
     }
-    return inst_reactor_create_read_stream(inst_client_reactor(client->client), &options, on_reader,
-                                           listener, &listener->id, err);
+    struct inst_reactor *reactor = own_reactor(client, listener, err);
+    return reactor ? inst_reactor_create_read_stream(reactor, &options, on_reader, listener,
+                                                     &listener->id, err)
+                   : INST_FAILED;
 }
 
 /* client, clientId, streamId, ruleParams, offset, fn(kind, ...) -> stream */
@@ -159,16 +173,16 @@ static int client_stream_fetched(lua_State *L) {
     if (!listener)
         return 0;
     struct inst_lua *lua = listener->owner->lua;
-    struct inst_reactor *r = inst_client_reactor(listener->owner->client);
+    struct inst_reactor *r = inst_client_own_reactor(listener->owner->client, NULL);
     size_t len = 0;
     const char *bytes = lua_type(L, 4) == LUA_TSTRING ? lua_tolstring(L, 4, &len) : NULL;
     bool is_whole = lua_toboolean(L, 4);
     uint64_t id = listener->id;
     luaL_checkstack(L, 32, NULL);
     struct inst_lua_scope scope = inst_lua_begin(lua, L);
-    if (bytes)
+    if (r && bytes)
         inst_reactor_stream_fetched(r, id, fetch, bytes, len);
-    else
+    else if (r)
         inst_reactor_stream_fetch_done(r, id, fetch, is_whole);
     inst_lua_end(lua, scope);
     return 0;

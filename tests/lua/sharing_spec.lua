@@ -85,6 +85,23 @@ describe("clients that are made alike", function()
     assert.equal(1, server:stats().connections)
   end)
 
+  it("have streams of their own", function()
+    local a, b = client("a", { adminToken = app.adminToken }), client("b", { adminToken = app.adminToken })
+    connected(a)
+    assert.equal(1, server:stats().connections)
+    local kept = b.streams.createWriteStream { clientId = "kept" }
+    assert(kept:streamId():await())
+    assert.equal(2, server:stats().connections)
+    local ended = a.streams.createWriteStream { clientId = "ended" }
+    local id = ended:streamId()
+    a:shutdown()
+    local _, err = id:await()
+    assert.equal("shutdown", err.type)
+    assert.equal("authenticated", b:getConnectionStatus())
+    assert(kept:write "still here":await())
+    assert(kept:close():await())
+  end)
+
   it("hear of their own failures", function()
     local a, b = client "a", client "b"
     local heard = { a = 0, b = 0 }
