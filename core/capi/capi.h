@@ -46,6 +46,8 @@ struct inst_capi_callback {
         instant_app_status_fn *app_status;
         instant_presence_fn *presence;
         instant_topic_fn *topic;
+        instant_auth_fn *auth;
+        instant_sign_in_fn *sign_in;
     } fn;
     void *ctx;
     bool holds; /* the loop runs for it */
@@ -60,7 +62,10 @@ struct instant_db {
     struct inst_map subscriptions; /* callbacks by id */
     struct inst_deferred bury;     /* frees it once nothing of it is on the stack */
     uint64_t last_id;
+    struct inst_capi_request *requests; /* under way */
     char *app_id;
+    char *api_uri; /* http..., without a slash at its end; NULL: in-process */
+    char *ca_file; /* NULL: the system's roots */
 };
 
 struct instant_error {
@@ -113,6 +118,19 @@ bool inst_capi_finish(struct inst_capi_callback *callback, enum inst_status stat
 /* Frees db, calling nobody. */
 void inst_capi_db_free(struct instant_db *db);
 
+/* ---- HTTP ---- */
+
+/* One of the two is NULL; answer is the JSON of a status 200. */
+typedef void inst_capi_answer_fn(void *ctx, const struct inst_value *answer,
+                                 const struct inst_reactor_error *error);
+/* POSTs the object to the backend's route; fn (may be NULL) is called once, from the loop, unless
+ * this fails. Holds the loop. */
+enum inst_status inst_capi_post(struct instant_db *db, const char *route,
+                                const struct inst_value *body, inst_capi_answer_fn *fn, void *ctx,
+                                struct inst_err *err);
+/* The end of a db: whoever waits is told "shutdown"; or nobody is told. */
+void inst_capi_end_requests(struct instant_db *db, bool is_quiet);
+
 /* ---- transactions ---- */
 
 /* Steps as instant.h has them become chunks. */
@@ -125,6 +143,7 @@ enum inst_status inst_capi_chunks(struct inst_arena *arena, const struct inst_va
 struct inst_capi_options {
     struct inst_client_config client;
     const char *local_path; /* NULL: over the network */
+    const char *http_uri;   /* where HTTP requests go; NULL: in-process */
 };
 enum inst_status inst_capi_options_read(struct inst_arena *arena, const struct inst_value *config,
                                         struct inst_capi_options *out, struct inst_err *err);

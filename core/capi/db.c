@@ -79,6 +79,7 @@ static void unlink_db(struct instant_db *db) {
 
 void inst_capi_db_free(struct instant_db *db) {
     inst_loop_undefer(db->loop->loop, &db->bury);
+    inst_capi_end_requests(db, true);
     inst_client_free(db->client);
     while (db->callbacks)
         inst_capi_callback_free(db->callbacks);
@@ -86,6 +87,8 @@ void inst_capi_db_free(struct instant_db *db) {
     inst_map_free(&db->subscriptions);
     unlink_db(db);
     free(db->app_id);
+    free(db->api_uri);
+    free(db->ca_file);
     free(db);
 }
 
@@ -99,6 +102,7 @@ void instant_shutdown(struct instant_db *db) {
     if (!db)
         return;
     inst_client_shutdown(db->client);
+    inst_capi_end_requests(db, false);
     /* Those that are called once have heard of it, or will, when a callback ends its own db. */
     for (struct inst_capi_callback *callback = db->callbacks, *next; callback; callback = next) {
         next = callback->next;
@@ -110,6 +114,8 @@ void instant_shutdown(struct instant_db *db) {
 }
 
 /* ---- init ---- */
+
+static bool keep(char **out, const char *text) { return !text || (*out = strdup(text)) != NULL; }
 
 static enum inst_status start(struct instant_db *db, const struct inst_value *config,
                               struct inst_err *err) {
@@ -126,7 +132,9 @@ static enum inst_status start(struct instant_db *db, const struct inst_value *co
         reactor->app_id =
             reactor->app_id ? reactor->app_id : inst_backend_app_id(options.client.backend);
     }
-    if (status == INST_OK && reactor->app_id && !(db->app_id = strdup(reactor->app_id)))
+    if (status == INST_OK &&
+        !(keep(&db->app_id, reactor->app_id) && keep(&db->api_uri, options.http_uri) &&
+          keep(&db->ca_file, options.client.ca_file)))
         status = inst_err_nomem(err);
     if (status == INST_OK)
         status = inst_client_new(db->loop->loop, &options.client, &db->client, err);

@@ -94,6 +94,7 @@ static enum inst_status read_addresses(struct inst_arena *arena, const struct in
         out->local_path = api + strlen("local:");
         return INST_OK;
     }
+    out->http_uri = api ? api : DEFAULT_API;
     /* A WebSocket address of one's own alone does not say where server-sent events come from. */
     if (api ? starts_with(api, "http://") || starts_with(api, "https://") : !websocket)
         out->client.api_uri = api ? api : DEFAULT_API;

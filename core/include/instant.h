@@ -382,6 +382,42 @@ INSTANT_API bool instant_subscribe_topic(struct instant_db *db, const char *room
                                          instant_topic_fn *fn, void *ctx, uint64_t *subscription,
                                          struct instant_error **error);
 
+/* ---- users ---- */
+
+/* Who is signed in: the record {"id", "email"?, "refresh_token", ...}; NULL: nobody. Borrowed until
+ * the user changes or the db ends. */
+INSTANT_API const struct instant_value *instant_user(struct instant_db *db);
+/* user NULL: nobody. */
+typedef void instant_auth_fn(void *ctx, const struct instant_value *user);
+/* Calls fn with who is signed in as soon as that is known, and on every change. */
+INSTANT_API bool instant_subscribe_auth(struct instant_db *db, instant_auth_fn *fn, void *ctx,
+                                        uint64_t *subscription, struct instant_error **error);
+
+/* A change of the user drops all results and makes unsent writes fail with type "user-changed";
+ * live queries are asked again as the new one. Clients that shared the connection keep theirs. */
+
+/* Called exactly once, unless the call fails (then never), when the user is signed in. Exactly one
+ * of user and error is not NULL. */
+typedef void instant_sign_in_fn(void *ctx, const struct instant_value *user,
+                                const struct instant_error *error);
+/* With a refresh token, such as the admin SDK's createToken gives. */
+INSTANT_API bool instant_sign_in_with_token(struct instant_db *db, const char *token,
+                                            instant_sign_in_fn *fn, void *ctx,
+                                            struct instant_error **error);
+/* As a new user without an email. */
+INSTANT_API bool instant_sign_in_as_guest(struct instant_db *db, instant_sign_in_fn *fn, void *ctx,
+                                          struct instant_error **error);
+/* Sends a code to the address; fn is called with user NULL in any case. */
+INSTANT_API bool instant_send_magic_code(struct instant_db *db, const char *email,
+                                         instant_sign_in_fn *fn, void *ctx,
+                                         struct instant_error **error);
+/* With that code. A guest who is signed in becomes this user. */
+INSTANT_API bool instant_sign_in_with_magic_code(struct instant_db *db, const char *email,
+                                                 const char *code, instant_sign_in_fn *fn,
+                                                 void *ctx, struct instant_error **error);
+/* At once here; the backend is told to forget the token, which is not waited for. */
+INSTANT_API bool instant_sign_out(struct instant_db *db, struct instant_error **error);
+
 #ifdef __cplusplus
 }
 #endif

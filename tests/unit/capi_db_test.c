@@ -525,6 +525,97 @@ static void test_rooms_refuse(void **state) {
     world_free(w);
 }
 
+/* ---- users ---- */
+
+static void on_auth(void *ctx, const struct instant_value *user) {
+    struct heard *h = ctx;
+    h->count++;
+    snprintf(h->text, sizeof h->text, "%s", user ? "somebody" : "nobody");
+}
+
+static void on_signed_in(void *ctx, const struct instant_value *user,
+                         const struct instant_error *error) {
+    struct heard *h = ctx;
+    h->count++;
+    snprintf(h->text, sizeof h->text, "done");
+    instant_value_copy(instant_value_get(user, "refresh_token"), h->error, sizeof h->error);
+    if (error)
+        hear_error(h, error);
+}
+
+/* Two clients that were made alike: one signs in, the other stays who it was. */
+static void test_users(void **state) {
+    (void)state;
+    struct world *w = world_new();
+    struct instant_db *other = init(w, "{\"apiURI\":\"local::memory:\"}");
+    struct heard auth = {0}, others = {0}, live = {0};
+    connect_db(w, w->db);
+    assert_null(instant_user(w->db));
+    assert_true(instant_subscribe_auth(w->db, on_auth, &auth, &auth.subscription, NULL));
+    assert_true(instant_subscribe_auth(other, on_auth, &others, NULL, NULL));
+    assert_string_equal(auth.text, "nobody");
+    assert_true(instant_subscribe_query(w->db, instant_parse(w->b, TODOS), NULL, on_result, &live,
+                                        NULL, NULL));
+    struct heard guest = {0}, again = {0}, bad = {0};
+    assert_true(instant_sign_in_as_guest(w->db, on_signed_in, &guest, NULL));
+    until(w, &guest, "done");
+    assert_string_equal(guest.type, "");
+    until(w, &auth, "somebody");
+    assert_true(instant_value_is(instant_value_get(instant_user(w->db), "type"), "guest"));
+    assert_true(
+        instant_value_is(instant_value_get(instant_user(w->db), "refresh_token"), guest.error));
+    assert_null(instant_user(other));
+    assert_string_equal(others.text, "nobody");
+    connect_db(w, w->db);
+    write_steps(w, w->db, "[\"update\",\"todos\"," ID(1) ",{\"title\":\"mine\"}]");
+    until(w, &live, "mine");
+
+    assert_true(instant_sign_in_with_token(other, guest.error, on_signed_in, &again, NULL));
+    until(w, &again, "done");
+    assert_string_equal(again.error, guest.error);
+    assert_true(instant_sign_in_with_token(other, "nobody's", on_signed_in, &bad, NULL));
+    until(w, &bad, "done");
+    assert_string_not_equal(bad.type, "");
+    assert_string_equal(others.text, "somebody"); /* a failure changes nothing */
+
+    struct heard code = {0}, sent = {0};
+    assert_true(instant_send_magic_code(other, "ann@example.com", on_signed_in, &sent, NULL));
+    until(w, &sent, "done");
+    assert_string_equal(sent.type, "");
+    assert_true(instant_sign_in_with_magic_code(other, "ann@example.com", "000000", on_signed_in,
+                                                &code, NULL));
+    until(w, &code, "done");
+    assert_string_not_equal(code.type, "");
+
+    assert_true(instant_sign_out(w->db, NULL));
+    until(w, &auth, "nobody");
+    assert_null(instant_user(w->db));
+    assert_true(instant_sign_out(w->db, NULL)); /* again: nothing */
+
+    struct heard late = {0};
+    instant_sign_in_as_guest(w->db, on_signed_in, &late, NULL);
+    instant_shutdown(w->db);
+    assert_string_equal(late.type, "shutdown");
+    instant_sign_in_as_guest(other, on_signed_in, &late, NULL);
+    world_free(w);
+    assert_int_equal(late.count, 1);
+}
+
+/* Nobody answers. */
+static void test_users_offline(void **state) {
+    (void)state;
+    struct world *w = world_new();
+    struct instant_db *db = init(w, "{\"appId\":" ID(1) ",\"apiURI\":\"http://127.0.0.1:1/\"}");
+    struct heard guest = {0};
+    assert_true(instant_sign_in_as_guest(db, on_signed_in, &guest, NULL));
+    assert_int_equal(guest.count, 0); /* never inside the call */
+    until(w, &guest, "done");
+    assert_string_equal(guest.type, "io-error");
+    instant_sign_in_as_guest(db, on_signed_in, &guest, NULL);
+    world_free(w);
+    assert_int_equal(guest.count, 1);
+}
+
 /* ---- loops ---- */
 
 /* A foreign loop: it polls the descriptor for as long as it is told, never steps without a reason.
@@ -596,6 +687,8 @@ int main(void) {
         cmocka_unit_test(test_storage),
         cmocka_unit_test(test_rooms),
         cmocka_unit_test(test_rooms_refuse),
+        cmocka_unit_test(test_users),
+        cmocka_unit_test(test_users_offline),
         cmocka_unit_test(test_foreign_loop),
         cmocka_unit_test(test_waiting_has_a_limit),
         cmocka_unit_test(test_log),
