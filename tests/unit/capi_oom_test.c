@@ -34,6 +34,12 @@ static void on_mutation_error(void *ctx, const char *event_id, const struct inst
     (void)ctx, (void)event_id, (void)error;
 }
 
+static void on_presence(void *ctx, const struct instant_presence *presence) {
+    (void)ctx, (void)presence;
+}
+
+static void on_auth(void *ctx, const struct instant_value *user) { (void)ctx, (void)user; }
+
 static const struct instant_value *step(struct instant_builder *b) {
     instant_build_array(b);
     instant_build_string(b, "update");
@@ -77,6 +83,13 @@ static bool use(struct instant_db *db, struct instant_builder *b, int *promises)
     ok = went(instant_subscribe_mutation_errors(db, on_mutation_error, NULL, NULL, &error),
               &error) &&
          ok;
+    const struct instant_value *shown = instant_parse(b, "{\"name\":\"ann\"}");
+    ok = went(instant_join_room(db, "chat", "r", shown, &error), &error) && ok;
+    ok = went(instant_subscribe_presence(db, "chat", "r", instant_parse(b, "{\"keys\":[]}"),
+                                         on_presence, NULL, NULL, &error),
+              &error) &&
+         ok;
+    ok = went(instant_subscribe_auth(db, on_auth, NULL, NULL, &error), &error) && ok;
     char *text = instant_value_json(query, NULL);
     ok = ok && text;
     instant_free(text);
