@@ -107,7 +107,10 @@ static enum inst_status copy_sub(struct inst_reactor *r, struct inst_sub *sub,
     if (table) {
         return inst_reactor_subscribe_table(to, &table->q, sub->fn.table, sub->ctx, &id, err);
     }
-    return inst_err_set(err, "unknown", 0, "A room stays with its connection.");
+    return inst_err_set(err, "connection-shared", 0,
+                        "This client has a stream open on a connection that it shares. Close it "
+                        "before the user changes, or give the client a connection of its own "
+                        "(shareConnection = false).");
 }
 
 /* Within a list ids ascend, as they do in r. */

@@ -128,8 +128,8 @@ void inst_reactor_end_instance(struct inst_reactor *reactor, uint64_t instance);
 void inst_reactor_forget_instance(struct inst_reactor *reactor, uint64_t instance);
 /* The instance becomes instance 1 of `to`, which is new and of the same configuration: its
  * subscriptions go over, with their ids; what it waits for and has not sent is settled with type
- * "user-changed", for it moves to become another user. Nothing has changed when this fails. Not for
- * rooms, nor with a storage. */
+ * "user-changed", for it moves to become another user. Nothing has changed when this fails, with
+ * "connection-shared" when a stream is open, which cannot go over. Not with a storage. */
 enum inst_status inst_reactor_move_instance(struct inst_reactor *reactor, uint64_t instance,
                                             struct inst_reactor *to, struct inst_err *err);
 

@@ -171,11 +171,11 @@ function Auth:signOut(opts)
   if opts ~= nil then check_table(opts, "signOut") end
   return current(self):next(function(user)
     local token = user and user.refresh_token
+    local kept = keep(self, nil)
+    become(self, nil)
     if token and not (opts and opts.invalidateToken == false) then
       post(self, "/runtime/signout", { app_id = self._db.appId, refresh_token = token }):catch(function() end)
     end
-    local kept = keep(self, nil)
-    become(self, nil)
     local done, err = kept:await()
     if not done then error(err, 0) end
   end)

@@ -183,6 +183,19 @@ for _, kind in ipairs { "local:", "http:" } do
       others.stop()
     end)
 
+    it("does not take an open stream away from a shared connection", function()
+      if kind == "local:" then return end
+      local one, two = client { adminToken = app.adminToken }, client { adminToken = app.adminToken }
+      local stream = one.streams.createWriteStream { clientId = instant.id() }
+      local none, err = one.auth.signInAsGuest():await()
+      assert.is_nil(none)
+      assert.equal("connection-shared", err.type)
+      assert.is_nil(one:getAuth():await())
+      assert(two.auth.signInAsGuest():await())
+      assert(one.auth.signInAsGuest():await()) -- alone now
+      stream:abort():await()
+    end)
+
     it("forgets a user whom the backend does not know any more", function()
       local db = client()
       local token = sign_in(db, admin, "ann@b.de").user.refresh_token
