@@ -9,6 +9,7 @@ static const struct inst_http_route *const tables[] = {
     inst_http_perms_routes,     inst_http_status_routes, inst_http_admin_rooms_routes,
     inst_http_admin_sse_routes, inst_http_sse_routes,    inst_http_storage_routes,
     inst_http_upload_routes,    inst_http_auth_routes,   inst_http_admin_users_routes,
+    inst_http_oauth_routes,
 };
 
 /* ---- which route ---- */
@@ -104,7 +105,9 @@ static void answer_error(struct inst_server *server, struct inst_http_response *
     inst_buf_clear(&response->body);
     inst_buf_add_str(&response->body, "{\"type\":");
     inst_json_write_string(&response->body, type, strlen(type));
-    inst_buf_add_str(&response->body, ",\"message\":");
+    /* The one envelope without a message (http.md 1.3). */
+    bool is_oauth = strcmp(type, "oauth-error") == 0;
+    inst_buf_add_str(&response->body, is_oauth ? ",\"error\":" : ",\"message\":");
     inst_json_write_string(&response->body, message, strlen(message));
     if (err->hint != NULL && !is_private)
         inst_buf_addf(&response->body, ",\"hint\":%s", err->hint);

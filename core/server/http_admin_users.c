@@ -75,7 +75,7 @@ static enum inst_status answer_verify(struct inst_server *server,
     sign_in.email = email;
     st = inst_code_verify(app, code.u.str, code.len, &sign_in, err);
     if (st == INST_OK)
-        st = inst_auth_answer(app, sign_in.user, &response->body, err);
+        st = inst_auth_answer(app, sign_in.user, NULL, &response->body, err);
     else
         inst_app_commit(app);
     inst_auth_created(&response->body, sign_in.is_created);
@@ -123,7 +123,7 @@ static enum inst_status answer_tokens(struct inst_server *server,
     user.email = email[0] != '\0' ? email : NULL;
     st = find_or_make(app, &user, &is_created, err);
     if (st == INST_OK)
-        st = inst_auth_answer(app, user.id, &response->body, err);
+        st = inst_auth_answer(app, user.id, NULL, &response->body, err);
     inst_auth_created(&response->body, is_created);
     return st;
 }
@@ -142,7 +142,7 @@ static enum inst_status answer_guest(struct inst_server *server,
     if ((st = inst_user_check_new(app, &user, err)) != INST_OK ||
         (st = inst_user_create(app, &user, err)) != INST_OK)
         return st;
-    st = inst_auth_answer(app, user.id, &response->body, err);
+    st = inst_auth_answer(app, user.id, NULL, &response->body, err);
     inst_buf_add_char(&response->body, '}');
     return st;
 }

@@ -131,11 +131,11 @@ enum inst_status inst_auth_guest(struct inst_app *app, const struct inst_value *
 
 /* ---- answers ---- */
 
-enum inst_status inst_auth_answer(struct inst_app *app, const char *id, struct inst_buf *body,
-                                  struct inst_err *err) {
-    struct inst_uuid token;
+enum inst_status inst_auth_answer(struct inst_app *app, const char *id, struct inst_uuid *token,
+                                  struct inst_buf *body, struct inst_err *err) {
+    struct inst_uuid made;
     uint32_t user;
-    enum inst_status st = inst_token_create(app, id, &token, err);
+    enum inst_status st = inst_token_create(app, id, &made, err);
     if (st == INST_OK)
         st = inst_row_commit(app, err);
     if (st == INST_OK)
@@ -144,8 +144,10 @@ enum inst_status inst_auth_answer(struct inst_app *app, const char *id, struct i
         st = inst_user_refuse(err);
     inst_buf_add_str(body, "{\"user\":");
     if (st == INST_OK)
-        st = inst_user_write(app, user, &token, body, err);
-    inst_wipe(&token, sizeof token);
+        st = inst_user_write(app, user, &made, body, err);
+    if (st == INST_OK && token != NULL)
+        *token = made;
+    inst_wipe(&made, sizeof made);
     return st;
 }
 
@@ -190,7 +192,7 @@ static enum inst_status answer_verify(struct inst_server *server,
     sign_in.email = email;
     st = inst_code_verify(app, code.u.str, code.len, &sign_in, err);
     if (st == INST_OK)
-        st = inst_auth_answer(app, sign_in.user, &response->body, err);
+        st = inst_auth_answer(app, sign_in.user, NULL, &response->body, err);
     else
         inst_app_commit(app);
     inst_auth_created(&response->body, sign_in.is_created);
@@ -214,7 +216,7 @@ static enum inst_status answer_guest(struct inst_server *server,
     if ((st = inst_user_check_new(app, &user, err)) != INST_OK ||
         (st = inst_user_create(app, &user, err)) != INST_OK)
         return st;
-    st = inst_auth_answer(app, user.id, &response->body, err);
+    st = inst_auth_answer(app, user.id, NULL, &response->body, err);
     inst_buf_add_char(&response->body, '}');
     return st;
 }

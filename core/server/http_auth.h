@@ -29,10 +29,10 @@ enum inst_status inst_auth_extra(const struct inst_value *body, const char *name
 enum inst_status inst_auth_guest(struct inst_app *app, const struct inst_value *body,
                                  const char *name, uint32_t *guest, struct inst_err *err);
 
-/* The rest of a sign-in of the user of this id: a new token, the commit, and
- * `{"user":{..., "refresh_token"}`, behind which the answer goes on. */
-enum inst_status inst_auth_answer(struct inst_app *app, const char *id, struct inst_buf *body,
-                                  struct inst_err *err);
+/* The rest of a sign-in of the user of this id: a new token (given to whom asks, who wipes it), the
+ * commit, and `{"user":{..., "refresh_token"}`, behind which the answer goes on. */
+enum inst_status inst_auth_answer(struct inst_app *app, const char *id, struct inst_uuid *token,
+                                  struct inst_buf *body, struct inst_err *err);
 /* `,"created":...}` */
 void inst_auth_created(struct inst_buf *body, bool is_created);
 
