@@ -355,6 +355,71 @@ for _, kind in ipairs { "local:", "http:" } do
       assert.equal(api .. "/runtime/" .. app.id, db.auth.issuerURI())
     end)
 
+    -- A code as the callback of a provider leaves it: kept as the digest of its 16 bytes.
+    local function provider_code(identity, challenge)
+      local code = instant.id()
+      local bytes = code:gsub("-", ""):gsub("%x%x", function(pair) return string.char(tonumber(pair, 16)) end)
+      local bits, held, hex = 0, 0, {}
+      local alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+      for letter in core.digest_text(bytes):gmatch "." do
+        bits, held = (bits * 64 + alphabet:find(letter, 1, true) - 1) % 65536, held + 6
+        while held >= 4 and #hex < 64 do
+          held = held - 4
+          hex[#hex + 1] = ("%x"):format(math.floor(bits / 2 ^ held) % 16)
+        end
+      end
+      local provider, oauth_client = instant.id(), instant.id()
+      assert(admin:transact {
+        admin.tx["$oauthProviders"][provider]:update { name = "test " .. provider },
+        admin.tx["$oauthClients"][oauth_client]:update { name = "test " .. oauth_client }
+          :link { ["$oauthProvider"] = provider },
+        admin.tx["$oauthCodes"][instant.id()]:update {
+          codeHash = table.concat(hex), userInfo = identity,
+          codeChallenge = challenge, codeChallengeMethod = challenge and "S256",
+        }:link { ["$oauthClient"] = oauth_client },
+      }:await())
+      return code
+    end
+
+    it("exchanges a provider's code, with the proof of who asked", function()
+      local db = client()
+      local pkce = db.auth.createPKCE()
+      local code = provider_code({ email = "Ann@b.de", sub = "1" }, pkce.codeChallenge)
+      local answer = assert(db.auth.exchangeOAuthCode { code = code, codeVerifier = pkce.codeVerifier }:await())
+      assert.is_true(answer.created)
+      assert.equal("ann@b.de", answer.user.email)
+      assert.same(answer.user, db:getAuth():await())
+      local none, err = client().auth.exchangeOAuthCode { code = code, codeVerifier = pkce.codeVerifier }:await()
+      assert.is_nil(none)
+      assert.equal("record-not-found", err.type)
+      assert.equal("app-oauth-code", err.hint["record-type"])
+      code = provider_code({ sub = "2" }, pkce.codeChallenge)
+      none, err = client().auth.exchangeOAuthCode { code = code, codeVerifier = "another" }:await()
+      assert.is_nil(none)
+      assert.matches("code_challenge and code_verifier do not match", err.message, 1, true)
+      assert.is_nil(tostring(err):find(code, 1, true))
+    end)
+
+    it("makes a guest the user of a provider's code", function()
+      local db = client()
+      local guest = assert(db.auth.signInAsGuest():await()).user
+      local answer = assert(db.auth.exchangeOAuthCode { code = provider_code { sub = "1" } }:await())
+      assert.equal(guest.id, answer.user.id)
+      assert.is_false(answer.user.isGuest)
+    end)
+
+    it("gives extra fields from the address to the exchange", function()
+      local db = client()
+      local url = db.auth.createAuthorizationURL {
+        clientName = "c", redirectURL = "http://127.0.0.1/", extraFields = { nick = "ann" },
+      }
+      local id = url:match "_instant_extra_fields_id%%3D([%w_-]+)"
+      local none, err = db.auth.exchangeOAuthCode { code = provider_code { sub = "1" }, extraFieldsId = id }:await()
+      assert.is_nil(none)
+      assert.matches("Unknown field: nick", err.message, 1, true) -- they did arrive
+      assert(db.auth.exchangeOAuthCode { code = provider_code { sub = "1" }, extraFieldsId = id }:await()) -- once
+    end)
+
     it("answers after the end of the client with an error", function()
       local db = client()
       finish(db)

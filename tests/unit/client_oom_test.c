@@ -363,11 +363,58 @@ static void test_sync_tables(void **state) {
     free(init);
 }
 
+/* ---- moving to a connection of one's own ---- */
+
+static void on_any_user(void *ctx, const struct inst_value *user) {
+    (void)user;
+    (*(int *)ctx)++;
+}
+
+/* It goes over whole, or everything is as it was. */
+static void test_moving_an_instance(void **state) {
+    (void)state;
+    bool is_done = false;
+    for (long n = 0; !is_done; n++) {
+        struct fixture *f = fixture_new(NULL), *to = fixture_new(NULL);
+        struct scene s = {.f = f};
+        int told = 0;
+        uint64_t id;
+        prepare(&s);
+        authenticate(f);
+        inst_reactor_set_instance(f->r, 2);
+        assert_int_equal(
+            inst_reactor_subscribe_query(f->r, &s.todos, NULL, on_todos, &s, &id, NULL), INST_OK);
+        assert_int_equal(inst_reactor_subscribe_user(f->r, on_any_user, &told, &id, NULL), INST_OK);
+        assert_int_equal(told, 1);
+        oom_after(n);
+        enum inst_status status = inst_reactor_move_instance(f->r, 2, to->r, NULL);
+        oom_off();
+        is_done = status == INST_OK;
+        assert_true(is_done || status == INST_NOMEM);
+        struct inst_reactor *now = is_done ? to->r : f->r;
+        if (!is_done) { /* what was made of it goes, calling nobody */
+            inst_reactor_free(to->r);
+            to->r = NULL;
+        }
+        assert_int_equal(inst_reactor_set_refresh_token(now, "token", NULL), INST_OK);
+        assert_int_equal(told, 2);
+        inst_reactor_free(f->r);
+        f->r = NULL;
+        for (size_t i = 0; i < s.message_count; i++) {
+            free(s.messages[i]);
+        }
+        free(s.data);
+        fixture_free(to);
+        fixture_free(f);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_new),
         cmocka_unit_test(test_out_of_memory),
         cmocka_unit_test(test_sync_tables),
+        cmocka_unit_test(test_moving_an_instance),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

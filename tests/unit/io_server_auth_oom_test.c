@@ -4,6 +4,7 @@
  */
 #include "io_server_http_fixture.h"
 
+#include "base/digest.h"
 #include "oom.h"
 #include "server/users.h"
 
@@ -69,7 +70,49 @@ static void signing_in(void **state) {
     world_close_dir(&world, dir);
 }
 
+/* A code as a provider's callback leaves it; its uuid is the n-th. */
+static void leave_code(struct connection *admin, unsigned n) {
+    char hash[INST_SHA256_HEX + 1], steps[1024];
+    struct inst_uuid uuid;
+    inst_uuid_parse(uuid_text(n), INST_UUID_TEXT, &uuid);
+    inst_sha256_hex(uuid.bytes, sizeof uuid.bytes, hash);
+    snprintf(steps, sizeof steps,
+             "[['add-triple','#%u','@$oauthCodes.id','#%u'],"
+             "['add-triple','#%u','@$oauthCodes.codeHash','%s'],"
+             "['add-triple','#%u','@$oauthCodes.userInfo',{'email':'a%u@b.de','sub':'%u'}],"
+             "['add-triple','#%u','@$oauthCodes.$oauthClient','#1']]",
+             n, n, n, hash, n, n / 2, n / 3, n);
+    transact(&world, admin, steps);
+}
+
+static void exchanging_a_code(void **state) {
+    (void)state;
+    bool is_untouched = false;
+    world_open_dir(&world, dir, "{'entities':{},'links':{}}");
+    struct connection *admin = enter(&world, true);
+    transact(&world, admin,
+             "[['add-triple','#2','@$oauthProviders.id','#2'],"
+             "['add-triple','#2','@$oauthProviders.name','p'],"
+             "['add-triple','#1','@$oauthClients.id','#1'],"
+             "['add-triple','#1','@$oauthClients.$oauthProvider','#2']]");
+    for (long n = 0; !is_untouched; n++) {
+        char text[256];
+        unsigned number = 4096 + (unsigned)n;
+        leave_code(admin, number);
+        snprintf(text, sizeof text, "{'app_id':'%s','code':'%s'}", world.app.id, uuid_text(number));
+        int status = ask("/runtime/oauth/token", text, &is_untouched, n);
+        assert_true(status == 200 || status == 500 || status == 0);
+        assert_true(!is_untouched || status == 200);
+        /* Used up, or still good: never both signed in and good. */
+        struct answer *answer = call(&world, "POST", "/runtime/oauth/token", "", text);
+        assert_int_equal(answer->status, status == 200 || answer->status == 400 ? 400 : 200);
+    }
+    disconnect(admin);
+    world_close_dir(&world, dir);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(signing_in)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(signing_in),
+                                       cmocka_unit_test(exchanging_a_code)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
