@@ -125,6 +125,58 @@ test('the client of a browser is told no without rules, and sees nothing', async
   assert.deepEqual((await watch.until((r) => r.data)).data.$files, []);
 });
 
+test('users of both clients do with files what the rules allow', async (t) => {
+  const server = await serve(t);
+  const app = await makeApp(server, {
+    title: 'rules',
+    rules: {
+      code: {
+        $files: {
+          allow: {
+            view: 'auth.id != null',
+            create: "auth.id != null && data.path.startsWith('open/')",
+            delete: "data.path.endsWith('.tmp')",
+          },
+        },
+      },
+    },
+  });
+  const denied = { message: 'Permission denied: not has-storage-permission?' };
+  const dir = scratch(t);
+  const db = connect(t, server, app);
+  await assert.rejects(db.storage.uploadFile('open/a.txt', new Blob(['too early'])), denied);
+  await db.auth.signInAsGuest();
+  const bytes = randomBytes(300000);
+  const uploaded = await db.storage.uploadFile('open/js.bin', new Blob([bytes], { type: 'application/x-js' }));
+  assert.match(uploaded.data.id, /^[0-9a-f-]{36}$/);
+  await assert.rejects(db.storage.uploadFile('closed/a.txt', new Blob(['x'])), denied);
+  await assert.rejects(db.storage.delete('open/js.bin'), denied);
+
+  await lua(t, server, app, dir, `
+    local db = instant.init { appId = "${app.id}", apiURI = "${server.api}", vault = "memory" }
+    local _, err = db.storage:download("open/js.bin"):await()
+    assert(err and err.type == "permission-denied", tostring(err))
+    must(db.auth:signInAsGuest():await())
+    must(db.storage:download("open/js.bin", { to = dir .. "/js.bin" }):await())
+    must(db.storage:uploadFile("open/lua.tmp", { file = dir .. "/js.bin" }):await())
+    _, err = db.storage:uploadFile("closed/lua", "x"):await()
+    assert(err and err.type == "permission-denied", tostring(err))
+    local rows = must(db:queryOnce({ ["$files"] = {} }):await()).data["$files"]
+    assert(#rows == 2 and rows[1].url, #rows)
+    db:shutdown()`);
+  assert.equal(sha256(readFileSync(path.join(dir, 'js.bin'))), sha256(bytes));
+
+  const watch = live(t, db, { $files: {} });
+  const rows = (await watch.until((r) => r.data?.$files.length === 2)).data.$files;
+  const { url } = rows.find((row) => row.path === 'open/lua.tmp');
+  assert.equal(sha256(Buffer.from(await (await fetch(url)).arrayBuffer())), sha256(bytes));
+  assert.equal(await db.storage.getDownloadUrl('open/lua.tmp'), url);
+  assert.equal(await db.storage.upload('open/old.txt', new Blob(['old way'])), true);
+  await db.storage.delete('open/lua.tmp');
+  await watch.until((r) => r.data?.$files.every((row) => row.path !== 'open/lua.tmp'));
+  assert.equal((await fetch(url)).status, 404);
+});
+
 test('a live query has the address of what is there now', async (t) => {
   const server = await serve(t);
   const app = await makeApp(server);
