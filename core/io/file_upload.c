@@ -15,6 +15,7 @@ struct inst_file_upload {
     size_t filled; /* of piece */
     bool is_working;
     bool is_cancelled;
+    bool is_ended;     /* of unknown size: all has come */
     bool is_finishing; /* the worker has the last piece, and makes everything durable */
     /* Written by the worker. */
     enum inst_status status;
@@ -52,6 +53,8 @@ static void do_work(uv_work_t *work) {
 
 /* ---- on the loop ---- */
 
+static void hand_over(struct inst_file_upload *upload);
+
 static void work_done(uv_work_t *work, int failed) {
     struct inst_file_upload *upload = (struct inst_file_upload *)work;
     (void)failed; /* only when cancelled, which is never asked for */
@@ -61,21 +64,31 @@ static void work_done(uv_work_t *work, int failed) {
         free_upload(upload);
     else if (upload->status != INST_OK || upload->is_finishing)
         answer(upload);
+    else if (upload->is_ended)
+        hand_over(upload);
     else
         upload->config.ready(upload->config.ctx);
 }
 
 static void hand_over(struct inst_file_upload *upload) {
-    upload->is_finishing = upload->received == upload->config.size;
+    upload->is_finishing = upload->is_ended || upload->received == upload->config.size;
     upload->is_working = true;
     uv_queue_work(inst_loop_uv(inst_backend_loop(upload->backend)), &upload->work, do_work,
                   work_done);
 }
 
+/* Bytes that may still come. */
+static uint64_t allowance(const struct inst_file_upload *upload) {
+    uint64_t limit = upload->config.size;
+    if (limit == INST_FILE_SIZE_UNKNOWN && upload->config.max_size > 0)
+        limit = upload->config.max_size;
+    return limit - upload->received;
+}
+
 char *inst_file_upload_room(struct inst_file_upload *upload, size_t *cap) {
-    if (upload->is_working || upload->received == upload->config.size)
+    uint64_t left = allowance(upload);
+    if (upload->is_working || upload->is_ended || left == 0)
         return NULL;
-    uint64_t left = inst_file_upload_left(upload);
     *cap = sizeof upload->piece - upload->filled;
     if (*cap > left)
         *cap = (size_t)left;
@@ -89,8 +102,18 @@ void inst_file_upload_fill(struct inst_file_upload *upload, size_t count) {
         hand_over(upload);
 }
 
+void inst_file_upload_end(struct inst_file_upload *upload) {
+    upload->is_ended = true;
+    if (!upload->is_working)
+        hand_over(upload);
+}
+
+bool inst_file_upload_is_working(const struct inst_file_upload *upload) {
+    return upload->is_working;
+}
+
 uint64_t inst_file_upload_left(const struct inst_file_upload *upload) {
-    return upload->config.size - upload->received;
+    return upload->is_ended ? 0 : upload->config.size - upload->received;
 }
 
 void inst_file_upload_cancel(struct inst_file_upload *upload) {
@@ -103,7 +126,8 @@ void inst_file_upload_cancel(struct inst_file_upload *upload) {
 
 static enum inst_status check_size(const struct inst_file_upload_config *config,
                                    struct inst_err *err) {
-    if (config->max_size == 0 || config->size <= config->max_size)
+    if (config->max_size == 0 || config->size <= config->max_size ||
+        config->size == INST_FILE_SIZE_UNKNOWN)
         return INST_OK;
     return inst_err_set(err, "param-malformed", 413,
                         "A file takes at most %llu bytes here; this one has %llu.",
@@ -131,7 +155,8 @@ bool inst_file_upload_begin(struct inst_backend *backend, const struct inst_http
         upload->head = accepted;
     }
     if (status == INST_OK)
-        status = inst_file_writer_new(inst_backend_files(backend), accepted->app, config->size,
+        status = inst_file_writer_new(inst_backend_files(backend), accepted->app,
+                                      config->size == INST_FILE_SIZE_UNKNOWN ? 0 : config->size,
                                       &upload->writer, &err);
     if (status == INST_OK) {
         *out = upload;

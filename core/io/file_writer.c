@@ -20,6 +20,10 @@ struct inst_file_writer {
     uint64_t size;
 };
 
+/* Bytes between two looks at how much room the disk has left: what a body of unknown length, or
+ * several at a time, take is not known before. */
+#define ROOM_EVERY (16u << 20)
+
 /* ---- receiving ---- */
 
 static enum inst_status check_room(struct inst_file_store *store, const char *path,
@@ -85,7 +89,13 @@ enum inst_status inst_file_writer_add(struct inst_file_writer *writer, const voi
         at += n;
         left -= (size_t)n;
     }
+    uint64_t before = writer->size;
     writer->size += len;
+    if (before / ROOM_EVERY != writer->size / ROOM_EVERY) {
+        enum inst_status status = check_room(writer->store, writer->path, 0, err);
+        if (status != INST_OK)
+            return status;
+    }
     return EVP_DigestUpdate(writer->hash, bytes, len) == 1 ? INST_OK : inst_err_nomem(err);
 }
 

@@ -206,7 +206,7 @@ int inst_ws_handshake(const struct inst_http_head *head) {
     int status = versions > 1 ? 400 : check_version(version);
     if (status != 101)
         return status;
-    if (keys != 1 || !is_key(key) || head->content_length > 0)
+    if (keys != 1 || !is_key(key) || head->content_length > 0 || head->is_chunked)
         return 400;
     return 101;
 }

@@ -35,7 +35,8 @@ int inst_http_asked_make(struct inst_http_asked *asked, const struct inst_http_h
     bool is_head = inst_slice_is(&head->method, "HEAD");
     if (!inst_http_decode_path(&head->path, at))
         return 400;
-    asked->request = (struct inst_http_request){.path = at, .body = body, .body_len = body_len};
+    asked->request =
+        (struct inst_http_request){.path = at, .body = body, .body_len = body_len, .ip = ""};
     at += strlen(at) + 1;
     asked->request.query = keep(&at, &head->query);
     asked->request.method = keep(&at, &head->method);

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
-static bool is_token_char(unsigned char c) {
+bool inst_http_is_token_char(unsigned char c) {
     if ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'))
         return true;
     return c != 0 && strchr("!#$%&'*+-.^_`|~", c) != NULL;
@@ -13,13 +13,23 @@ static bool is_token_char(unsigned char c) {
 
 static bool is_token(const struct inst_slice *s) {
     for (size_t i = 0; i < s->len; i++)
-        if (!is_token_char((unsigned char)s->str[i]))
+        if (!inst_http_is_token_char((unsigned char)s->str[i]))
             return false;
     return s->len > 0;
 }
 
 bool inst_slice_is(const struct inst_slice *slice, const char *text) {
     return slice->len == strlen(text) && strncasecmp(slice->str, text, slice->len) == 0;
+}
+
+int inst_http_hex_digit(char c) {
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
+    return -1;
 }
 
 /* ---- finding the end ---- */
@@ -180,8 +190,9 @@ static int check_length(struct inst_http_head *head) {
     const struct inst_slice *encoding = inst_head_field(head, "transfer-encoding", &encodings);
     if (lengths > 1 || (lengths && encodings))
         return 400;
+    head->is_chunked = encodings == 1 && head->minor == 1 && inst_slice_is(encoding, "chunked");
     if (encodings)
-        return encodings == 1 && head->minor == 1 && inst_slice_is(encoding, "chunked") ? 411 : 501;
+        return head->is_chunked ? 0 : 501;
     if (!lengths)
         return 0;
     if (length->len == 0)
@@ -246,7 +257,8 @@ static int check_head(struct inst_http_head *head) {
     const struct inst_slice *expect = inst_head_field(head, "expect", NULL);
     if (expect && !inst_slice_is(expect, "100-continue"))
         return 417;
-    head->expects_continue = expect && head->minor == 1 && head->content_length > 0;
+    head->expects_continue =
+        expect && head->minor == 1 && (head->content_length > 0 || head->is_chunked);
     return 0;
 }
 
@@ -288,23 +300,13 @@ enum inst_head_result inst_http_head_parse(struct inst_head_scan *scan, const ch
 
 /* ---- paths ---- */
 
-static int hex_digit(char c) {
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
-
 bool inst_http_decode_path(const struct inst_slice *path, char *out) {
     size_t n = 0;
     for (size_t i = 0; i < path->len; i++) {
         char c = path->str[i];
         if (c == '%') {
-            int high = i + 2 < path->len ? hex_digit(path->str[i + 1]) : -1;
-            int low = i + 2 < path->len ? hex_digit(path->str[i + 2]) : -1;
+            int high = i + 2 < path->len ? inst_http_hex_digit(path->str[i + 1]) : -1;
+            int low = i + 2 < path->len ? inst_http_hex_digit(path->str[i + 2]) : -1;
             if (high < 0 || low < 0)
                 return false;
             c = (char)(high * 16 + low);

@@ -4,8 +4,9 @@
  *     [CRLF] method SP target SP HTTP/1.x CRLF (name ":" OWS value OWS CRLF)* CRLF
  *
  * Everything that two readers could read differently is refused: bare CR or LF, folded lines, white
- * space before a colon, control bytes, several or odd lengths, any Transfer-Encoding, several
- * hosts. No I/O, no allocation: slices point into the caller's bytes.
+ * space before a colon, control bytes, several or odd lengths, any Transfer-Encoding but chunked
+ * (http_chunked.h) and that beside a length, several hosts. No I/O, no allocation: slices point
+ * into the caller's bytes.
  */
 #ifndef INST_IO_HTTP_HEAD_H
 #define INST_IO_HTTP_HEAD_H
@@ -35,7 +36,8 @@ struct inst_http_head {
     int minor;               /* of HTTP/1.x: 0 or 1 */
     bool keep_alive;
     bool has_length;
-    uint64_t content_length;
+    bool is_chunked;         /* the body's length shows when it ends */
+    uint64_t content_length; /* 0 when that is so */
     bool expects_continue;
     struct inst_head_field fields[INST_HTTP_MAX_FIELDS];
     size_t field_count;
@@ -65,6 +67,9 @@ const struct inst_slice *inst_head_field(const struct inst_http_head *head, cons
 /* Is token (lower case) in the comma-separated lists of all fields of that name? */
 bool inst_http_has_token(const struct inst_http_head *head, const char *name, const char *token);
 bool inst_slice_is(const struct inst_slice *slice, const char *text);
+/* May it stand in a method or a field's name? */
+bool inst_http_is_token_char(unsigned char c);
+int inst_http_hex_digit(char c); /* -1: it is none */
 
 /* Decodes %xx once into out (path.len + 1 bytes, NUL-terminated). %2F and %5C stay as they are:
  * they are data inside a segment. False for a broken escape, a control byte or broken UTF-8. */

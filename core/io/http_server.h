@@ -7,9 +7,9 @@
  *                 └─> handed over (WebSocket)             the socket is no longer ours
  *
  * Stands in front of libwebsockets because that reads requests too loosely (conformance/http.md,
- * last section): what passes here is one well-formed request with a body of known length. Answers
- * are open to any origin (http.md 1.4). Uploads go to the disk as they come, files from it as they
- * are taken (http_transfer.h); all other bodies are kept in memory.
+ * last section): what passes here is one well-formed request with a body whose end is known.
+ * Answers are open to any origin (http.md 1.4). Uploads go to the disk as they come, files from it
+ * as they are taken (http_transfer.h); all other bodies are kept in memory.
  *
  * A comment goes out on every event stream that is silent, after each stream_comment_ms; one whose
  * peer takes nothing for three times that is dropped (session.md 1.3).
@@ -51,13 +51,15 @@ struct inst_http_server_config {
     bool (*begin)(void *ctx, const struct inst_http_request *head,
                   const struct inst_file_upload_config *how, struct inst_file_upload **out,
                   struct inst_http_response *response);
-    uint64_t max_upload; /* bytes of one; 0: any */
+    uint64_t max_upload;   /* bytes of one; 0: any */
+    size_t max_body;       /* bytes of any other body; 0: INST_HTTP_MAX_BODY */
+    unsigned trusted_hops; /* proxies of our own in front (http_forwarded.h) */
     /* Opens the content that a response names, or gives -1. May be NULL. */
     int (*open)(void *ctx, const struct inst_http_file *file, uint64_t *size);
-    /* A valid WebSocket handshake for /runtime/session arrived. Takes fd. rest: what the client
-     * sent behind the head. */
-    void (*upgrade)(void *ctx, int fd, const struct inst_slice *key, const char *rest,
-                    size_t rest_len);
+    /* A valid WebSocket handshake for /runtime/session arrived. Takes fd. ip: of the client, as far
+     * as it is known. rest: what the client sent behind the head. */
+    void (*upgrade)(void *ctx, int fd, const struct inst_http_head *head, const char *ip,
+                    const char *rest, size_t rest_len);
 };
 
 /* Listens when it returns. err names the address: in use, not allowed, not ours. */

@@ -45,9 +45,56 @@ enum inst_transfer inst_http_transfer_receive(struct inst_http_transfer *transfe
     return INST_TRANSFER_DONE;
 }
 
-bool inst_http_transfer_is_busy(const struct inst_http_transfer *transfer) {
+/* One step of it; INST_TRANSFER_WAIT: there may be another one. */
+static enum inst_transfer take_chunk(struct inst_file_upload *upload, struct inst_chunked *chunked,
+                                     const char **at, const char *end, int *refused) {
+    struct inst_slice data;
     size_t cap;
-    return transfer->upload && !inst_file_upload_room(transfer->upload, &cap);
+    char *room = inst_file_upload_room(upload, &cap);
+    if (!room)
+        cap = 1; /* nothing more is allowed: it is enough to see whether more comes */
+    if (cap < (size_t)(end - *at))
+        end = *at + cap;
+    switch (inst_chunked_next(chunked, at, end, &data)) {
+    case INST_CHUNKED_DATA:
+        if (room) {
+            memcpy(room, data.str, data.len);
+            inst_file_upload_fill(upload, data.len);
+        } else {
+            *refused = 413;
+        }
+        break;
+    case INST_CHUNKED_END:
+        inst_file_upload_end(upload);
+        return INST_TRANSFER_DONE;
+    case INST_CHUNKED_REFUSE:
+        *refused = 400;
+        break;
+    case INST_CHUNKED_LONG:
+        *refused = 431;
+        break;
+    case INST_CHUNKED_MORE:
+        break;
+    }
+    return INST_TRANSFER_WAIT;
+}
+
+enum inst_transfer inst_http_transfer_chunks(struct inst_http_transfer *transfer,
+                                             struct inst_chunked *chunked, char *raw, size_t *len,
+                                             int *refused) {
+    const char *at = raw, *end = raw + *len;
+    enum inst_transfer result = INST_TRANSFER_WAIT;
+    *refused = 0;
+    while (at < end && result == INST_TRANSFER_WAIT && !*refused &&
+           !inst_file_upload_is_working(transfer->upload))
+        result = take_chunk(transfer->upload, chunked, &at, end, refused);
+    *len = (size_t)(end - at);
+    memmove(raw, at, *len);
+    return result;
+}
+
+bool inst_http_transfer_is_busy(const struct inst_http_transfer *transfer) {
+    return transfer->upload && inst_file_upload_is_working(transfer->upload);
 }
 
 /* ---- out ---- */

@@ -6,6 +6,7 @@
 #define INST_IO_HTTP_TRANSFER_H
 
 #include "io/file_upload.h"
+#include "io/http_chunked.h"
 #include "io/http_head.h"
 
 #include <stdint.h>
@@ -30,6 +31,12 @@ size_t inst_http_transfer_first(struct inst_http_transfer *transfer, const char 
 /* Reads from the socket for as long as there is room; *count gets how many bytes. */
 enum inst_transfer inst_http_transfer_receive(struct inst_http_transfer *transfer, int fd,
                                               size_t *count);
+/* A body in chunks: decodes *len raw bytes, moves those that wait for the disk to the front and
+ * says in *len how many they are. DONE: the body has ended, *len are not part of it. *refused gets
+ * the status to refuse the request with, else 0. */
+enum inst_transfer inst_http_transfer_chunks(struct inst_http_transfer *transfer,
+                                             struct inst_chunked *chunked, char *raw, size_t *len,
+                                             int *refused);
 /* Has the disk to do its part before more can be read? */
 bool inst_http_transfer_is_busy(const struct inst_http_transfer *transfer);
 

@@ -1,6 +1,7 @@
 #include "io/ws_server.h"
 
 #include "base/utf8.h"
+#include "io/http_forwarded.h"
 #include "io/http_server.h"
 #include "io/shared_queue.h"
 #include "server/http.h"
@@ -213,6 +214,14 @@ static int on_receive(struct conn *conn, const char *bytes, size_t len) {
 
 /* ---- life ---- */
 
+/* Where the client is, as on_upgrade wrote it down. */
+static enum inst_status set_caller(struct conn *conn, struct inst_err *err) {
+    char ip[INST_IP_TEXT] = "", origin[INST_SESSION_MAX_ORIGIN + 1] = "";
+    lws_hdr_copy(conn->wsi, ip, sizeof ip, WSI_TOKEN_X_FORWARDED_FOR);
+    lws_hdr_copy(conn->wsi, origin, sizeof origin, WSI_TOKEN_ORIGIN);
+    return inst_session_set_caller(conn->session, ip, origin, err);
+}
+
 static int on_established(struct conn *conn, struct inst_ws_server *server, struct lws *wsi) {
     struct inst_err err = {0};
     conn->base.ops = &conn_ops;
@@ -224,12 +233,12 @@ static int on_established(struct conn *conn, struct inst_ws_server *server, stru
         conn->next->prev = conn;
     server->conns = conn;
     server->conn_count++;
-    if (inst_session_open(inst_backend_server(server->backend), conn, &conn->session, &err) !=
-        INST_OK) {
-        inst_err_clear(&err);
-        return -1;
-    }
-    return 0;
+    enum inst_status status =
+        inst_session_open(inst_backend_server(server->backend), conn, &conn->session, &err);
+    if (status == INST_OK)
+        status = set_caller(conn, &err);
+    inst_err_clear(&err);
+    return status == INST_OK ? 0 : -1;
 }
 
 static void on_closed(struct conn *conn) {
@@ -350,18 +359,29 @@ static void sweep(void *ctx) {
 
 /* ---- from the listener ---- */
 
-static void on_upgrade(void *ctx, int fd, const struct inst_slice *key, const char *rest,
-                       size_t rest_len) {
+static void add_field(struct inst_buf *form, const char *name, const char *value, size_t len) {
+    inst_buf_add_str(form, name);
+    inst_buf_add(form, value, len);
+    inst_buf_add_str(form, "\r\n");
+}
+
+static void on_upgrade(void *ctx, int fd, const struct inst_http_head *asked, const char *ip,
+                       const char *rest, size_t rest_len) {
     static const char form[] = "GET /runtime/session HTTP/1.1\r\nHost: instant\r\n"
                                "Upgrade: websocket\r\nConnection: Upgrade\r\n"
-                               "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ";
+                               "Sec-WebSocket-Version: 13\r\n";
+    const struct inst_slice *key = inst_head_field(asked, "sec-websocket-key", NULL);
+    const struct inst_slice *origin = inst_head_field(asked, "origin", NULL);
     struct inst_ws_server *server = ctx;
     struct inst_buf head;
     /* What libwebsockets reads is what we have read, and nothing else. */
     inst_buf_init(&head);
     inst_buf_add_str(&head, form);
-    inst_buf_add(&head, key->str, key->len);
-    inst_buf_add_str(&head, "\r\n\r\n");
+    add_field(&head, "Sec-WebSocket-Key: ", key->str, key->len);
+    add_field(&head, "X-Forwarded-For: ", ip, strlen(ip));
+    if (origin && origin->len <= INST_SESSION_MAX_ORIGIN)
+        add_field(&head, "Origin: ", origin->str, origin->len);
+    inst_buf_add_str(&head, "\r\n");
     inst_buf_add(&head, rest, rest_len);
     if (head.failed)
         close(fd);

@@ -38,6 +38,7 @@ struct inst_session {
     void *connection;
     struct inst_event_stream *stream; /* of one over server-sent events, else NULL; owned */
     char id[INST_UUID_TEXT + 1];
+    char *ip, *origin;         /* of the client; NULL: not known. Owned */
     struct inst_app *app;      /* NULL before init */
     struct inst_viewer viewer; /* as of init (session.md 6.5) */
     bool infers;               /* results in tree form: `inference?` of an admin's stream */

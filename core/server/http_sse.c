@@ -60,13 +60,16 @@ enum inst_status inst_http_open_stream(struct inst_server *server,
                                        struct inst_session **out, struct inst_err *err) {
     struct inst_session *session;
     struct inst_uuid token;
+    const char *origin = inst_http_header(request, "origin");
     if (request->connection == NULL)
         return inst_err_set(err, "validation-failed", 400,
                             "An event stream needs a connection over the network.");
     enum inst_status st = inst_session_open(server, request->connection, &session, err);
     if (st != INST_OK)
         return st;
-    if ((st = make_stream(session, &token, err)) != INST_OK) {
+    if ((st = inst_session_set_caller(session, request->ip != NULL ? request->ip : "",
+                                      origin != NULL ? origin : "", err)) != INST_OK ||
+        (st = make_stream(session, &token, err)) != INST_OK) {
         inst_session_close(session);
         return st;
     }

@@ -155,7 +155,24 @@ void inst_session_close(struct inst_session *session) {
     if (session->next != NULL)
         session->next->previous = session->previous;
     server->stats.sessions--;
+    free(session->ip);
+    free(session->origin);
     free(session);
+}
+
+static enum inst_status replace_text(char **at, const char *text, size_t max,
+                                     struct inst_err *err) {
+    size_t len = strlen(text);
+    free(*at);
+    *at = len > 0 && len <= max ? strdup(text) : NULL;
+    return *at == NULL && len > 0 && len <= max ? inst_err_nomem(err) : INST_OK;
+}
+
+enum inst_status inst_session_set_caller(struct inst_session *session, const char *ip,
+                                         const char *origin, struct inst_err *err) {
+    enum inst_status st = replace_text(&session->ip, ip, INST_SESSION_MAX_IP, err);
+    return st == INST_OK ? replace_text(&session->origin, origin, INST_SESSION_MAX_ORIGIN, err)
+                         : st;
 }
 
 static void list_waiting(struct inst_session *session) {

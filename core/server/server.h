@@ -73,6 +73,12 @@ enum inst_status inst_server_set_origin(struct inst_server *server, const char *
 /* A connection was opened. The session is owned by the server until inst_session_close. */
 enum inst_status inst_session_open(struct inst_server *server, void *connection,
                                    struct inst_session **out, struct inst_err *err);
+/* Where its client is, for rules (permissions.md 3.1): the address and the Origin header, each ""
+ * when it is not known. Copied; what is longer than these many bytes is not known. */
+#define INST_SESSION_MAX_IP 45
+#define INST_SESSION_MAX_ORIGIN 255
+enum inst_status inst_session_set_caller(struct inst_session *session, const char *ip,
+                                         const char *origin, struct inst_err *err);
 /* One message's bytes (one JSON text). Everything wrong with it is answered as an `error` op. */
 void inst_session_receive(struct inst_session *session, const char *bytes, size_t len);
 void inst_session_close(struct inst_session *session);

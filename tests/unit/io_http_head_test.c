@@ -123,7 +123,13 @@ static void test_lengths(void **state) {
            "PUT / HTTP/1.1\r\n" HOST "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n");
     expect(400,
            "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n");
-    expect(411, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding: Chunked\r\n\r\n");
+    expect(0, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding: Chunked\r\n\r\n");
+    expect(501, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding: \r\n\r\n");
+    expect(501, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding: identity\r\n\r\n");
+    expect(501, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked, chunked\r\n\r\n");
+    expect(400, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding: \x0b"
+                "chunked\r\n\r\n");
+    expect(400, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding : chunked\r\n\r\n");
     expect(501, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding: xchunked\r\n\r\n");
     expect(501, "PUT / HTTP/1.1\r\n" HOST "Transfer-Encoding: gzip, chunked\r\n\r\n");
     expect(501, "PUT / HTTP/1.1\r\n" HOST

@@ -1,0 +1,499 @@
+#include "io/http_conn.h"
+
+#include "io/http_answer.h"
+#include "io/http_asked.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define FIRST_INPUT 2048
+
+/* ---- answering ---- */
+
+static void send_out(struct inst_http_conn *conn) {
+    while (conn->out_done < conn->out.len) {
+        ssize_t n = send(conn->fd, conn->out.data + conn->out_done, conn->out.len - conn->out_done,
+                         MSG_NOSIGNAL);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+            return;
+        if (n <= 0) {
+            inst_conn_drop(conn, false);
+            return;
+        }
+        conn->out_done += (size_t)n;
+        inst_conn_moved(conn, (size_t)n);
+    }
+    size_t count;
+    enum inst_transfer transfer = inst_http_transfer_send(&conn->transfer, conn->fd, &count);
+    if (count > 0)
+        inst_conn_moved(conn, count);
+    if (transfer == INST_TRANSFER_LOST)
+        inst_conn_drop(conn, false);
+    if (transfer != INST_TRANSFER_DONE)
+        return;
+    conn->out_done = 0;
+    inst_buf_free(&conn->out);
+    if (conn->session) {
+        inst_conn_begin_stream(conn);
+        return;
+    }
+    if (conn->close_after) {
+        /* Reading on for a moment lets the client see the answer instead of a reset. */
+        shutdown(conn->fd, SHUT_WR);
+        inst_conn_enter(conn, INST_CONN_LINGERING);
+        return;
+    }
+    inst_conn_enter(conn, INST_CONN_READING);
+}
+
+static const char *refusal(int status) {
+    switch (status) {
+    case 405:
+        return "This method is not allowed here.";
+    case 411:
+        return "A request body needs a Content-Length.";
+    case 413:
+        return "The request body is too large.";
+    case 414:
+        return "The request target is too long.";
+    case 417:
+        return "Unknown expectation.";
+    case 426:
+        return "This address speaks WebSocket.";
+    case 431:
+        return "The request headers are too large.";
+    case 501:
+        return "Not implemented.";
+    case 503:
+        return "Too many connections.";
+    case 505:
+        return "Only HTTP/1.1 is spoken here.";
+    default:
+        return "The request is malformed.";
+    }
+}
+
+void inst_conn_refuse(struct inst_http_conn *conn, const struct inst_http_head *head, int status) {
+    conn->close_after = true;
+    inst_conn_enter(conn, INST_CONN_ANSWERING);
+    inst_http_write_error(&conn->out, head, status, refusal(status), false);
+    if (conn->out.failed)
+        inst_conn_drop(conn, false);
+    else
+        send_out(conn);
+}
+
+static bool is_known_method(const struct inst_slice *method) {
+    static const char *const names[] = {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (method->len == strlen(names[i]) && memcmp(method->str, names[i], method->len) == 0)
+            return true;
+    return false;
+}
+
+/* The answer goes on as an event stream, or does not: then nothing must be left of one. */
+static void take_stream(struct inst_http_conn *conn, const struct inst_http_head *head,
+                        struct inst_http_response *response) {
+    struct inst_http_server *server = conn->server;
+    if (response->stream && inst_slice_is(&head->method, "HEAD")) {
+        inst_session_close(response->stream);
+        response->stream = NULL;
+    }
+    if (!response->stream) {
+        inst_shared_queue_clear(&conn->events.queue);
+        return;
+    }
+    conn->session = response->stream;
+    server->conn_count--;
+    server->stream_count++;
+}
+
+/* Writes what the application answers into conn->out. */
+static bool write_response(struct inst_http_conn *conn, const struct inst_http_head *head,
+                           const struct inst_http_response *response) {
+    const struct inst_http_server_config *config = &conn->server->config;
+    bool keep_alive = !conn->close_after;
+    uint64_t size = 0;
+    if (response->body.failed || response->headers.failed)
+        return false;
+    if (conn->session)
+        inst_http_write_stream(&conn->out, head, response);
+    else if (!response->file.location[0])
+        inst_http_write_response(&conn->out, head, response, keep_alive);
+    if (conn->session || !response->file.location[0])
+        return !conn->out.failed;
+    int content = config->open ? config->open(config->ctx, &response->file, &size) : -1;
+    if (content >= 0)
+        inst_http_transfer_begin(&conn->transfer, &conn->out, head, response, content, size,
+                                 keep_alive);
+    else
+        inst_http_write_error(&conn->out, head, 500, "The content of this file cannot be read.",
+                              keep_alive);
+    return !conn->out.failed;
+}
+
+/* Asks the application and writes its answer into conn->out. */
+static bool ask(struct inst_http_conn *conn, const struct inst_http_head *head) {
+    struct inst_http_asked asked;
+    struct inst_http_response response = {.status = 500};
+    const char *body = conn->in + conn->head_len;
+    char ip[INST_IP_TEXT];
+    int refused = inst_http_asked_make(&asked, head, conn->head_len, body, conn->body_len);
+    if (refused) {
+        free(asked.text);
+        conn->close_after = true;
+        if (refused > 0)
+            inst_http_write_error(&conn->out, head, refused, refusal(refused), false);
+        return refused > 0 && !conn->out.failed;
+    }
+    inst_http_client_ip(head, conn->server->config.trusted_hops, conn->peer_ip, ip);
+    asked.request.ip = ip;
+    asked.request.connection = &conn->base;
+    conn->server->config.answer(conn->server->config.ctx, &asked.request, &response);
+    take_stream(conn, head, &response);
+    bool ok = write_response(conn, head, &response);
+    inst_http_response_clear(&response);
+    free(asked.text);
+    return ok;
+}
+
+static void consume(struct inst_http_conn *conn) {
+    size_t used = conn->head_len + conn->body_len;
+    memmove(conn->in, conn->in + used, conn->in_len - used);
+    conn->in_len -= used;
+    if (conn->in_len == 0) {
+        free(conn->in);
+        conn->in = NULL;
+        conn->in_cap = 0;
+    }
+    conn->has_head = conn->is_chunked = false;
+    conn->scan = (struct inst_head_scan){0};
+    conn->chunked = (struct inst_chunked){0};
+    conn->head_len = conn->body_len = 0;
+}
+
+/* Input may have moved in memory since the head was read: its slices are made again. */
+static void read_head_again(struct inst_http_conn *conn, struct inst_http_head *head) {
+    int status;
+    struct inst_head_scan scan = {0};
+    inst_http_head_parse(&scan, conn->in, conn->in_len, head, &conn->head_len, &status);
+}
+
+static void send_answer(struct inst_http_conn *conn, bool ok) {
+    if (!ok || conn->out.failed) {
+        inst_conn_drop(conn, false);
+        return;
+    }
+    consume(conn);
+    send_out(conn);
+}
+
+/* The whole request is there. */
+static void answer(struct inst_http_conn *conn) {
+    struct inst_http_head head;
+    read_head_again(conn, &head);
+    conn->close_after = !head.keep_alive;
+    inst_conn_enter(conn, INST_CONN_ANSWERING);
+    bool ok = true;
+    if (inst_slice_is(&head.method, "OPTIONS"))
+        inst_http_write_preflight(&conn->out, &head, !conn->close_after);
+    else
+        ok = ask(conn, &head);
+    send_answer(conn, ok);
+}
+
+/* ---- uploads ---- */
+
+static void process(struct inst_http_conn *conn);
+
+static void answer_upload(struct inst_http_conn *conn, struct inst_http_response *response) {
+    struct inst_http_head head;
+    read_head_again(conn, &head);
+    inst_conn_enter(conn, INST_CONN_ANSWERING);
+    bool ok = write_response(conn, &head, response);
+    inst_http_response_clear(response);
+    send_answer(conn, ok);
+}
+
+static bool make_room(struct inst_http_conn *conn);
+
+static void receive_plain(struct inst_http_conn *conn) {
+    size_t count;
+    enum inst_transfer transfer = inst_http_transfer_receive(&conn->transfer, conn->fd, &count);
+    inst_conn_moved(conn, count);
+    if (transfer == INST_TRANSFER_LOST)
+        inst_conn_drop(conn, false);
+    else if (transfer == INST_TRANSFER_DONE) /* the client waits, in the end in its own send */
+        uv_poll_stop(&conn->poll);
+}
+
+/* true: what `in` has behind the head was used up, and more is wanted. */
+static bool take_chunks(struct inst_http_conn *conn) {
+    size_t len = conn->in_len - conn->head_len;
+    int refused;
+    enum inst_transfer transfer = inst_http_transfer_chunks(
+        &conn->transfer, &conn->chunked, conn->in + conn->head_len, &len, &refused);
+    conn->in_len = conn->head_len + len;
+    if (refused) {
+        inst_http_transfer_end(&conn->transfer);
+        inst_conn_refuse(conn, NULL, refused);
+        return false;
+    }
+    if (transfer == INST_TRANSFER_DONE)
+        conn->is_chunked = false;
+    if (!inst_http_transfer_is_busy(&conn->transfer))
+        return true;
+    uv_poll_stop(&conn->poll);
+    return false;
+}
+
+static void receive_chunked(struct inst_http_conn *conn) {
+    while (take_chunks(conn)) {
+        if (!make_room(conn)) {
+            inst_conn_drop(conn, false);
+            return;
+        }
+        ssize_t n = recv(conn->fd, conn->in + conn->in_len, conn->in_cap - conn->in_len, 0);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+            return;
+        if (n <= 0) {
+            inst_conn_drop(conn, false);
+            return;
+        }
+        conn->in_len += (size_t)n;
+        inst_conn_moved(conn, (size_t)n);
+    }
+}
+
+static void receive(struct inst_http_conn *conn) {
+    if (conn->is_chunked)
+        receive_chunked(conn);
+    else
+        receive_plain(conn);
+}
+
+static void on_room(void *ctx) {
+    struct inst_http_conn *conn = ctx;
+    uv_poll_start(&conn->poll, UV_READABLE, inst_conn_on_event);
+    receive(conn);
+}
+
+static void on_stored(void *ctx, struct inst_http_response *response) {
+    struct inst_http_conn *conn = ctx;
+    /* Refused in the middle: what is still coming is not the next request. */
+    if (inst_file_upload_left(conn->transfer.upload) > 0)
+        conn->close_after = true;
+    conn->transfer.upload = NULL;
+    answer_upload(conn, response);
+    process(conn);
+}
+
+/* Takes over a request whose body is an upload; false: it is none. */
+static bool begin_upload(struct inst_http_conn *conn, const struct inst_http_head *head,
+                         size_t head_len) {
+    const struct inst_http_server_config *config = &conn->server->config;
+    struct inst_file_upload_config how = {.size = head->is_chunked ? INST_FILE_SIZE_UNKNOWN
+                                                                   : head->content_length,
+                                          .max_size = config->max_upload,
+                                          .ctx = conn,
+                                          .ready = on_room,
+                                          .answered = on_stored};
+    struct inst_http_response response = {0};
+    struct inst_http_asked asked;
+    if (!config->begin || !inst_slice_is(&head->method, "PUT"))
+        return false;
+    conn->head_len = head_len;
+    /* What is wrong with the request is said when it is answered as an ordinary one. */
+    bool is_ours =
+        inst_http_asked_make(&asked, head, head_len, "", 0) == 0 &&
+        config->begin(config->ctx, &asked.request, &how, &conn->transfer.upload, &response);
+    free(asked.text);
+    if (!is_ours)
+        return false;
+    conn->has_head = true;
+    conn->close_after = !head->keep_alive;
+    if (!conn->transfer.upload) {
+        /* A body that is there is passed over, one that is not need not come. */
+        if (!head->is_chunked && conn->in_len - head_len >= head->content_length)
+            conn->body_len = (size_t)head->content_length;
+        else
+            conn->close_after = true;
+        answer_upload(conn, &response);
+        return true;
+    }
+    inst_conn_enter(conn, INST_CONN_RECEIVING);
+    conn->is_chunked = head->is_chunked;
+    if (conn->is_chunked) {
+        receive_chunked(conn);
+        return true;
+    }
+    char *rest = conn->in + head_len;
+    size_t len = conn->in_len - head_len;
+    size_t taken = inst_http_transfer_first(&conn->transfer, rest, len);
+    memmove(rest, rest + taken, len - taken);
+    conn->in_len -= taken;
+    return true;
+}
+
+/* ---- reading ---- */
+
+static void upgrade(struct inst_http_conn *conn, const struct inst_http_head *head,
+                    size_t head_len) {
+    struct inst_http_server *server = conn->server;
+    char ip[INST_IP_TEXT];
+    inst_http_client_ip(head, server->config.trusted_hops, conn->peer_ip, ip);
+    inst_conn_drop(conn, true); /* memory stays until libuv's close callback */
+    server->config.upgrade(server->config.ctx, conn->fd, head, ip, conn->in + head_len,
+                           conn->in_len - head_len);
+}
+
+/* Reads a head that has just become complete. */
+static void take_head(struct inst_http_conn *conn, const struct inst_http_head *head,
+                      size_t head_len) {
+    int handshake = inst_ws_handshake(head);
+    if (handshake == 101) {
+        upgrade(conn, head, head_len);
+        return;
+    }
+    if (handshake) {
+        inst_conn_refuse(conn, head, handshake);
+        return;
+    }
+    if (!is_known_method(&head->method)) {
+        inst_conn_refuse(conn, head, 501);
+        return;
+    }
+    bool has_body = conn->in_len > head_len, is_upload = begin_upload(conn, head, head_len);
+    if (!is_upload && head->content_length > conn->server->config.max_body) {
+        inst_conn_refuse(conn, head, 413);
+        return;
+    }
+    if (!is_upload) {
+        conn->has_head = true;
+        conn->head_len = head_len;
+        conn->body_len = (size_t)head->content_length;
+        conn->is_chunked = head->is_chunked;
+    }
+    bool is_wanted = conn->state == INST_CONN_READING || conn->state == INST_CONN_RECEIVING;
+    if (head->expects_continue && !has_body && is_wanted) {
+        static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+        (void)!send(conn->fd, go_on, sizeof go_on - 1, MSG_NOSIGNAL);
+    }
+}
+
+/* Moves what has come of a body in chunks together, behind the head; 0, or the status to refuse the
+ * request with. */
+static int decode_body(struct inst_http_conn *conn) {
+    char *to = conn->in + conn->head_len + conn->body_len;
+    const char *at = to, *end = conn->in + conn->in_len;
+    struct inst_slice data;
+    enum inst_chunked_result result;
+    while ((result = inst_chunked_next(&conn->chunked, &at, end, &data)) == INST_CHUNKED_DATA) {
+        memmove(to, data.str, data.len);
+        to += data.len;
+        conn->body_len += data.len;
+        if (conn->body_len > conn->server->config.max_body)
+            return 413;
+    }
+    if (result == INST_CHUNKED_REFUSE || result == INST_CHUNKED_LONG)
+        return result == INST_CHUNKED_LONG ? 431 : 400;
+    conn->is_chunked = result != INST_CHUNKED_END;
+    memmove(to, at, (size_t)(end - at));
+    conn->in_len = conn->head_len + conn->body_len + (size_t)(end - at);
+    return 0;
+}
+
+static void process(struct inst_http_conn *conn) {
+    while (conn->state == INST_CONN_READING && conn->in_len > 0) {
+        if (!conn->has_head) {
+            struct inst_http_head head;
+            size_t head_len;
+            int status;
+            enum inst_head_result result = inst_http_head_parse(&conn->scan, conn->in, conn->in_len,
+                                                                &head, &head_len, &status);
+            if (result == INST_HEAD_MORE)
+                return;
+            if (result == INST_HEAD_REFUSE) {
+                inst_conn_refuse(conn, NULL, status);
+                return;
+            }
+            take_head(conn, &head, head_len);
+            continue;
+        }
+        int refused = conn->is_chunked ? decode_body(conn) : 0;
+        if (refused) {
+            inst_conn_refuse(conn, NULL, refused);
+            return;
+        }
+        if (conn->is_chunked || conn->in_len < conn->head_len + conn->body_len)
+            return;
+        answer(conn);
+    }
+}
+
+static bool make_room(struct inst_http_conn *conn) {
+    if (conn->in_len < conn->in_cap)
+        return true;
+    size_t cap = conn->in_cap ? conn->in_cap * 2 : FIRST_INPUT;
+    char *in = realloc(conn->in, cap);
+    if (!in)
+        return false;
+    conn->in = in;
+    conn->in_cap = cap;
+    return true;
+}
+
+static void read_some(struct inst_http_conn *conn) {
+    if (!make_room(conn)) {
+        inst_conn_drop(conn, false);
+        return;
+    }
+    ssize_t n = recv(conn->fd, conn->in + conn->in_len, conn->in_cap - conn->in_len, 0);
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
+        return;
+    if (n <= 0) {
+        inst_conn_drop(conn, false);
+        return;
+    }
+    conn->moved_ms = inst_conn_now(conn);
+    if (conn->in_len == 0) { /* first byte of a request: its time begins */
+        conn->since_ms = conn->moved_ms;
+        conn->moved = 0;
+    }
+    conn->in_len += (size_t)n;
+    conn->moved += (size_t)n;
+    process(conn);
+}
+
+static void linger(struct inst_http_conn *conn) {
+    char sink[65536];
+    ssize_t n = recv(conn->fd, sink, sizeof sink, 0);
+    if (n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR))
+        inst_conn_drop(conn, false);
+}
+
+void inst_conn_on_event(uv_poll_t *poll, int status, int events) {
+    struct inst_http_conn *conn = (struct inst_http_conn *)poll;
+    if (status < 0) {
+        inst_conn_drop(conn, false);
+        return;
+    }
+    if (conn->state == INST_CONN_ANSWERING && (events & UV_WRITABLE)) {
+        send_out(conn);
+        process(conn);
+    } else if (conn->state == INST_CONN_STREAMING) {
+        inst_conn_stream_event(conn, events);
+    } else if (conn->state == INST_CONN_READING && (events & UV_READABLE)) {
+        read_some(conn);
+    } else if (conn->state == INST_CONN_RECEIVING && (events & UV_READABLE)) {
+        receive(conn);
+    } else if (conn->state == INST_CONN_LINGERING) {
+        linger(conn);
+    }
+}
