@@ -584,3 +584,51 @@ void inst_json_write(struct inst_buf *buf, const struct inst_value *v) {
         break;
     }
 }
+
+static void new_line(struct inst_buf *buf, unsigned level) {
+    inst_buf_add_char(buf, '\n');
+    for (unsigned i = 0; i < level; i++) {
+        inst_buf_add_str(buf, "  ");
+    }
+}
+
+/* Members that are written: those that are not UNDEFINED. */
+static bool is_empty(const struct inst_value *v) {
+    if (v->tag == INST_ARRAY) {
+        return v->len == 0;
+    }
+    for (uint32_t i = 0; i < v->len; i++) {
+        if (v->u.members[i].value.tag != INST_UNDEFINED) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void inst_json_write_indented(struct inst_buf *buf, const struct inst_value *v, unsigned level) {
+    bool is_object = v->tag == INST_OBJECT;
+    bool first = true;
+    if ((!is_object && v->tag != INST_ARRAY) || is_empty(v)) {
+        inst_json_write(buf, v);
+        return;
+    }
+    inst_buf_add_char(buf, is_object ? '{' : '[');
+    for (uint32_t i = 0; i < v->len && !buf->failed; i++) {
+        const struct inst_value *item = is_object ? &v->u.members[i].value : &v->u.items[i];
+        if (is_object && item->tag == INST_UNDEFINED) {
+            continue;
+        }
+        if (!first) {
+            inst_buf_add_char(buf, ',');
+        }
+        first = false;
+        new_line(buf, level + 1);
+        if (is_object) {
+            inst_json_write_string(buf, v->u.members[i].key, v->u.members[i].key_len);
+            inst_buf_add_str(buf, ": ");
+        }
+        inst_json_write_indented(buf, item, level + 1);
+    }
+    new_line(buf, level);
+    inst_buf_add_char(buf, is_object ? '}' : ']');
+}

@@ -31,6 +31,9 @@ enum inst_status inst_json_parse(struct inst_arena *arena, const char *bytes, si
  * characters and lone surrogates. ENTITY is written as null: resolve it first. What is no UTF-8 in
  * a string comes out as U+FFFD, so the output is always JSON. Recurses as deep as v is. */
 void inst_json_write(struct inst_buf *buf, const struct inst_value *v);
+/* JSON.stringify(v, null, 2), for files that people read. level: how far in the text around it is;
+ * the first line is not indented. */
+void inst_json_write_indented(struct inst_buf *buf, const struct inst_value *v, unsigned level);
 /* One string with its quotes. */
 void inst_json_write_string(struct inst_buf *buf, const char *str, size_t len);
 

@@ -5,8 +5,13 @@
 #include "base/json.h"
 #include "instaql/hash.h"
 #include "oom.h"
+#include "schema/api_schema.h"
 #include "schema/query_validation.h"
 #include "schema/schema_attrs.h"
+#include "schema/schema_check.h"
+#include "schema/schema_diff.h"
+#include "schema/schema_file.h"
+#include "schema/schema_plan.h"
 #include "schema/system_catalog.h"
 #include "schema/tx_validation.h"
 
@@ -39,7 +44,9 @@ static struct inst_value parse(struct inst_arena *arena, const char *json) {
 /* What a step needs, made before allocations fail. */
 struct given {
     struct inst_value schema_json, query, chunk;
-    const struct inst_schema *schema;
+    const struct inst_schema *schema, *empty;
+    struct inst_value system; /* the system's attrs */
+    struct inst_attrs *attrs;
 };
 
 typedef enum inst_status step_fn(const struct given *g, struct inst_arena *arena,
@@ -82,6 +89,49 @@ static enum inst_status hash_step(const struct given *g, struct inst_arena *aren
     return ok ? INST_OK : inst_err_nomem(err);
 }
 
+/* The app has no attrs of its own yet: all of the schema is planned. */
+static enum inst_status plan_step(const struct given *g, struct inst_arena *arena,
+                                  struct inst_err *err) {
+    struct inst_env env = {.random = zeros};
+    struct inst_schema_plan plan = {g->schema, g->attrs, &env, true, true};
+    struct inst_value out;
+    enum inst_status status = inst_schema_plan(arena, &plan, &out, err);
+    if (status == INST_OK) {
+        status = inst_schema_as_api(arena, g->schema, &out, err);
+    }
+    if (status == INST_OK) {
+        status = inst_api_schema(arena, g->attrs, INST_REF_KEY_LIST, &out, err);
+    }
+    return status == INST_OK ? inst_api_schema_read(arena, &out, &out, err) : status;
+}
+
+static enum inst_status diff_step(const struct given *g, struct inst_arena *arena,
+                                  struct inst_err *err) {
+    struct inst_env env = {.random = zeros};
+    struct inst_value names, txs, steps, none = inst_array(NULL, 0);
+    struct inst_schema_diff diff = {g->empty, g->schema, NULL, &names};
+    enum inst_status status = inst_schema_system_names(arena, &g->system, &names, err);
+    if (status == INST_OK) {
+        status = inst_schema_diff(arena, &diff, &txs, err);
+    }
+    return status == INST_OK ? inst_schema_steps(arena, &txs, &none, &env, &steps, err) : status;
+}
+
+static enum inst_status file_step(const struct given *g, struct inst_arena *arena,
+                                  struct inst_err *err) {
+    struct inst_schema_file file = {.schema = &g->schema_json, .module = "@instantdb/core"};
+    struct inst_buf text;
+    (void)arena;
+    inst_buf_init(&text);
+    enum inst_status status = inst_schema_file(&text, &file, err);
+    inst_perms_file(&text, &g->schema_json, "@instantdb/core");
+    if (status == INST_OK && text.failed) {
+        status = inst_err_nomem(err);
+    }
+    inst_buf_free(&text);
+    return status;
+}
+
 static void run(step_fn *step, enum inst_status end) {
     struct inst_arena given_arena;
     struct given g;
@@ -91,6 +141,10 @@ static void run(step_fn *step, enum inst_status end) {
     g.query = parse(&given_arena, QUERY);
     g.chunk = parse(&given_arena, CHUNK);
     assert_int_equal(inst_schema_read(&given_arena, &g.schema_json, &g.schema, NULL), INST_OK);
+    struct inst_value empty = inst_object(NULL, 0);
+    assert_int_equal(inst_schema_read(&given_arena, &empty, &g.empty, NULL), INST_OK);
+    assert_int_equal(inst_system_attrs(&given_arena, &g.system, NULL), INST_OK);
+    assert_int_equal(inst_attrs_new(&g.system, &g.attrs, NULL), INST_OK);
     for (long n = 0;; n++) {
         struct inst_arena arena;
         struct inst_err err = {0};
@@ -113,6 +167,7 @@ static void run(step_fn *step, enum inst_status end) {
         }
     }
     assert_true(failures > 0);
+    inst_attrs_unref(g.attrs);
     inst_arena_free(&given_arena);
 }
 
@@ -132,6 +187,18 @@ static void test_tx(void **state) {
     (void)state;
     run(tx_step, INST_FAILED);
 }
+static void test_plan(void **state) {
+    (void)state;
+    run(plan_step, INST_OK);
+}
+static void test_diff(void **state) {
+    (void)state;
+    run(diff_step, INST_OK);
+}
+static void test_file(void **state) {
+    (void)state;
+    run(file_step, INST_OK);
+}
 static void test_hash(void **state) {
     (void)state;
     run(hash_step, INST_OK);
@@ -140,7 +207,8 @@ static void test_hash(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_read), cmocka_unit_test(test_attrs), cmocka_unit_test(test_query),
-        cmocka_unit_test(test_tx),   cmocka_unit_test(test_hash),
+        cmocka_unit_test(test_tx),   cmocka_unit_test(test_hash),  cmocka_unit_test(test_plan),
+        cmocka_unit_test(test_diff), cmocka_unit_test(test_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
