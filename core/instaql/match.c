@@ -301,8 +301,8 @@ static int take(struct inst_matcher *m, struct inst_frame *f) {
         /* On the side that a link starts from, the entity is what is looked at. */
         struct inst_triple start = {.ref = t->e, .v = {.tag = INST_ENTITY, .u.entity = t->e}};
         bool is_start = step->e.kind == INST_TERM_OPERATOR;
-        fits = inst_operator_test(step_operator(step), &m->run->operators, step->attr,
-                                  is_start ? &start : t, m->run->err);
+        fits = inst_operator_test(step_operator(step), &m->run->operators, is_start ? &start : t,
+                                  m->run->err);
     }
     if (fits == 1 && step->e.kind == INST_TERM_SLOT) {
         fits = unify(m, f, step->e.slot, t->e, NULL);

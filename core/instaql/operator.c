@@ -140,10 +140,11 @@ static enum inst_js_order typed_order(const struct inst_value *a, const struct i
     return x < y ? INST_JS_LESS : x > y ? INST_JS_GREATER : INST_JS_EQUAL;
 }
 
-/* The value of a triple as text or scalar: a link's is its target's id, whatever the store. */
-static struct inst_value plain_value(struct inst_operator_run *run, const struct inst_attr *attr,
+/* The value of a triple as text or scalar: where it names an entity (a link's target, an id), that
+ * one's id, whatever the store. */
+static struct inst_value plain_value(struct inst_operator_run *run,
                                      const struct inst_triple *triple) {
-    if (attr->is_ref && triple->v.tag == INST_ENTITY && triple->ref) {
+    if (triple->v.tag == INST_ENTITY && triple->ref) {
         return run->store->ops->entity_id(run->store, triple->ref);
     }
     return triple->v;
@@ -193,8 +194,7 @@ static int test_prefix(const struct inst_operator *op, struct inst_operator_run 
 }
 
 int inst_operator_test(const struct inst_operator *op, struct inst_operator_run *run,
-                       const struct inst_attr *attr, const struct inst_triple *triple,
-                       struct inst_err *err) {
+                       const struct inst_triple *triple, struct inst_err *err) {
     struct inst_value v;
     struct inst_value plain;
     switch (op->kind) {
@@ -210,7 +210,7 @@ int inst_operator_test(const struct inst_operator *op, struct inst_operator_run 
     default:
         break;
     }
-    plain = plain_value(run, attr, triple);
+    plain = plain_value(run, triple);
     if (!read_value(op, run, &plain, &v)) {
         return op->kind == INST_OP_NOT;
     }

@@ -59,8 +59,7 @@ bool inst_operator_set_items(struct inst_operator *op, struct inst_arena *arena,
 
 /* 1: the triple fits, 0: it does not, -1: err says why. */
 int inst_operator_test(const struct inst_operator *op, struct inst_operator_run *run,
-                       const struct inst_attr *attr, const struct inst_triple *triple,
-                       struct inst_err *err);
+                       const struct inst_triple *triple, struct inst_err *err);
 
 enum inst_range_kind {
     INST_RANGE_NONE,

@@ -100,6 +100,19 @@ static void make_todo(unsigned n, const char *more) {
     write(steps);
 }
 
+/* ---- conditions on ids ---- */
+
+/* The store has entities where others have texts of ids. */
+static void by_id(void **state) {
+    (void)state;
+    for (unsigned n = 1; n <= 3; n++)
+        make_todo(n, "");
+    asks(c, "{'todos':{'$':{'where':{'id':'#2'}}}}", "2");
+    asks(c, "{'todos':{'$':{'where':{'id':{'$in':['#2','#3']}}}}}", "2 3");
+    asks(c, "{'todos':{'$':{'where':{'id':{'$not':'#2'}}}}}", "1 3");
+    asks(c, "{'todos':{'$':{'where':{'or':[{'id':{'$ne':'#1'}},{'id':'#2'}]}}}}", "2 3");
+}
+
 /* ---- rows come and leave ---- */
 
 static void by_value(void **state) {
@@ -544,6 +557,7 @@ static void only_touched_queries_run(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
+        T(by_id),
         T(by_value),
         T(by_null),
         T(through_a_link),

@@ -1,0 +1,224 @@
+// One seed played against a server: its schema, transactions and queries, each answer compared with the
+// reference's, and what the server sent replayed by the official client's evaluator.
+
+import assert from 'node:assert/strict';
+import { makeApp, rawSession } from '../harness.mjs';
+import { Generator } from './generate.mjs';
+import { evaluate as official, linkIndexOf } from './official.mjs';
+import { isComparable } from './disagreements.mjs';
+import { Random } from './random.mjs';
+import { evaluate } from './reference.mjs';
+import { Refusal, Tables, Unpredictable } from './tables.mjs';
+
+const TXS = 10, QUERIES = 3;
+
+const attempt = (fn) => {
+  try {
+    return { ok: fn() };
+  } catch (e) {
+    if (!(e instanceof Refusal)) throw e;
+    return { refusal: e.body };
+  }
+};
+
+const textOf = ([e, a, v, t]) => JSON.stringify([e, a, sorted(v), t]);
+const sorted = (v) => v === null || typeof v !== 'object' ? v : Array.isArray(v) ? v.map(sorted)
+  : Object.fromEntries(Object.keys(v).sort().map((k) => [k, sorted(v[k])]));
+
+// What is missing is listed in no order.
+function inOrder(refusal) {
+  if (!refusal.hint?.records) return refusal;
+  const message = refusal.message.split('. ').map((part) => {
+    const [what, ids] = part.split(': ');
+    return `${what}: ${ids.split(', ').sort().join(', ')}`;
+  });
+  const records = [...refusal.hint.records].sort((a, b) => (JSON.stringify(sorted(a)) < JSON.stringify(sorted(b)) ? -1 : 1));
+  return { ...refusal, message: message.sort().join('. '), hint: { records } };
+}
+
+// What the hint says of the input is not the reference's to know, except that it is there.
+function compareRefusal(answer, refusal, input) {
+  answer = inOrder(answer);
+  refusal = inOrder(refusal);
+  const { type, message, hint } = answer;
+  const said = { type, message };
+  if (refusal.hint) {
+    const { input: _, ...rest } = hint ?? {};
+    said.hint = rest;
+    const { input: __, ...wanted } = refusal.hint;
+    assert.deepEqual(said, { ...refusal, hint: wanted }, 'the refusal');
+  } else {
+    assert.deepEqual(said, { type: refusal.type, message: refusal.message }, 'the refusal');
+  }
+  assert.equal(answer.status ?? 400, 400);
+  if (hint?.['data-type'] === 'query') assert.deepEqual(hint.input, input, 'the hint\'s input');
+}
+
+class Play {
+  constructor(t, server, seed, statistics) {
+    Object.assign(this, { t, server, seed, statistics });
+    this.random = new Random(seed);
+    this.generator = new Generator(this.random);
+    this.tables = new Tables();
+    this.events = 0;
+  }
+
+  async run() {
+    this.app = await makeApp(this.server);
+    this.session = await rawSession(this.t, this.server);
+    const opened = await this.ask({ op: 'init', 'app-id': this.app.id, '__admin-token': this.app.token });
+    assert.equal(opened.op, 'init-ok', JSON.stringify(opened));
+    this.attrs = opened.attrs;
+    await this.transact(this.generator.schema());
+    for (let n = 0; n < TXS; n++) {
+      await this.transact(this.generator.steps(this.tables));
+      for (let k = 0; k < QUERIES; k++) await this.query(this.generator.query(this.tables, this.tables.triples));
+    }
+    this.session.socket.terminate();
+  }
+
+  // The answer; what is told meanwhile is looked at only for attrs.
+  async ask(message) {
+    const event = `e${this.events++}`;
+    let answer = await this.session.ask({ 'client-event-id': event, ...message });
+    while (answer['client-event-id'] !== event) {
+      this.attrs = answer.attrs ?? this.attrs;
+      answer = await this.session.receive();
+    }
+    return answer;
+  }
+
+  async transact(steps) {
+    if (!steps.length) return;
+    this.doing = { steps };
+    let expected;
+    try {
+      expected = attempt(() => this.tables.transact(steps));
+    } catch (e) {
+      if (e instanceof Unpredictable) return;
+      throw e;
+    }
+    const answer = await this.ask({ op: 'transact', 'tx-steps': steps });
+    this.statistics.transactions++;
+    if (expected.refusal) {
+      this.statistics.refusedTransactions++;
+      assert.equal(answer.op, 'error', `the server took what must be refused: ${JSON.stringify(expected.refusal)}`);
+      compareRefusal(answer, expected.refusal);
+    } else {
+      assert.equal(answer.op, 'transact-ok', `the server refused: ${answer.message}`);
+      this.tables = expected.ok;
+      if (steps.some((s) => s[0] === 'add-attr')) await this.readAttrs();
+    }
+    await this.compareState();
+  }
+
+  async readAttrs() {
+    const before = this.attrs;
+    while (this.attrs === before) this.attrs = (await this.session.receive()).attrs ?? before;
+    const rank = new Map(this.attrs.map((a, n) => [a.id, n]));
+    this.tables.attrs.sort((a, b) => rank.get(a.id) - rank.get(b.id));
+  }
+
+  // All triples, also of entities without an id.
+  dumpQuery() {
+    const nowhere = '00000000-0000-4000-8000-00000000dead';
+    const any = { string: { $not: '\u0001' }, number: { $not: 0.123 }, boolean: { $in: [true, false] }, date: { $not: 4e12 } };
+    return Object.fromEntries(this.generator.ets.map((et) => {
+      const attrs = this.tables.of(et);
+      const or = attrs.map((a) => ({ [a.label]: a.isRef || a.label === 'id' ? { $not: nowhere } : any[a.checked] ?? { $not: '\u0001' } }));
+      return [et, { $: { where: { or } }, ...Object.fromEntries(attrs.filter((a) => a.isRef && a.isMany).map((a) => [a.label, {}])) }];
+    }));
+  }
+
+  async answerOf(q) {
+    const answer = await this.ask({ op: 'add-query', q });
+    if (answer.op === 'add-query-ok') {
+      const removed = await this.ask({ op: 'remove-query', q });
+      assert.equal(removed.op, 'remove-query-ok');
+    }
+    return answer;
+  }
+
+  // The server has what the reference has; times that are new are learnt.
+  async compareState() {
+    const answer = await this.answerOf(this.dumpQuery());
+    assert.equal(answer.op, 'add-query-ok', answer.message);
+    const rows = answer.result[0].data['datalog-result']['join-rows'][0];
+    const key = (e, a, v) => JSON.stringify([e, a, sorted(v)]);
+    const have = new Map(rows.map((row) => [key(row[0], row[1], row[2]), row[3]]));
+    const want = new Map(this.tables.triples.map((t) => [key(t.e, t.a.id, t.v), t]));
+    assert.deepEqual([...have.keys()].sort(), [...want.keys()].sort(), 'the state');
+    for (const [text, t] of want) {
+      if (t.t !== null) assert.equal(have.get(text), t.t, `created-at of ${text}`);
+      t.t = have.get(text);
+      assert.ok(Number.isInteger(t.t));
+    }
+  }
+
+  async query(q) {
+    this.doing = { q };
+    const expected = attempt(() => evaluate(this.tables, q));
+    const answer = await this.answerOf(q);
+    this.statistics.queries++;
+    if (expected.refusal) {
+      this.statistics.refusedQueries++;
+      assert.equal(answer.op, 'error', `the server took what must be refused: ${JSON.stringify(expected.refusal)}`);
+      compareRefusal(answer, expected.refusal, q);
+      return;
+    }
+    assert.equal(answer.op, 'add-query-ok', `the server refused: ${answer.message}`);
+    const wanted = expected.ok;
+    const { data } = answer.result[0];
+    assert.deepEqual(data['page-info'] ?? {}, wanted.pageInfo, 'page-info');
+    assert.deepEqual(data.aggregate ?? {}, wanted.aggregate, 'aggregate');
+    const rows = data['datalog-result']['join-rows'][0];
+    assert.deepEqual(rows.map(textOf).sort(), wanted.triples.map((t) => textOf([t.e, t.a.id, t.v, t.t])).sort(), 'the triples');
+    const infers = this.random.once(2);
+    await this.compareTree(q, wanted, infers);
+    this.compareClient(q, wanted, answer.result, infers);
+  }
+
+  async compareTree(q, wanted, infers) {
+    const response = await fetch(`${this.server.api}/admin/query`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json', 'app-id': this.app.id, Authorization: `Bearer ${this.app.token}` },
+      body: JSON.stringify({ query: q, 'inference?': infers }),
+    });
+    const body = await response.json();
+    assert.equal(response.status, 200, JSON.stringify(body));
+    const tree = wanted.tree(infers);
+    for (const et of Object.keys(wanted.aggregate)) if (!(et in body)) delete tree[et];
+    assert.deepEqual(body, tree, 'the tree');
+  }
+
+  compareClient(q, wanted, result, infers) {
+    const shown = official(this.attrs, linkIndexOf(this.tables), result, q, infers);
+    if (!isComparable(this.tables, q)) return;
+    this.statistics.replayed++;
+    const expected = wanted.client(infers);
+    for (const et of Object.keys(wanted.aggregate)) delete expected[et];
+    assert.deepEqual(shown.data, expected, 'what the official client shows');
+  }
+}
+
+// Ids as names.
+function readable(text, { tables, generator }) {
+  for (const a of tables.attrs) text = text.replaceAll(a.id, `${a.et}.${a.label}`);
+  for (const [et, ids] of Object.entries(generator.ids)) ids.forEach((e, n) => { text = text.replaceAll(e, `${et}#${n}`); });
+  return text;
+}
+
+const schemaText = (tables) => tables.attrs.map((a) => [`${a.et}.${a.label}`, a.isRef ? `-> ${a.revEt}.${a.revLabel}` : a.checked ?? 'any',
+  a.isMany && 'many', a.isUnique && 'unique', a.isIndexed && 'indexed', a.isRequired && 'required', a.onDelete && 'on-delete',
+  a.onDeleteReverse && 'on-delete-reverse'].filter(Boolean).join(' ')).join('\n');
+
+// Plays a seed; an error says what was being done.
+export async function play(t, server, seed, statistics) {
+  const one = new Play(t, server, seed, statistics);
+  try {
+    await one.run();
+  } catch (e) {
+    e.message = `seed ${seed}: ${readable(`${e.message}\nwhile doing ${JSON.stringify(one.doing)}`, one)}\n${schemaText(one.tables)}\n`;
+    throw e;
+  }
+}
