@@ -223,7 +223,10 @@ INSTANT_API const struct instant_value *instant_built(struct instant_builder *bu
  *   connectTimeout    milliseconds to open a connection in
  *   reconnect         "linear": wait as the official client does; else exponential with jitter
  *   storage           where results, unsent writes and the user are kept: "memory" (at first),
- *                     "file:FOLDER" or "sqlite:FILE". What is in one is not lost with the process
+ *                     "file:FOLDER" or "sqlite:FILE". What is in one is not lost with the process.
+ *                     The user's record is never in plain text there: it is in the desktop's
+ *                     keychain where one answers, else in an encrypted file with its key beside the
+ *                     storage (mode 0600), else in memory with a warning
  *   shareConnection   false: a connection of its own. Else clients with the same app, address, user
  *                     and options share one, each with its own subscriptions and its own end
  *

@@ -4,6 +4,7 @@
 #include "io/netlink.h"
 #include "io/sse_client.h"
 #include "io/storage.h"
+#include "io/storage_sealed.h"
 #include "io/ws_client.h"
 
 #include <stdio.h>
@@ -219,7 +220,7 @@ static bool has_same_versions(const struct inst_reactor_config *a,
 /* A new option belongs into is_same_reactor and keep_config, or two that differ in it would share a
  * connection. */
 _Static_assert(sizeof(struct inst_reactor_config) == 104 &&
-                   sizeof(struct inst_client_config) == 168,
+                   sizeof(struct inst_client_config) == 184,
                "an option that driver.c does not know");
 
 static bool is_same_reactor(const struct inst_reactor_config *a,
@@ -323,12 +324,35 @@ static enum inst_status make_ws(struct inst_driver *driver, struct inst_err *err
     return status;
 }
 
+void inst_client_vault_name(const char *app_id, const char *scope, char *out, size_t size) {
+    snprintf(out, size, "currentUser %s %s", app_id, scope);
+}
+
+/* The user is kept apart from all else. */
+static enum inst_status guard_user(struct inst_driver *driver, struct inst_storage **storage,
+                                   struct inst_err *err) {
+    const struct inst_client_config *config = &driver->config;
+    const char *app_id = inst_reactor_app_id(driver->reactor);
+    char name[INST_VAULT_MAX_NAME + 1];
+    if (!config->reactor.awaits_user)
+        return inst_storage_seal(*storage, app_id, storage, err);
+    if (!config->vault)
+        return INST_OK;
+    inst_client_vault_name(app_id, config->vault_scope, name, sizeof name);
+    enum inst_status status = inst_storage_move_user(*storage, config->vault, name, err);
+    if (status != INST_OK)
+        (*storage)->ops->close(*storage);
+    return status;
+}
+
 static enum inst_status make_disk(struct inst_driver *driver, struct inst_err *err) {
     struct inst_storage *storage = NULL;
     if (!driver->disk && has_storage(&driver->config)) {
         enum inst_status status =
             inst_storage_open(driver->loop, driver->config.storage,
                               inst_reactor_app_id(driver->reactor), &storage, err);
+        if (status == INST_OK)
+            status = guard_user(driver, &storage, err);
         if (status == INST_OK)
             status = inst_disk_on_thread(driver->loop, storage, &driver->disk, err);
         if (status != INST_OK)
@@ -412,6 +436,8 @@ static enum inst_status make(struct inst_loop *loop, const struct inst_client_co
         status = inst_reactor_new(&driver->config.reactor, &driver->reactor, err);
     if (status == INST_OK)
         status = make_disk(driver, err);
+    driver->config.vault = NULL; /* was borrowed */
+    driver->config.vault_scope = NULL;
     if (status == INST_OK && !config->backend)
         status = make_ws(driver, err);
     if (status == INST_OK && driver->config.reactor.has_sse)

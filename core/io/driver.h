@@ -20,6 +20,7 @@
 #include "io/backend.h"
 #include "io/disk.h"
 #include "io/loop.h"
+#include "io/vault.h"
 
 /* Bytes handed to a transport that it has not sent; beyond, output stays in the reactor. */
 #define INST_CLIENT_HIGH_WATER (1u << 20)
@@ -42,7 +43,15 @@ struct inst_client_config {
                                    * network is taken for there until inst_client_set_online */
     const char *storage;          /* "memory", "file:..." (io/storage.h); NULL: memory */
     struct inst_disk *disk;       /* instead of storage; taken, also by a failure. Not shared */
+    /* With awaits_user: who will hold the user, and its name for where the app is. What a storage
+     * knows of the user is moved there. Borrowed for the call. NULL: a storage keeps the user in a
+     * vault that it chooses (storage_sealed.h). */
+    struct inst_vault *vault;
+    const char *vault_scope;
 };
+
+/* What a vault knows the user of this app as; scope is "local" or the address. */
+void inst_client_vault_name(const char *app_id, const char *scope, char *out, size_t size);
 
 /* The driver on this loop that was made from an equal configuration, unless that or this one is not
  * to be shared; else a new one. The caller becomes a user of it. */

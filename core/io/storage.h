@@ -42,6 +42,7 @@ struct inst_storage {
     const struct inst_storage_ops *ops;
     char *warning; /* owned; what an operation set aside. For whoever called it to log and free */
     bool is_anew; /* an operation set all of it aside. For whoever called it to pass on and clear */
+    char *beside; /* owned; the head of paths for files that belong to it. Never changes */
 };
 
 /* spec: "memory" (*out is NULL then: nothing to open), "file:FOLDER", "sqlite:FILE". Fails when

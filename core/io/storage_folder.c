@@ -4,6 +4,7 @@
  *     FOLDER/<app id>/lock                     flock: one client has the app
  *     FOLDER/<app id>/<store>/<name>.json      the text of one key
  *     FOLDER/<app id>/<store>/<name>.tmp       not there yet; left over by a crash
+ *     FOLDER/<app id>/user.vault, .key         the signed-in user, without a keychain
  *
  * A name is the key, its bytes other than A-Z a-z 0-9 _ - as %XX. A text is written beside the one
  * it replaces, synced and renamed, so that after a crash either is whole; then the folder is
@@ -264,6 +265,7 @@ static void folder_close(struct inst_storage *base) {
         close(folder->lock);
     free(folder->path);
     free(base->warning);
+    free(base->beside);
     free(folder);
 }
 
@@ -319,6 +321,12 @@ enum inst_status inst_storage_open_folder(const char *path, const char *app_id,
     folder->base.ops = &folder_ops;
     folder->path = inst_buf_take(&whole, NULL);
     folder->lock = -1;
+    inst_buf_init(&whole);
+    inst_buf_addf(&whole, "%s/user", folder->path);
+    if (!(folder->base.beside = inst_buf_take(&whole, NULL))) {
+        folder_close(&folder->base);
+        return inst_err_nomem(err);
+    }
     enum inst_status status =
         strlen(folder->path) + MAX_NAME + 32 < PATH_MAX
             ? make_folders(folder, err)

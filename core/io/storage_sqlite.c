@@ -78,6 +78,9 @@ static enum inst_status open_once(struct inst_storage_file *file, bool *is_unusa
     for (size_t i = 0; i < STATEMENTS && status == INST_OK; i++)
         status =
             inst_sqlite_prepare(file->db, file->path, statement_sql[i], &file->statements[i], err);
+    /* What is removed is gone: earlier versions kept tokens here. */
+    if (status == INST_OK)
+        sqlite3_exec(file->db, "PRAGMA secure_delete=ON", NULL, NULL, NULL);
     if (status != INST_OK && file->db) {
         *is_unusable = inst_sqlite_is_damage(sqlite3_errcode(file->db));
         close_file(file);
@@ -305,6 +308,7 @@ static void sqlite_storage_close(struct inst_storage *base) {
     }
     release_file(storage->file);
     free(base->warning);
+    free(base->beside);
     free(storage);
 }
 
@@ -389,8 +393,16 @@ enum inst_status inst_storage_open_sqlite(struct inst_loop *loop, const char *pa
                                   storage->file->path);
         }
     }
+    struct inst_buf beside;
+    inst_buf_init(&beside);
+    inst_buf_addf(&beside, "%s-user", storage->file->path);
+    storage->base.beside = inst_buf_take(&beside, NULL);
+    if (status == INST_OK && !storage->base.beside)
+        status = inst_err_nomem(err);
     if (status != INST_OK) {
         release_file(storage->file);
+        free(storage->base.warning);
+        free(storage->base.beside);
         free(storage);
         return status;
     }

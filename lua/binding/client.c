@@ -173,6 +173,9 @@ static enum inst_status start_client(lua_State *L, struct inst_lua_client *clien
                                  : INST_RECONNECT_EXPONENTIAL,
             },
     };
+    lua_getfield(L, 1, "vault");
+    config.vault = inst_lua_vault(L, -1);
+    config.vault_scope = opt_string(L, "vault_scope");
     lua_getfield(L, 1, "schema");
     enum inst_status status = inst_lua_to_value(L, -1, &lua->scratch, &schema, err);
     if (status != INST_OK)

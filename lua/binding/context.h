@@ -95,6 +95,8 @@ void inst_lua_open_http(lua_State *L);
 void inst_lua_open_backend(lua_State *L);
 void inst_lua_open_event_stream(lua_State *L);
 void inst_lua_open_vault(lua_State *L);
+/* Of what core.vault gave; borrowed. NULL when it was closed. */
+struct inst_vault *inst_lua_vault(lua_State *L, int index);
 
 /* End of the state: everything goes, nobody is called. */
 void inst_lua_free_clients(struct inst_lua *lua);

@@ -44,6 +44,11 @@ static struct inst_vault *check_vault(lua_State *L) {
     return box->vault;
 }
 
+struct inst_vault *inst_lua_vault(lua_State *L, int index) {
+    const struct box *box = lua_touserdata(L, index);
+    return box ? box->vault : NULL;
+}
+
 /* get(name) -> text, nil when there is none, nil and an error. */
 static int vault_get(lua_State *L) {
     struct inst_vault *vault = check_vault(L);

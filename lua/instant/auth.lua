@@ -314,6 +314,11 @@ function auth.open_vault(option)
   return core.vault(options)
 end
 
+--- What tells an app's user here from one of the same app elsewhere; the core names it the same.
+function auth.vault_scope(api_uri, is_local)
+  return is_local and "local" or api_uri
+end
+
 -- Who the vault says it is. Anything else than a record there is an error, not nobody.
 local function load(self)
   local text, err = self._vault:get(self._name)
@@ -343,7 +348,7 @@ function auth.attach(client, options)
     _db = client,
     _api = options.api,
     _vault = options.vault,
-    _name = ("currentUser %s %s"):format(client.appId, options.is_local and "local" or options.api),
+    _name = ("currentUser %s %s"):format(client.appId, auth.vault_scope(options.api, options.is_local)),
     _extraFields = {},
   }
   self._fetch, self._close = api.of { apiURI = options.api, caFile = options.ca_file }

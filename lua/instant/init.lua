@@ -145,7 +145,8 @@ end
 --- `networkListener` (see network.lua), `storage` ("memory", "file:FOLDER", "sqlite:FILE" or a store of
 --- your own, see storage.lua), `vault` (where the signed-in user is kept instead: "keychain", "memory",
 --- `{file=, passphrase=}` or `{file=, keyFile=}`; opened at once, which may take a moment or ask for the
---- keychain's password). Raises when they are wrong, and when the vault cannot be read. In a task `local:`
+--- keychain's password; without it a storage keeps the user in a vault of its choice, see
+--- meta_storage.lua). Raises when they are wrong, and when the vault cannot be read. In a task `local:`
 --- comes back connected; over a network the first writes may be told "enqueued".
 function instant.init(config)
   check_config(config)
@@ -180,6 +181,8 @@ function instant.init(config)
     storage = config.storage,
     own_connection = config.shareConnection == false or vault ~= nil,
     awaits_user = vault ~= nil,
+    vault = vault,
+    vault_scope = auth.vault_scope(api, path ~= nil),
   }), function(self)
     clients[key] = nil
     streams.shutdown(self)

@@ -5,6 +5,7 @@
 --- Where the signed-in user is kept over restarts: in the desktop's keychain (through libsecret), nowhere, or in a file
 --- (AES-256-GCM) whose key comes from a passphrase (scrypt) or from a key file, which is made when it is not there. What
 --- keeps it from being read is an error of type "vault"; nothing is overwritten and nobody signed out because of it.
+--- What a storage knew of the user is moved there. Without this option a storage chooses (meta_storage.lua).
 ---@alias instant.Vault "keychain"|"memory"|{ file: string, passphrase?: string, keyFile?: string }
 
 --- What the backend knows of a user; attributes of `$users` are there as well.

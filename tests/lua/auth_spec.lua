@@ -313,19 +313,84 @@ for _, kind in ipairs { "local:", "http:" } do
       return db
     end
 
-    it("keeps the user in the storage when there is no vault, and only there", function()
+    for _, of in ipairs { "file:", "sqlite:" } do
+      it("keeps the user beside the storage when there is no vault, encrypted, " .. of, function()
+        local folder = folder_of_its_own()
+        assert(os.execute("mkdir -p " .. folder))
+        local options = { storage = of .. folder .. "/keep" }
+        local db = client(options)
+        local ann = sign_in(db, admin, "ann@b.de").user
+        finish(db)
+        db = reopened(options)
+        assert.same(ann, db:getAuth():await())
+        assert.is_false(grep(ann.refresh_token, folder))
+        db.auth.signOut():await()
+        finish(db)
+        db = reopened(options)
+        assert.is_nil(db:getAuth():await())
+      end)
+    end
+
+    it("moves a user that is in plain text", function()
       local folder = folder_of_its_own()
-      local db = client { storage = "file:" .. folder }
+      local db = client()
+      local ann = sign_in(db, admin, "ann@b.de").user
+      local kv = folder .. "/" .. app.id .. "/kv"
+      assert(os.execute("umask 077; mkdir -p " .. kv))
+      local function write_plain()
+        local file = assert(io.open(kv .. "/currentUser.json", "w"))
+        file:write('{"version":1,"value":' .. core.json_encode(ann) .. "}")
+        file:close()
+      end
+      write_plain()
+      db = client { storage = "file:" .. folder }
+      assert.same(ann, db:getAuth():await())
+      assert.is_false(grep(ann.refresh_token, folder))
+      finish(db)
+      -- To a vault of the program's own, from there and from plain text.
+      local vault = { file = support.scratch(), passphrase = "p" }
+      db = reopened { storage = "file:" .. folder, vault = vault }
+      assert.same(ann, db:getAuth():await())
+      finish(db)
+      write_plain()
+      vault = { file = support.scratch(), passphrase = "p" }
+      db = reopened { storage = "file:" .. folder, vault = vault }
+      assert.same(ann, db:getAuth():await())
+      assert.is_false(grep(ann.refresh_token, folder))
+    end)
+
+    it("signs nobody out because of a vault file that was altered", function()
+      local folder = folder_of_its_own()
+      local options = { storage = "file:" .. folder }
+      local db = client(options)
       local ann = sign_in(db, admin, "ann@b.de").user
       finish(db)
-      db = reopened { storage = "file:" .. folder }
-      assert.same(ann, db:getAuth():await())
-      assert.is_true(grep(ann.refresh_token, folder))
+      db = reopened(options)
       finish(db)
+      local path = folder .. "/" .. app.id .. "/user.vault"
+      local function replace(bytes)
+        local file = assert(io.open(path, "r+b"))
+        local old = file:read "*a"
+        file:seek "set"
+        file:write(bytes)
+        file:close()
+        return old
+      end
+      local whole
+      support.eventually("refused", function()
+        whole = whole or replace("something else")
+        local ok, err = pcall(client, options)
+        return not ok and err.type == "vault" and err.message:find("user.vault", 1, true) ~= nil
+      end)
+      replace(whole)
+      db = reopened(options)
+      assert.same(ann, db:getAuth():await())
+    end)
 
-      folder = folder_of_its_own()
+    it("keeps the user in the vault it is given, and not in the storage", function()
+      local folder = folder_of_its_own()
       local vault = { file = support.scratch(), passphrase = "p" }
-      db = client { storage = "file:" .. folder, vault = vault }
+      local db = client { storage = "file:" .. folder, vault = vault }
       assert.is_nil(db:getAuth():await())
       local bob = sign_in(db, admin, "bob@b.de").user
       local mine = support.live(db, { ["$users"] = {} })
