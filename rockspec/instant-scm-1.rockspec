@@ -13,7 +13,7 @@ lost connections. The backend may be InstantDB, instant-lua serve, or one inside
 
 For Lua 5.4 and LuaJIT. Needs a C compiler, cmake, pkg-config, and libraries; on Debian:
 apt-get install gcc cmake make pkg-config liblua5.4-dev libwebsockets-dev libuv1-dev libcjson-dev
-libsqlite3-dev libssl-dev libicu-dev libcurl4-openssl-dev
+libsqlite3-dev libssl-dev libicu-dev libcurl4-openssl-dev libzip-dev
 (for LuaJIT libluajit2-5.1-dev in the place of liblua5.4-dev)
 ]],
   license = "Apache-2.0",
@@ -31,6 +31,7 @@ external_dependencies = {
   SQLITE3 = { header = "sqlite3.h" }, -- libsqlite3-dev
   OPENSSL = { header = "openssl/ssl.h" }, -- libssl-dev
   CURL = { header = "curl/curl.h" }, -- libcurl4-openssl-dev
+  LIBZIP = { header = "zip.h" }, -- libzip-dev
   ICU = { header = "unicode/ucol.h" }, -- libicu-dev
 }
 

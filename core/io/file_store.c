@@ -234,6 +234,14 @@ static int open_gone(struct inst_file_store *store, const char *app, const char 
     return open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 }
 
+enum inst_status inst_file_store_path(struct inst_file_store *store, const char *app,
+                                      const char *location, char *out, struct inst_err *err) {
+    char app_name[INST_UUID_TEXT + 1], name[INST_UUID_TEXT + 1];
+    if (!store->root || !inst_file_name(app, app_name) || !inst_file_name(location, name))
+        return inst_err_set(err, "param-malformed", 400, "An app and a location must be uuids");
+    return inst_file_path(store, out, err, "%s/at/%.2s/%s", app_name, name, name);
+}
+
 enum inst_status inst_file_store_read(struct inst_file_store *store, const char *app,
                                       const char *location, int *fd, uint64_t *size,
                                       struct inst_err *err) {

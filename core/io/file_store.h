@@ -66,6 +66,11 @@ enum inst_status inst_file_store_read(struct inst_file_store *store, const char 
                                       const char *location, int *fd, uint64_t *size,
                                       struct inst_err *err);
 
+/* Where the content at a location is on the disk: out has room for PATH_MAX bytes. There need be
+ * none. */
+enum inst_status inst_file_store_path(struct inst_file_store *store, const char *app,
+                                      const char *location, char *out, struct inst_err *err);
+
 /* Deletes everything of one app. */
 enum inst_status inst_file_store_remove_app(struct inst_file_store *store, const char *app,
                                             struct inst_err *err);

@@ -235,6 +235,12 @@ static void use_catalog(struct inst_app *app, struct inst_catalog *catalog) {
     app->db->store.attrs = catalog->attrs;
 }
 
+void inst_app_loaded(struct inst_app *app, struct inst_catalog *catalog) {
+    use_catalog(app, catalog);
+    inst_catalog_unref(app->committed);
+    app->committed = inst_catalog_ref(catalog);
+}
+
 /* The whole group is as if it had never been. */
 static void undo_group(struct inst_app *app) {
     app->db->db_ops->rollback(app->db);
@@ -531,16 +537,16 @@ static enum inst_status apply_schema(struct inst_app *app, const struct inst_val
     return st;
 }
 
-enum inst_status inst_server_create_app(struct inst_server *server, const char *title,
-                                        const struct inst_value *schema, int64_t expires_ms,
-                                        struct inst_app_info *info, char token[INST_UUID_TEXT + 1],
-                                        struct inst_err *err) {
+enum inst_status inst_server_create_app_as(struct inst_server *server, const char *title,
+                                           const struct inst_value *schema,
+                                           struct inst_app_info *info,
+                                           char token[INST_UUID_TEXT + 1], struct inst_err *err) {
     struct inst_app *app;
     enum inst_status st;
-    *info = (struct inst_app_info){.expires_ms = expires_ms};
     snprintf(info->title, sizeof info->title, "%s", title);
     info->created_ms = server->env->now_ms(server->env->ctx);
-    inst_uuid_make_text(server->env, info->id);
+    if (info->id[0] == 0)
+        inst_uuid_make_text(server->env, info->id);
     inst_uuid_make_text(server->env, token);
     if (schema != NULL && (st = judge_schema(server, schema, err)) != INST_OK)
         return st;
@@ -550,4 +556,12 @@ enum inst_status inst_server_create_app(struct inst_server *server, const char *
     if ((st = inst_app_get(server, info->id, &app, err)) != INST_OK)
         return st;
     return apply_schema(app, schema, err);
+}
+
+enum inst_status inst_server_create_app(struct inst_server *server, const char *title,
+                                        const struct inst_value *schema, int64_t expires_ms,
+                                        struct inst_app_info *info, char token[INST_UUID_TEXT + 1],
+                                        struct inst_err *err) {
+    *info = (struct inst_app_info){.expires_ms = expires_ms};
+    return inst_server_create_app_as(server, title, schema, info, token, err);
 }

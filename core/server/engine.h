@@ -175,6 +175,13 @@ void inst_app_answer_now(struct inst_app *app);
 void inst_app_forget_session(struct inst_app *app, struct inst_session *session);
 /* Commits the open group, answers, refreshes. */
 void inst_app_commit(struct inst_app *app);
+/* What was written past transactions (import.h) is committed; the catalog as it is now. */
+void inst_app_loaded(struct inst_app *app, struct inst_catalog *catalog);
+/* inst_server_create_app under the id that info has, if any, and with its expiry. */
+enum inst_status inst_server_create_app_as(struct inst_server *server, const char *title,
+                                           const struct inst_value *schema,
+                                           struct inst_app_info *info,
+                                           char token[INST_UUID_TEXT + 1], struct inst_err *err);
 /* Keeps a note (bytes NULL: removes it), durable when it returns; no group is open. */
 enum inst_status inst_app_set_note(struct inst_app *app, const char *key, const char *bytes,
                                    size_t len, struct inst_err *err);

@@ -109,6 +109,30 @@ enum inst_status inst_files_each(struct inst_app *app,
     return more < 0 ? INST_FAILED : st;
 }
 
+struct locations {
+    bool (*fn)(void *ctx, const char *location);
+    void *ctx;
+};
+
+static bool give_location(void *ctx, const struct inst_file_row *row) {
+    const struct locations *locations = ctx;
+    char location[INST_UUID_TEXT + 1];
+    if (row->location.tag != INST_STRING || row->location.len != INST_UUID_TEXT)
+        return true;
+    memcpy(location, row->location.u.str, INST_UUID_TEXT);
+    location[INST_UUID_TEXT] = 0;
+    return locations->fn(locations->ctx, location);
+}
+
+enum inst_status inst_files_locations(struct inst_app *app,
+                                      bool (*fn)(void *ctx, const char *location), void *ctx,
+                                      struct inst_err *err) {
+    struct locations locations = {fn, ctx};
+    enum inst_status st = inst_files_each(app, give_location, &locations, err);
+    inst_arena_reset(&app->server->scratch);
+    return st;
+}
+
 int inst_server_names_file(struct inst_server *server, const char *app_id, const char *location) {
     struct inst_value wanted = inst_cstring(location);
     struct inst_app *app;

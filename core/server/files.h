@@ -53,6 +53,10 @@ enum inst_status inst_files_find(struct inst_app *app, const char *label, const 
 enum inst_status inst_files_each(struct inst_app *app,
                                  bool (*fn)(void *ctx, const struct inst_file_row *row), void *ctx,
                                  struct inst_err *err);
+/* The same with the location of every file that has one; resets server->scratch. */
+enum inst_status inst_files_locations(struct inst_app *app,
+                                      bool (*fn)(void *ctx, const char *location), void *ctx,
+                                      struct inst_err *err);
 /* Makes the row of a path, or gives the one that is there a new content. id gets the row's. */
 enum inst_status inst_files_put(struct inst_app *app, const struct inst_upload *upload,
                                 uint64_t size, char id[INST_UUID_TEXT + 1], struct inst_err *err);

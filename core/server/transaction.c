@@ -111,7 +111,7 @@ static enum inst_status apply(struct inst_tx *tx, const struct inst_value *steps
     return append_log(tx, err);
 }
 
-static void release(struct inst_tx *tx) {
+void inst_tx_release(struct inst_tx *tx) {
     inst_table_free(&tx->attr_steps);
     inst_table_free(&tx->handles);
     inst_table_free(&tx->newborn);
@@ -159,6 +159,6 @@ enum inst_status inst_transaction_run(struct inst_transaction *transaction,
         inst_catalog_unref(tx.catalog);
         db->store.attrs = transaction->catalog->attrs;
     }
-    release(&tx);
+    inst_tx_release(&tx);
     return st;
 }

@@ -98,6 +98,8 @@ struct inst_tx {
 /* ---- transaction.c ---- */
 bool inst_tx_members_add(struct inst_tx *tx, struct inst_tx_members *members, uint32_t e,
                          const struct inst_value *etype, bool *is_new);
+/* Everything but its catalog and arena. */
+void inst_tx_release(struct inst_tx *tx);
 /* {"data-type": "tx-step", "input": the step} with a message. */
 enum inst_status inst_tx_refuse_step(const struct inst_tx_step *step, struct inst_err *err,
                                      const char *message);
@@ -146,6 +148,11 @@ enum inst_status inst_tx_read(struct inst_tx *tx, uint32_t e, const struct inst_
 enum inst_status inst_tx_put(struct inst_tx *tx, uint32_t e, const struct inst_attr *attr,
                              const struct inst_value *v, uint32_t ref, bool *changed,
                              struct inst_err *err);
+/* For imports (import.h): writes a triple of an entity that has none of this attr, or not this
+ * link, created at t. Checked as any, but neither logged nor told to live queries. */
+enum inst_status inst_tx_load(struct inst_tx *tx, uint32_t e, const struct inst_attr *attr,
+                              const struct inst_value *v, uint32_t ref, int64_t t,
+                              struct inst_err *err);
 enum inst_status inst_tx_retract(struct inst_tx *tx, const struct inst_attr *attr,
                                  const struct inst_triple *triple, struct inst_err *err);
 /* Nulls for the indexed blobs of etype that e has no triple of (transactions.md 8.1). */

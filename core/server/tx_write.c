@@ -82,31 +82,39 @@ static void entity_text(struct inst_tx *tx, uint32_t e, char out[INST_UUID_TEXT 
 
 static enum inst_status check_value(struct inst_tx *tx, uint32_t e, const struct inst_attr *attr,
                                     const struct inst_value *v, struct inst_err *err) {
-    char id[INST_UUID_TEXT + 1];
+    char id[INST_UUID_TEXT + 1]; /* costs a read of the data file, so only for what is refused */
     if (has_nul(v))
         return inst_err_set(
             err, "validation-failed", 400,
             "A value in the transaction contains null bytes, which cannot be stored.");
-    entity_text(tx, e, id);
-    if (inst_value_is_deeper_than(v, INST_SERVER_MAX_VALUE_DEPTH))
+    if (inst_value_is_deeper_than(v, INST_SERVER_MAX_VALUE_DEPTH)) {
+        entity_text(tx, e, id);
         return inst_refuse_value(err, attr, id, no_value, false, "Value is nested too deep.");
-    if (!inst_is_nullish(v) && !has_checked_type(attr, v))
+    }
+    if (!inst_is_nullish(v) && !has_checked_type(attr, v)) {
+        entity_text(tx, e, id);
         return inst_refuse_value(
             err, attr, id, v, false,
             "Invalid value type for %.*s.%.*s. Value must be a %s but the provided value type is "
             "%s.",
             (int)attr->forward.etype.len, attr->forward.etype.u.str, (int)attr->forward.label.len,
             attr->forward.label.u.str, type_word(attr->checked_type), inst_json_type(v));
-    if ((attr->is_indexed || attr->is_unique) && binary_size(v) > INST_SERVER_MAX_INDEXED)
+    }
+    if ((attr->is_indexed || attr->is_unique) && binary_size(v) > INST_SERVER_MAX_INDEXED) {
+        entity_text(tx, e, id);
         return inst_refuse_value(err, attr, id, no_value, true,
                                  attr->is_unique ? "Value is too large for a unique attribute."
                                                  : "Value is too large for an indexed attribute.");
-    if (inst_attr_is_id(attr) && !inst_is_string(v, id))
-        return inst_refuse_validation(
-            err, "tx-step", v, NULL,
-            "The value of %.*s.id must be the id of the entity that it is set on.",
-            (int)attr->forward.etype.len, attr->forward.etype.u.str);
-    return INST_OK;
+    }
+    if (!inst_attr_is_id(attr))
+        return INST_OK;
+    entity_text(tx, e, id);
+    return inst_is_string(v, id)
+               ? INST_OK
+               : inst_refuse_validation(
+                     err, "tx-step", v, NULL,
+                     "The value of %.*s.id must be the id of the entity that it is set on.",
+                     (int)attr->forward.etype.len, attr->forward.etype.u.str);
 }
 
 /* Does another entity have this value, or link to this one? */
@@ -277,6 +285,24 @@ enum inst_status inst_tx_put(struct inst_tx *tx, uint32_t e, const struct inst_a
     if (changed != NULL)
         *changed = true;
     return note(tx, attr, e, found ? &before : NULL, &after, err);
+}
+
+enum inst_status inst_tx_load(struct inst_tx *tx, uint32_t e, const struct inst_attr *attr,
+                              const struct inst_value *v, uint32_t ref, int64_t t,
+                              struct inst_err *err) {
+    struct inst_value stored = attr->is_ref ? inst_undefined() : *v;
+    enum inst_status st = INST_OK;
+    /* An id is the entity's own: that is how e was found. */
+    if (!attr->is_ref && !inst_attr_is_id(attr))
+        st = check_value(tx, e, attr, v, err);
+    if (st == INST_OK)
+        st = check_unique(tx, e, attr, v, ref, err);
+    if (st == INST_OK)
+        st = tx->db->db_ops->put(tx->db, e, attr, &stored, inst_attr_is_id(attr) ? e : ref, t, NULL,
+                                 err);
+    if (st != INST_OK)
+        return st;
+    return note_kind(tx, attr, &stored) ? INST_OK : inst_err_nomem(err);
 }
 
 enum inst_status inst_tx_retract(struct inst_tx *tx, const struct inst_attr *attr,

@@ -86,6 +86,9 @@ void inst_lua_push_err(lua_State *L, const struct inst_err *err, const char *tra
 /* Pushes nil and the error object, clears err; returns 2. */
 int inst_lua_fail(lua_State *L, struct inst_err *err);
 
+/* Makes the metatable of this name. */
+void inst_lua_class(lua_State *L, const char *name, lua_CFunction gc, const luaL_Reg *methods);
+
 /* ---- parts of the module ---- */
 void inst_lua_open_client(lua_State *L); /* each adds its functions to the table on top */
 void inst_lua_open_server(lua_State *L);
@@ -97,6 +100,8 @@ void inst_lua_open_event_stream(lua_State *L);
 void inst_lua_open_vault(lua_State *L);
 /* Of what core.vault gave; borrowed. NULL when it was closed. */
 struct inst_vault *inst_lua_vault(lua_State *L, int index);
+void inst_lua_open_zip(lua_State *L);
+void inst_lua_open_archive(lua_State *L);
 
 /* End of the state: everything goes, nobody is called. */
 void inst_lua_free_clients(struct inst_lua *lua);

@@ -215,6 +215,16 @@ static int core_error(lua_State *L) {
     return 1;
 }
 
+void inst_lua_class(lua_State *L, const char *name, lua_CFunction gc, const luaL_Reg *methods) {
+    luaL_newmetatable(L, name);
+    lua_pushcfunction(L, gc);
+    lua_setfield(L, -2, "__gc");
+    lua_newtable(L);
+    luaL_setfuncs(L, methods, 0);
+    lua_setfield(L, -2, "__index");
+    lua_pop(L, 1);
+}
+
 int luaopen_instant_core(lua_State *L);
 
 int luaopen_instant_core(lua_State *L) {
@@ -252,6 +262,8 @@ int luaopen_instant_core(lua_State *L) {
     inst_lua_open_backend(L);
     inst_lua_open_event_stream(L);
     inst_lua_open_vault(L);
+    inst_lua_open_zip(L);
+    inst_lua_open_archive(L);
     lua_pushlightuserdata(L, NULL);
     lua_setfield(L, -2, "null");
     luaL_getmetatable(L, INST_LUA_ARRAY);

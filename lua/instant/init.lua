@@ -7,6 +7,7 @@
 --     instant.run()
 
 local admin = require "instant.admin"
+local archive = require "instant.archive"
 local auth = require "instant.auth"
 local core = require "instant.core"
 local exports = require "instant.exports"
@@ -39,6 +40,9 @@ local instant = {
   server = require "instant.server",
   http = http,
   admin = admin,
+  importArchive = archive.import,
+  exportArchive = archive.export,
+  importApp = require "instant.cloud_import",
   Future = Future,
   future = Future.new,
   all = Future.all,

@@ -36,7 +36,7 @@ end
 
 -- Waits until fn() is true.
 function support.eventually(what, fn, ms)
-  local stop = instant.now() + (ms or 5000)
+  local stop = instant.now() + (ms or 20000)
   while not fn() do
     if instant.now() > stop then error("never happened: " .. what, 2) end
     instant.sleep(5)
