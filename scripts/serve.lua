@@ -1,4 +1,5 @@
 -- instant-lua serve [--data DIR] [--port N] [--host ADDRESS] [--url URL] [--max-file BYTES]
+--                   [--allow-host LIST]
 --
 -- Serves the apps of a data folder to every InstantDB client. Makes the folder, and a first app, when
 -- there is none.
@@ -7,12 +8,15 @@ local instant = require "instant"
 
 local USAGE = [[
 usage: instant-lua serve [--data DIR] [--port N] [--host ADDRESS] [--url URL] [--max-file BYTES]
+                         [--allow-host LIST]
 
   --data DIR        where the apps' data lives (./instant-data)
   --port N          port to listen on (8888)
   --host ADDRESS    address to listen on (127.0.0.1)
   --url URL         where clients reach it; download addresses begin with it (http://HOST:PORT)
   --max-file BYTES  largest file that is stored (any that fits on the disk)
+  --allow-host LIST hosts (NAME or NAME:PORT) of sign-in providers that may be asked although they
+                    are in the own network, also over http (none: public ones, over https)
 ]]
 
 local function fail(...)
@@ -21,7 +25,8 @@ local function fail(...)
 end
 
 local function parse(args)
-  local options = { data = "instant-data", port = "8888", host = "127.0.0.1", url = "", ["max-file"] = "" }
+  local options = { data = "instant-data", port = "8888", host = "127.0.0.1", url = "", ["max-file"] = "",
+    ["allow-host"] = "" }
   local i = 1
   while i <= #args do
     local name, value = args[i]:match "^%-%-([%w-]+)=?(.*)$"
@@ -51,6 +56,8 @@ local function parse(args)
   end
   options.url = options.url ~= "" and options.url or nil
   options.maxFileSize = tonumber(size)
+  options.allowHosts = {}
+  for host in options["allow-host"]:gmatch "[^,]+" do table.insert(options.allowHosts, host) end
   return options
 end
 

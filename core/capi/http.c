@@ -13,6 +13,7 @@ struct inst_capi_request {
     struct inst_capi_request *prev, *next; /* of the db */
     struct instant_db *db;
     struct inst_http_call *call;   /* NULL: in-process, or done */
+    struct inst_later *later;      /* in-process: an answer that is waited for */
     struct inst_deferred answered; /* in-process: the answer is here, and told behind the call */
     int status;
     struct inst_buf body;
@@ -31,6 +32,8 @@ static void free_request(struct inst_capi_request *request) {
     inst_loop_undefer(db->loop->loop, &request->answered);
     if (request->call)
         inst_http_cancel(request->call);
+    if (request->later)
+        inst_http_later_forget(request->later);
     inst_loop_release(db->loop->loop);
     inst_buf_free(&request->body);
     free(request);
@@ -148,6 +151,29 @@ static void on_answered(void *ctx) {
     inst_buf_free(&body);
 }
 
+static enum inst_status take(struct inst_capi_request *request, struct inst_http_response *response,
+                             struct inst_err *err) {
+    bool failed = response->body.failed || response->headers.failed;
+    request->status = response->status;
+    request->body = response->body;
+    inst_buf_init(&response->body);
+    inst_http_response_clear(response);
+    if (failed)
+        return inst_err_nomem(err);
+    inst_loop_defer(request->db->loop->loop, &request->answered);
+    return INST_OK;
+}
+
+static void on_later(void *ctx, struct inst_http_response *response) {
+    struct inst_capi_request *request = ctx;
+    request->later = NULL;
+    if (take(request, response, NULL) == INST_OK)
+        return;
+    request->status = 500; /* without a body, which says enough */
+    inst_buf_free(&request->body);
+    inst_loop_defer(request->db->loop->loop, &request->answered);
+}
+
 static enum inst_status ask_inside(struct inst_capi_request *request, const char *route,
                                    const struct inst_buf *body, struct inst_err *err) {
     static const struct inst_http_field fields[] = {{"content-type", "application/json"}};
@@ -161,14 +187,10 @@ static enum inst_status ask_inside(struct inst_capi_request *request, const char
                                     .field_count = 1};
     struct inst_http_response response = {0};
     inst_server_http(inst_backend_server(db->backend->backend), &ask, &response);
-    bool failed = response.body.failed || response.headers.failed;
-    request->status = response.status;
-    request->body = response.body;
-    inst_buf_init(&response.body);
-    inst_http_response_clear(&response);
-    if (failed)
-        return inst_err_nomem(err);
-    inst_loop_defer(db->loop->loop, &request->answered);
+    if (!response.later)
+        return take(request, &response, err);
+    request->later = response.later;
+    inst_http_later_wait(request->later, on_later, request);
     return INST_OK;
 }
 

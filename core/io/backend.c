@@ -3,6 +3,7 @@
 #include "io/apps.h"
 #include "io/file_keep.h"
 #include "io/file_sweep.h"
+#include "io/outgoing.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@ struct inst_backend {
     bool is_file;
     struct inst_file_store *files;
     struct inst_file_keeper *keeper;
+    struct inst_outgoing *outgoing;
     struct inst_file_sweep *sweep;  /* NULL: none is under way */
     struct inst_timer *sweep_timer; /* to the next slice, or sweep */
     struct inst_timer *day_timer;   /* to the next day */
@@ -192,6 +194,11 @@ static enum inst_status set_local_origin(struct inst_backend *backend, const cha
     return status;
 }
 
+enum inst_status inst_backend_allow_host(struct inst_backend *backend, const char *host,
+                                         struct inst_err *err) {
+    return inst_outgoing_allow(backend->outgoing, host, err);
+}
+
 /* ---- life ---- */
 
 enum inst_status inst_backend_open(struct inst_loop *loop, const char *path, bool is_file,
@@ -207,6 +214,8 @@ enum inst_status inst_backend_open(struct inst_loop *loop, const char *path, boo
                                       : inst_apps_open_dir(path, NULL, env, &backend->apps, err);
     if (status == INST_OK)
         status = open_files(backend, path, is_file, err);
+    if (status == INST_OK) /* who opens a file owns it, and may ask whom they like */
+        status = inst_outgoing_new(loop, is_file, &backend->outgoing, err);
     if (status == INST_OK) {
         struct inst_server_host host = {.ctx = backend,
                                         .send = send_to,
@@ -215,12 +224,15 @@ enum inst_status inst_backend_open(struct inst_loop *loop, const char *path, boo
                                         .apps = &inst_apps_ops,
                                         .apps_ctx = backend->apps,
                                         .files = &files_ops,
-                                        .files_ctx = backend};
+                                        .files_ctx = backend,
+                                        .outgoing = &inst_outgoing_ops,
+                                        .outgoing_ctx = backend->outgoing};
         status = inst_server_new(env, &host, &backend->server, err);
     }
     if (status == INST_OK && is_file)
         status = set_local_origin(backend, path, err);
     if (status != INST_OK) {
+        inst_outgoing_free(backend->outgoing);
         inst_server_free(backend->server);
         close_files(backend);
         inst_apps_close(backend->apps);
@@ -273,6 +285,7 @@ void inst_backend_close(struct inst_backend *backend) {
     inst_loop_remove_hook(backend->loop, &backend->hook);
     /* What a stream's writer that was cut off had sent is kept, before the rows' file is closed. */
     inst_file_keeper_finish(backend->keeper);
+    inst_outgoing_free(backend->outgoing);
     inst_server_free(backend->server);
     close_files(backend);
     inst_apps_close(backend->apps);

@@ -71,6 +71,9 @@ enum inst_status inst_backend_open_content(struct inst_backend *backend,
 /* Where it is reached from outside: what addresses of files begin with. */
 enum inst_status inst_backend_set_origin(struct inst_backend *backend, const char *origin,
                                          struct inst_err *err);
+/* Names a host that apps' sign-ins may ask wherever it is (outgoing.h). */
+enum inst_status inst_backend_allow_host(struct inst_backend *backend, const char *host,
+                                         struct inst_err *err);
 /* Commits, closes the files. Every connection must have been closed. NULL is fine. */
 void inst_backend_close(struct inst_backend *backend);
 

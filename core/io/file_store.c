@@ -172,7 +172,8 @@ static enum inst_status read_key(const char *path, uint8_t out[INST_FILE_KEY], b
     if (n != INST_FILE_KEY)
         return inst_err_set(err, "data-file", 500,
                             "%s: not a key of %d bytes; delete it to get a new one (addresses "
-                            "given out before end with it)",
+                            "given out before end with it, and client secrets of sign-in providers "
+                            "have to be entered again)",
                             path, INST_FILE_KEY);
     memcpy(out, bytes, INST_FILE_KEY);
     return INST_OK;

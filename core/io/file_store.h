@@ -1,7 +1,8 @@
 /*
  * file_store.h - the contents of apps' files, on the disk beside their data files.
  *
- *     ROOT/key                           signs download addresses; made when first needed
+ *     ROOT/key                           signs download addresses, seals client secrets of sign-in
+ *                                        providers; made when first needed
  *     ROOT/incoming/<uuid>               an upload on its way; emptied at opening
  *     ROOT/<app>/content/ab/abcd...      bytes, by their SHA-256: the same bytes are kept once
  *     ROOT/<app>/at/ab/<location>        the same file again, a hard link: the location-id of a

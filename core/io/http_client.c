@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 #include <uv.h>
 
 /* One socket that libcurl watches. */
@@ -285,6 +286,16 @@ static int on_progress(void *ctx, curl_off_t receive_total, curl_off_t received,
         call->options.progress(call->options.ctx, (uint64_t)sent, (uint64_t)send_total,
                                (uint64_t)received, (uint64_t)receive_total);
     return call->is_cancelled ? 1 : 0;
+}
+
+static curl_socket_t on_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *address) {
+    struct inst_http_call *call = ctx;
+    (void)purpose;
+    if (call->options.may_connect(call->options.ctx, &address->addr))
+        return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    inst_err_set(&call->failure, "address-refused", 400,
+                 "%s is not at a public address, and may not be asked from here.", call->target);
+    return CURL_SOCKET_BAD;
 }
 
 static void on_silence(void *ctx) {
@@ -577,6 +588,10 @@ static enum inst_status set_up(struct inst_http_call *call, const struct inst_ht
     curl->easy_setopt(call->easy, CURLOPT_HEADERDATA, call);
     curl->easy_setopt(call->easy, CURLOPT_WRITEFUNCTION, on_data);
     curl->easy_setopt(call->easy, CURLOPT_WRITEDATA, call);
+    if (options->may_connect) {
+        curl->easy_setopt(call->easy, CURLOPT_OPENSOCKETFUNCTION, on_socket);
+        curl->easy_setopt(call->easy, CURLOPT_OPENSOCKETDATA, call);
+    }
     if (options->progress) {
         curl->easy_setopt(call->easy, CURLOPT_NOPROGRESS, 0L);
         curl->easy_setopt(call->easy, CURLOPT_XFERINFOFUNCTION, on_progress);

@@ -28,6 +28,7 @@
 #define INST_HTTP_MAX_RESPONSE_HEAD (64u << 10)
 #define INST_HTTP_MAX_RESPONSE_FIELDS 256
 
+struct sockaddr;
 struct inst_http_client;
 struct inst_http_call; /* one request under way; gone after done, or by cancel */
 
@@ -58,6 +59,10 @@ struct inst_http_options {
     unsigned max_redirects; /* 0: a redirect is a result like any other */
 
     void *ctx;
+    /* Asked about every address just before it is connected to; false: the request fails. A
+     * connection that is there already is not asked about, so that requests with and without this
+     * do not share a client. NULL: any. */
+    bool (*may_connect)(void *ctx, const struct sockaddr *address);
     /* The body in pieces: puts up to cap bytes into to, gives how many; 0: the end; or
      * INST_HTTP_READ_FAILED, and the request fails. body_len says how many there will be in all,
      * SIZE_MAX: not known (sent chunked, which not every server takes). */
@@ -71,7 +76,8 @@ struct inst_http_options {
     void (*progress)(void *ctx, uint64_t sent, uint64_t send_total, uint64_t received,
                      uint64_t receive_total);
     /* Exactly once, unless cancelled. One of the two is NULL. err: "timeout", "io-error" (the
-     * message names host and reason), "response-too-large", "aborted" (by a callback). */
+     * message names host and reason), "response-too-large", "aborted" (by a callback),
+     * "address-refused" (by may_connect). */
     void (*done)(void *ctx, const struct inst_http_result *result, const struct inst_err *err);
 };
 

@@ -17,6 +17,7 @@
 enum inst_conn_state {
     INST_CONN_READING,
     INST_CONN_RECEIVING, /* an upload */
+    INST_CONN_WAITING,   /* for an answer that comes later */
     INST_CONN_ANSWERING,
     INST_CONN_STREAMING,
     INST_CONN_LINGERING,
@@ -45,6 +46,9 @@ struct inst_http_conn {
     struct inst_http_transfer transfer;
     struct inst_buf out;
     size_t out_done;
+    struct inst_later *later;       /* an answer that is waited for */
+    struct inst_http_response came; /* ... and is here, sent at the turn's end */
+    struct inst_deferred coming;
     struct inst_session *session; /* of an event stream, else NULL */
     struct inst_event_out events;
     bool is_failed;   /* the event stream is to be closed at the turn's end */
@@ -77,6 +81,8 @@ int64_t inst_conn_now(const struct inst_http_conn *conn);
 
 /* ---- http_request.c ---- */
 void inst_conn_on_event(uv_poll_t *poll, int status, int events);
+/* Deferred: sends what came. */
+void inst_conn_send_what_came(void *ctx);
 /* Answers with an error and closes. head NULL: it could not be read. */
 void inst_conn_refuse(struct inst_http_conn *conn, const struct inst_http_head *head, int status);
 

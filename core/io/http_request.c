@@ -136,7 +136,16 @@ static bool write_response(struct inst_http_conn *conn, const struct inst_http_h
     return !conn->out.failed;
 }
 
-/* Asks the application and writes its answer into conn->out. */
+static void on_answered(void *ctx, struct inst_http_response *response) {
+    struct inst_http_conn *conn = ctx;
+    conn->later = NULL;
+    conn->came = *response;
+    inst_buf_init(&response->headers);
+    inst_buf_init(&response->body);
+    inst_loop_defer(conn->server->loop, &conn->coming);
+}
+
+/* Asks the application and writes its answer into conn->out, or waits for it. */
 static bool ask(struct inst_http_conn *conn, const struct inst_http_head *head) {
     struct inst_http_asked asked;
     struct inst_http_response response = {.status = 500};
@@ -154,10 +163,15 @@ static bool ask(struct inst_http_conn *conn, const struct inst_http_head *head) 
     asked.request.ip = ip;
     asked.request.connection = &conn->base;
     conn->server->config.answer(conn->server->config.ctx, &asked.request, &response);
+    free(asked.text);
+    if (response.later) {
+        conn->later = response.later;
+        inst_http_later_wait(response.later, on_answered, conn);
+        return true;
+    }
     take_stream(conn, head, &response);
     bool ok = write_response(conn, head, &response);
     inst_http_response_clear(&response);
-    free(asked.text);
     return ok;
 }
 
@@ -203,20 +217,32 @@ static void answer(struct inst_http_conn *conn) {
         inst_http_write_preflight(&conn->out, &head, !conn->close_after);
     else
         ok = ask(conn, &head);
-    send_answer(conn, ok);
+    if (!conn->later) {
+        send_answer(conn, ok);
+        return;
+    }
+    inst_conn_enter(conn, INST_CONN_WAITING);
+    uv_poll_stop(&conn->poll); /* what comes meanwhile waits, in the end in the client's own send */
 }
 
 /* ---- uploads ---- */
 
 static void process(struct inst_http_conn *conn);
 
-static void answer_upload(struct inst_http_conn *conn, struct inst_http_response *response) {
+/* An answer that did not come in the call that asked for it. */
+static void answer_with(struct inst_http_conn *conn, struct inst_http_response *response) {
     struct inst_http_head head;
     read_head_again(conn, &head);
     inst_conn_enter(conn, INST_CONN_ANSWERING);
     bool ok = write_response(conn, &head, response);
     inst_http_response_clear(response);
     send_answer(conn, ok);
+}
+
+void inst_conn_send_what_came(void *ctx) {
+    struct inst_http_conn *conn = ctx;
+    answer_with(conn, &conn->came);
+    process(conn);
 }
 
 static bool make_room(struct inst_http_conn *conn);
@@ -290,7 +316,7 @@ static void on_stored(void *ctx, struct inst_http_response *response) {
     if (inst_file_upload_left(conn->transfer.upload) > 0)
         conn->close_after = true;
     conn->transfer.upload = NULL;
-    answer_upload(conn, response);
+    answer_with(conn, response);
     process(conn);
 }
 
@@ -324,7 +350,7 @@ static bool begin_upload(struct inst_http_conn *conn, const struct inst_http_hea
             conn->body_len = (size_t)head->content_length;
         else
             conn->close_after = true;
-        answer_upload(conn, &response);
+        answer_with(conn, &response);
         return true;
     }
     inst_conn_enter(conn, INST_CONN_RECEIVING);

@@ -37,6 +37,10 @@ void inst_conn_drop(struct inst_http_conn *conn, bool keep_fd) {
     else
         conn->server->conn_count--;
     inst_http_transfer_end(&conn->transfer);
+    if (conn->later)
+        inst_http_later_forget(conn->later);
+    inst_loop_undefer(conn->server->loop, &conn->coming);
+    inst_http_response_clear(&conn->came);
     uv_poll_stop(&conn->poll);
     if (!keep_fd)
         close(conn->fd);
@@ -69,6 +73,8 @@ static bool is_too_slow(const struct inst_http_conn *conn, int64_t now) {
     int64_t age = now - conn->since_ms, silence = now - conn->moved_ms;
     if (conn->state == INST_CONN_LINGERING)
         return age > INST_HTTP_LINGER_MS;
+    if (conn->state == INST_CONN_WAITING) /* for as long as the engine lets the other server take */
+        return false;
     if (conn->state == INST_CONN_READING && conn->in_len == 0)
         return age > (conn->moved ? INST_HTTP_IDLE_MS : INST_HTTP_HEAD_MS);
     if (conn->state == INST_CONN_READING && !conn->has_head)
@@ -110,6 +116,7 @@ static void adopt(struct inst_http_server *server, int fd) {
     }
     conn->base.ops = &inst_conn_stream_ops;
     conn->server = server;
+    conn->coming = (struct inst_deferred){.fn = inst_conn_send_what_came, .ctx = conn};
     conn->fd = fd;
     inst_http_peer_ip(fd, conn->peer_ip);
     if (uv_poll_init(inst_loop_uv(server->loop), &conn->poll, fd) != 0) {

@@ -3,7 +3,8 @@
  *
  *     accept -> HEAD -> BODY -> ANSWER -> HEAD ...        keep-alive, one request at a time
  *                 |                 |─> LINGER -> closed  answered with `Connection: close`
- *                 |                 └─> STREAM -> closed  an event stream: messages of the engine
+ *                 |        │        └─> STREAM -> closed  an event stream: messages of the engine
+ *                 |        └ WAIT ─> ANSWER               the engine asks another server first
  *                 └─> handed over (WebSocket)             the socket is no longer ours
  *
  * Stands in front of libwebsockets because that reads requests too loosely (conformance/http.md,

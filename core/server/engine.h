@@ -121,9 +121,12 @@ struct inst_server {
     struct inst_pending_upload *uploads; /* http_upload.c: addresses given out, oldest first */
     size_t upload_count;
     struct inst_rate_limits *code_limits; /* of magic codes; NULL until needed */
-    struct inst_arena scratch;            /* of the message at hand */
-    bool is_busy;                         /* a message is being handled */
-    bool has_sync_work;                   /* the next turn has something to send to sync tables */
+    struct inst_later *laters;            /* routes that wait for other servers */
+    size_t later_count;
+    struct inst_document *documents; /* of other servers (documents.c) */
+    struct inst_arena scratch;       /* of the message at hand */
+    bool is_busy;                    /* a message is being handled */
+    bool has_sync_work;              /* the next turn has something to send to sync tables */
     struct inst_server_stats stats;
 };
 

@@ -5,11 +5,11 @@
 
 /* Every area's routes. The first that fits answers. */
 static const struct inst_http_route *const tables[] = {
-    inst_http_dash_routes,      inst_http_admin_routes,  inst_http_debug_routes,
-    inst_http_perms_routes,     inst_http_status_routes, inst_http_admin_rooms_routes,
-    inst_http_admin_sse_routes, inst_http_sse_routes,    inst_http_storage_routes,
-    inst_http_upload_routes,    inst_http_auth_routes,   inst_http_admin_users_routes,
-    inst_http_oauth_routes,
+    inst_http_dash_routes,      inst_http_admin_routes,    inst_http_debug_routes,
+    inst_http_perms_routes,     inst_http_status_routes,   inst_http_admin_rooms_routes,
+    inst_http_admin_sse_routes, inst_http_sse_routes,      inst_http_storage_routes,
+    inst_http_upload_routes,    inst_http_auth_routes,     inst_http_admin_users_routes,
+    inst_http_oauth_routes,     inst_http_id_token_routes, inst_http_dash_auth_routes,
 };
 
 /* ---- which route ---- */
@@ -85,8 +85,8 @@ static int http_status(const struct inst_err *err) {
     return err->status != 0 ? err->status : 500;
 }
 
-static void answer_error(struct inst_server *server, struct inst_http_response *response,
-                         const struct inst_err *err) {
+void inst_http_answer_error(struct inst_server *server, struct inst_http_response *response,
+                            const struct inst_err *err) {
     const char *type = err->type != NULL ? err->type : "unknown";
     const char *message = err->message != NULL ? err->message : "";
     if (response->stream != NULL)
@@ -129,7 +129,7 @@ void inst_server_http(struct inst_server *server, const struct inst_http_request
         inst_buf_add_str(&response->body, "{\"message\":\"Oops! We couldn't match this route.\"}");
     } else if (set_path_params(&matched, found, count, &server->scratch, &err) != INST_OK ||
                route->fn(server, &matched, response, &err) != INST_OK) {
-        answer_error(server, response, &err);
+        inst_http_answer_error(server, response, &err);
     }
     inst_err_clear(&err);
     inst_arena_reset(&server->scratch);
@@ -160,7 +160,7 @@ bool inst_upload_begin(struct inst_server *server, const struct inst_http_reques
         return false;
     if (set_path_params(&matched, found, count, &server->scratch, &err) != INST_OK ||
         route->fn(server, &matched, out, &err) != INST_OK)
-        answer_error(server, response, &err);
+        inst_http_answer_error(server, response, &err);
     inst_err_clear(&err);
     inst_arena_reset(&server->scratch);
     return true;
@@ -171,9 +171,9 @@ void inst_upload_done(struct inst_server *server, const struct inst_upload *uplo
     struct inst_err err = {0};
     *response = (struct inst_http_response){.status = 200};
     if (failed != NULL)
-        answer_error(server, response, failed);
+        inst_http_answer_error(server, response, failed);
     else if (inst_http_upload_done(server, upload, size, response, &err) != INST_OK)
-        answer_error(server, response, &err);
+        inst_http_answer_error(server, response, &err);
     inst_err_clear(&err);
     inst_arena_reset(&server->scratch);
 }

@@ -38,6 +38,8 @@ struct inst_http_file {
     char location[INST_UUID_TEXT + 1];
 };
 
+struct inst_later;
+
 struct inst_http_response {
     int status;
     const char *content_type; /* static string; NULL: JSON */
@@ -47,7 +49,25 @@ struct inst_http_response {
      * request's connection, each message as one event. The host ends it with inst_session_close. */
     struct inst_session *stream;
     struct inst_http_file file; /* instead of body; headers say its Content-Type */
+    /* Not NULL: there is no answer yet, for the engine asks another server first (later.h). The
+     * host waits for it with inst_http_later_wait. */
+    struct inst_later *later;
 };
+
+/*
+ * Answers that come later.
+ *
+ *     inst_server_http ── response.later ── inst_http_later_wait ──> answered(ctx, response)
+ *                                                └ inst_http_later_forget: nobody is there any more
+ *
+ * answered is called once, never from inside a call made here, and `later` is gone with it. The
+ * engine is still on the stack then: the host takes what it needs (the buffers may be moved out of
+ * the response, which has no stream and no file) and goes on from its loop. A server that is freed
+ * answers nobody: hosts forget what they wait for before that.
+ */
+typedef void inst_http_answered_fn(void *ctx, struct inst_http_response *response);
+void inst_http_later_wait(struct inst_later *later, inst_http_answered_fn *answered, void *ctx);
+void inst_http_later_forget(struct inst_later *later);
 
 /* Answers every request: unknown routes with 404 and the original's message. Out of memory: one of
  * the response's buffers has failed. */

@@ -3,6 +3,7 @@
 
 #include "base/digest.h"
 #include "base/json.h"
+#include "server/origins.h"
 #include "server/refusal.h"
 #include "server/rows.h"
 
@@ -99,9 +100,8 @@ enum inst_status inst_auth_extra(const struct inst_value *body, const char *name
     return (*out)->tag == INST_OBJECT ? INST_OK : inst_refuse_malformed(err, path, 2, *out);
 }
 
-/* The app of a body, with everything before it committed. */
-static enum inst_status read_app(struct inst_server *server, const struct inst_value *body,
-                                 const char *name, struct inst_app **out, struct inst_err *err) {
+enum inst_status inst_auth_app(struct inst_server *server, const struct inst_value *body,
+                               const char *name, struct inst_app **out, struct inst_err *err) {
     char id[INST_UUID_TEXT + 1];
     enum inst_status st = inst_http_body_uuid(body, name, id, err);
     if (st == INST_OK)
@@ -109,6 +109,20 @@ static enum inst_status read_app(struct inst_server *server, const struct inst_v
     if (st == INST_OK)
         inst_app_commit(*out);
     return st;
+}
+
+enum inst_status inst_auth_check_origin(struct inst_app *app,
+                                        const struct inst_http_request *request,
+                                        struct inst_err *err) {
+    const char *origin = inst_http_header(request, "origin");
+    struct inst_value list;
+    if (origin == NULL)
+        return INST_OK;
+    enum inst_status st = inst_origins_list(app, &list, err);
+    if (st != INST_OK || inst_origins_allow(&list, origin))
+        return st;
+    struct inst_value input = inst_cstring(origin);
+    return inst_refuse_validation(err, "origin", &input, NULL, "Unauthorized origin.");
 }
 
 enum inst_status inst_auth_guest(struct inst_app *app, const struct inst_value *body,
@@ -131,20 +145,25 @@ enum inst_status inst_auth_guest(struct inst_app *app, const struct inst_value *
 
 /* ---- answers ---- */
 
-enum inst_status inst_auth_answer(struct inst_app *app, const char *id, struct inst_uuid *token,
-                                  struct inst_buf *body, struct inst_err *err) {
-    struct inst_uuid made;
-    uint32_t user;
-    enum inst_status st = inst_token_create(app, id, &made, err);
-    if (st == INST_OK)
-        st = inst_row_commit(app, err);
+enum inst_status inst_auth_answer_kept(struct inst_app *app, const char *id,
+                                       const struct inst_uuid *token, struct inst_buf *body,
+                                       struct inst_err *err) {
+    uint32_t user = 0;
+    enum inst_status st = inst_row_commit(app, err);
     if (st == INST_OK)
         st = inst_user_by_id(app, id, &user, err);
     if (st == INST_OK && user == 0)
         st = inst_user_refuse(err);
     inst_buf_add_str(body, "{\"user\":");
+    return st == INST_OK ? inst_user_write(app, user, token, body, err) : st;
+}
+
+enum inst_status inst_auth_answer(struct inst_app *app, const char *id, struct inst_uuid *token,
+                                  struct inst_buf *body, struct inst_err *err) {
+    struct inst_uuid made;
+    enum inst_status st = inst_token_create(app, id, &made, err);
     if (st == INST_OK)
-        st = inst_user_write(app, user, &made, body, err);
+        st = inst_auth_answer_kept(app, id, &made, body, err);
     if (st == INST_OK && token != NULL)
         *token = made;
     inst_wipe(&made, sizeof made);
@@ -166,7 +185,7 @@ static enum inst_status answer_send(struct inst_server *server,
     enum inst_status st;
     if ((st = inst_auth_body(server, request, '_', '-', &body, err)) != INST_OK ||
         (st = inst_auth_email(&body, false, email, err)) != INST_OK ||
-        (st = read_app(server, &body, "app-id", &app, err)) != INST_OK ||
+        (st = inst_auth_app(server, &body, "app-id", &app, err)) != INST_OK ||
         (st = inst_code_send(app, email, code, err)) != INST_OK ||
         (st = inst_row_commit(app, err)) != INST_OK)
         return st;
@@ -185,7 +204,7 @@ static enum inst_status answer_verify(struct inst_server *server,
     if ((st = inst_auth_body(server, request, '_', '-', &body, err)) != INST_OK ||
         (st = inst_auth_email(&body, false, email, err)) != INST_OK ||
         (st = inst_auth_code(&body, &code, err)) != INST_OK ||
-        (st = read_app(server, &body, "app-id", &app, err)) != INST_OK ||
+        (st = inst_auth_app(server, &body, "app-id", &app, err)) != INST_OK ||
         (st = inst_auth_extra(&body, "extra-fields", &sign_in.extra_fields, err)) != INST_OK ||
         (st = inst_auth_guest(app, &body, "refresh-token", &sign_in.guest, err)) != INST_OK)
         return st;
@@ -209,7 +228,7 @@ static enum inst_status answer_guest(struct inst_server *server,
     struct inst_new_user user = {.type = "guest"};
     enum inst_status st;
     if ((st = inst_auth_body(server, request, '_', '-', &body, err)) != INST_OK ||
-        (st = read_app(server, &body, "app-id", &app, err)) != INST_OK ||
+        (st = inst_auth_app(server, &body, "app-id", &app, err)) != INST_OK ||
         (st = inst_auth_extra(&body, "extra-fields", &user.extra_fields, err)) != INST_OK)
         return st;
     inst_uuid_make_text(server->env, user.id);
@@ -234,7 +253,7 @@ static enum inst_status answer_verify_token(struct inst_server *server,
     enum inst_status st;
     if ((st = inst_auth_body(server, request, '_', '-', &body, err)) != INST_OK ||
         (st = require_token(&body, "refresh-token", &token, err)) != INST_OK ||
-        (st = read_app(server, &body, "app-id", &app, err)) != INST_OK ||
+        (st = inst_auth_app(server, &body, "app-id", &app, err)) != INST_OK ||
         (st = inst_user_by_token(app, &token, &user, err)) != INST_OK)
         return st;
     if (user == 0)
@@ -255,7 +274,7 @@ static enum inst_status answer_sign_out(struct inst_server *server,
     enum inst_status st;
     (void)response;
     if ((st = inst_auth_body(server, request, '-', '_', &body, err)) != INST_OK ||
-        (st = read_app(server, &body, "app_id", &app, err)) != INST_OK ||
+        (st = inst_auth_app(server, &body, "app_id", &app, err)) != INST_OK ||
         (st = require_token(&body, "refresh_token", &token, err)) != INST_OK ||
         (st = inst_token_delete(app, &token, err)) != INST_OK)
         return st;

@@ -12,6 +12,13 @@
  * others, and both are taken everywhere (http.md 17). */
 enum inst_status inst_auth_body(struct inst_server *server, const struct inst_http_request *request,
                                 char from, char to, struct inst_value *out, struct inst_err *err);
+/* The app that a member of the body names, with everything before it committed. */
+enum inst_status inst_auth_app(struct inst_server *server, const struct inst_value *body,
+                               const char *name, struct inst_app **out, struct inst_err *err);
+/* A page that asks must be one of the app's (origins.h). Programs send no Origin. */
+enum inst_status inst_auth_check_origin(struct inst_app *app,
+                                        const struct inst_http_request *request,
+                                        struct inst_err *err);
 /* Its e-mail address. Absent: `param-missing`; or, when it may be, out is "". */
 enum inst_status inst_auth_email(const struct inst_value *body, bool is_optional,
                                  char out[INST_USERS_MAX_EMAIL + 1], struct inst_err *err);
@@ -33,6 +40,10 @@ enum inst_status inst_auth_guest(struct inst_app *app, const struct inst_value *
  * commit, and `{"user":{..., "refresh_token"}`, behind which the answer goes on. */
 enum inst_status inst_auth_answer(struct inst_app *app, const char *id, struct inst_uuid *token,
                                   struct inst_buf *body, struct inst_err *err);
+/* The same with the token that the user has already. */
+enum inst_status inst_auth_answer_kept(struct inst_app *app, const char *id,
+                                       const struct inst_uuid *token, struct inst_buf *body,
+                                       struct inst_err *err);
 /* `,"created":...}` */
 void inst_auth_created(struct inst_buf *body, bool is_created);
 

@@ -71,28 +71,6 @@ static enum inst_status read_app(struct inst_server *server,
     return st;
 }
 
-/* Only pages of this machine: an app's own list of sites is not kept yet (http.md 9.2), and none is
- * let in unasked. Programs send no Origin. */
-static enum inst_status check_origin(const struct inst_http_request *request,
-                                     struct inst_err *err) {
-    static const char *const hosts[] = {"localhost", "127.0.0.1", "[::1]"};
-    const char *origin = inst_http_header(request, "origin");
-    if (origin == NULL)
-        return INST_OK;
-    const char *host = strstr(origin, "://");
-    size_t scheme = host != NULL ? (size_t)(host - origin) : 0;
-    bool is_web = (scheme == 4 && memcmp(origin, "http", 4) == 0) ||
-                  (scheme == 5 && memcmp(origin, "https", 5) == 0);
-    for (size_t i = 0; is_web && i < 3; i++) {
-        size_t len = strlen(hosts[i]);
-        if (strncmp(host + 3, hosts[i], len) == 0 &&
-            (host[3 + len] == '\0' || host[3 + len] == ':'))
-            return INST_OK;
-    }
-    struct inst_value input = inst_cstring(origin);
-    return inst_refuse_validation(err, "origin", &input, NULL, "Unauthorized origin.");
-}
-
 /* ---- POST /runtime/oauth/token ---- */
 
 /* The code is used up whatever comes behind it. */
@@ -127,7 +105,7 @@ static enum inst_status answer_token(struct inst_server *server,
     enum inst_status st;
     if ((st = read_params(server, request, &params, err)) != INST_OK ||
         (st = read_app(server, request, &params, &app, err)) != INST_OK ||
-        (st = check_origin(request, err)) != INST_OK ||
+        (st = inst_auth_check_origin(app, request, err)) != INST_OK ||
         (st = inst_auth_extra(&params, "extra_fields", &sign_in.extra_fields, err)) != INST_OK)
         return st;
     st = exchange(app, &params, &sign_in, err);

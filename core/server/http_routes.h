@@ -5,8 +5,9 @@
  *         request -> first route whose method and path fit -> fn -> response
  *                                                             └ not INST_OK: error envelope
  *
- * A route lives on server->scratch, which is reset behind it, and answers in the same call: one
- * that transacts commits its app's group at once (inst_app_commit). Parameters are read in the
+ * A route lives on server->scratch, which is reset behind it, and answers in the same call, unless
+ * it must ask another server first (later.h): one that transacts commits its app's group at once
+ * (inst_app_commit). Parameters are read in the
  * order and with the errors of the original (http.md 1.2, 1.3).
  */
 #ifndef INST_SERVER_HTTP_ROUTES_H
@@ -46,6 +47,8 @@ extern const struct inst_http_route inst_http_upload_routes[];
 extern const struct inst_http_route inst_http_auth_routes[];
 extern const struct inst_http_route inst_http_admin_users_routes[];
 extern const struct inst_http_route inst_http_oauth_routes[];
+extern const struct inst_http_route inst_http_id_token_routes[];
+extern const struct inst_http_route inst_http_dash_auth_routes[];
 
 /* A route whose body goes to the disk (http.h): asked when only the head is there. *out is
  * the caller's. */
@@ -147,6 +150,9 @@ enum inst_status inst_http_open_stream(struct inst_server *server,
  * its token (session.md 1.6). */
 enum inst_status inst_http_push(struct inst_server *server, const struct inst_http_request *request,
                                 struct inst_err *err);
+/* Turns the response into the error envelope. */
+void inst_http_answer_error(struct inst_server *server, struct inst_http_response *response,
+                            const struct inst_err *err);
 /* One header line. A name or value that would break the head makes the response fail. */
 void inst_http_add_header(struct inst_http_response *response, const char *name, const char *value);
 

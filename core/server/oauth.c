@@ -1,5 +1,6 @@
 #include "server/oauth.h"
 
+#include "base/base64.h"
 #include "base/digest.h"
 #include "server/refusal.h"
 #include "server/rows.h"
@@ -13,42 +14,12 @@ static enum inst_status refuse_verifier(struct inst_err *err, const char *messag
     return inst_refuse_validation(err, "app-oauth-code", NULL, NULL, "%s", message);
 }
 
-static int sextet(char c) {
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '-' ? 62 : c == '_' ? 63 : -1;
-}
-
-/* Base64url of exactly out_len bytes, padded or not. */
-static bool read_base64url(const struct inst_value *text, uint8_t *out, size_t out_len) {
-    uint32_t bits = 0, held = 0;
-    size_t n = 0, len = text->len;
-    while (len > 0 && text->u.str[len - 1] == '=')
-        len--;
-    for (size_t i = 0; i < len; i++) {
-        int value = sextet(text->u.str[i]);
-        if (value < 0)
-            return false;
-        bits = (bits << 6 | (uint32_t)value) & 0xffffff;
-        if ((held += 6) < 8)
-            continue;
-        held -= 8;
-        if (n == out_len)
-            return false;
-        out[n++] = (uint8_t)(bits >> held);
-    }
-    return n == out_len && held < 6;
-}
-
 enum inst_status inst_oauth_check_pkce(const struct inst_value *challenge,
                                        const struct inst_value *method,
                                        const struct inst_value *verifier, struct inst_err *err) {
     static const char differ[] = "The code_challenge and code_verifier do not match.";
-    uint8_t wanted[INST_SHA256], got[INST_SHA256];
+    uint8_t wanted[INST_BASE64_BYTES(INST_OAUTH_MAX_CHALLENGE)], got[INST_SHA256];
+    size_t len;
     if (!is_given(challenge))
         return is_given(verifier)
                    ? refuse_verifier(err, "The code_verifier was provided, but no code_challenge "
@@ -65,9 +36,10 @@ enum inst_status inst_oauth_check_pkce(const struct inst_value *challenge,
     if (!is_given(method) || !inst_is_string(method, "S256"))
         return refuse_verifier(err, "Unknown code challenge method.");
     inst_sha256(verifier->u.str, verifier->len, got);
-    if (!read_base64url(challenge, wanted, sizeof wanted))
+    if (challenge->len > INST_OAUTH_MAX_CHALLENGE ||
+        !inst_base64url_read(challenge->u.str, challenge->len, wanted, &len) || len != INST_SHA256)
         return refuse_verifier(err, differ);
-    return inst_secret_equal(wanted, got, sizeof wanted) ? INST_OK : refuse_verifier(err, differ);
+    return inst_secret_equal(wanted, got, sizeof got) ? INST_OK : refuse_verifier(err, differ);
 }
 
 /* ---- codes ---- */

@@ -17,6 +17,8 @@
 #define INST_OAUTH_CODE_MS (5ll * 60 * 1000)
 /* A code verifier, bytes: RFC 7636 allows 43 to 128, the original anything. */
 #define INST_OAUTH_MAX_VERIFIER 1024u
+/* One that is a hash, as text; padding counted. */
+#define INST_OAUTH_MAX_CHALLENGE 128u
 
 /* What a provider says of who signed in; values on server->scratch, UNDEFINED when it says nothing.
  */

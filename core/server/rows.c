@@ -115,6 +115,12 @@ bool inst_row_id(struct inst_app *app, uint32_t e, char out[INST_UUID_TEXT + 1])
     return true;
 }
 
+void inst_row_iso(int64_t ms, char out[INST_DATE_TEXT_MAX]) {
+    size_t len = inst_date_iso((double)ms, out);
+    if (len > 5) /* `.123Z` goes */
+        memcpy(out + len - 5, "Z", 2);
+}
+
 /* ---- writing ---- */
 
 void inst_row_begin(struct inst_row_steps *steps, struct inst_app *app) {

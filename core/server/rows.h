@@ -7,6 +7,7 @@
 #ifndef INST_SERVER_ROWS_H
 #define INST_SERVER_ROWS_H
 
+#include "base/date.h"
 #include "server/engine.h"
 
 /* ---- reading, what is committed or pending ---- */
@@ -36,6 +37,9 @@ enum inst_status inst_row_time(struct inst_app *app, uint32_t e, const char *ety
                                struct inst_err *err);
 /* Its id text; false when it has none. */
 bool inst_row_id(struct inst_app *app, uint32_t e, char out[INST_UUID_TEXT + 1]);
+
+/* A time as SQL timestamps go over the wire, in seconds (http.md 1.1). */
+void inst_row_iso(int64_t ms, char out[INST_DATE_TEXT_MAX]);
 
 /* ---- writing ---- */
 

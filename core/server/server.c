@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "rules/rate_limit.h"
 #include "server/engine.h"
+#include "server/later.h"
 #include "server/limits.h"
 #include "server/rooms.h"
 
@@ -44,6 +45,8 @@ void inst_server_free(struct inst_server *server) {
     inst_rate_limits_free(server->code_limits);
     inst_collator_free(server->collator);
     inst_uploads_free(server);
+    inst_laters_free(server);
+    inst_documents_free(server);
     free(server->origin);
     inst_arena_free(&server->scratch);
     free(server);

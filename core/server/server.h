@@ -21,6 +21,7 @@
 #include "base/shared.h"
 #include "base/uuid.h"
 #include "server/app_db.h"
+#include "server/outgoing.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -58,6 +59,8 @@ struct inst_server_host {
     size_t (*backlog)(void *ctx, void *connection);
     const struct inst_files_ops *files; /* NULL: this host keeps no files */
     void *files_ctx;
+    const struct inst_outgoing_ops *outgoing; /* NULL: this host asks no other servers */
+    void *outgoing_ctx;
 };
 
 enum inst_status inst_server_new(const struct inst_env *env, const struct inst_server_host *host,

@@ -78,10 +78,21 @@ static int push_answer(lua_State *L) {
     return 1;
 }
 
-/* http(method, path, query, headers, body, fn) -> {status, body, headers}; headers: list of {name
- * in lower case, value}; those of the answer are its lines as text. A file that it brings is in
- * `content`, or `failure` says why that cannot be read. With fn the answer may be an event stream,
- * given as a second value (event_stream.c). */
+/* No route that answers later is asked without a function. */
+static int wait_for(lua_State *L, struct inst_lua_backend *backend, struct inst_later *later) {
+    if (lua_type(L, 8) != LUA_TFUNCTION)
+        return luaL_error(L, "this answer comes later: a function is needed for it");
+    if (!inst_lua_later_new(L, backend, later, 8))
+        return luaL_error(L, "not enough memory");
+    lua_pushnil(L);
+    return 1;
+}
+
+/* http(method, path, query, headers, body, fn, later) -> {status, body, headers}; headers: list of
+ * {name in lower case, value}; those of the answer are its lines as text. A file that it brings is
+ * in `content`, or `failure` says why that cannot be read. With fn the answer may be an event
+ * stream, given as a second value (event_stream.c). nil: the answer comes later, and the function
+ * `later` is called with it. */
 static int backend_http(lua_State *L) {
     struct inst_lua *lua = inst_lua_get(L);
     struct answer answer = {.backend = inst_lua_check_backend(L)};
@@ -89,7 +100,7 @@ static int backend_http(lua_State *L) {
     struct inst_http_request request;
     inst_lua_read_request(L, &request, fields);
     request.body = luaL_optlstring(L, 6, "", &request.body_len);
-    lua_settop(L, 7);
+    lua_settop(L, 8);
     struct inst_lua_event_stream *stream = NULL;
     if (lua_type(L, 7) == LUA_TFUNCTION)
         stream = inst_lua_event_stream_new(L, answer.backend, 7);
@@ -98,6 +109,8 @@ static int backend_http(lua_State *L) {
     inst_server_http(inst_backend_server(answer.backend->backend), &request, &answer.response);
     bool is_stream = stream && inst_lua_event_stream_begin(stream, answer.response.stream);
     inst_lua_end(lua, scope);
+    if (answer.response.later)
+        return wait_for(L, answer.backend, answer.response.later);
     if (answer.response.body.failed || answer.response.headers.failed) {
         inst_http_response_clear(&answer.response);
         return luaL_error(L, "not enough memory");

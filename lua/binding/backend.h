@@ -18,6 +18,12 @@ void inst_lua_read_request(lua_State *L, struct inst_http_request *out,
 /* Pushes {status, body, headers} of a response. May raise. */
 void inst_lua_push_response(lua_State *L, const struct inst_http_response *response);
 
+/* ---- backend_later.c ---- */
+/* Waits for the answer and gives it to the function at index fn, as {status, body, headers}. false:
+ * out of memory. */
+bool inst_lua_later_new(lua_State *L, struct inst_lua_backend *backend, struct inst_later *later,
+                        int fn);
+
 /* ---- backend_files.c ---- */
 /* Puts the content that the response names into the table on top: `content`. */
 void inst_lua_push_content(lua_State *L, struct inst_lua_backend *backend,

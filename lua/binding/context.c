@@ -170,6 +170,7 @@ static int context_gc(lua_State *L) {
     inst_lua_free_https(lua);
     inst_lua_free_event_streams(lua);
     inst_lua_free_uploads(lua);
+    inst_lua_free_laters(lua);
     inst_lua_free_clients(lua);
     inst_lua_free_servers(lua);
     inst_lua_free_timers(lua);

@@ -28,6 +28,7 @@
 struct inst_lua_client;
 struct inst_lua_event_stream;
 struct inst_lua_http;
+struct inst_lua_later;
 struct inst_lua_server;
 struct inst_lua_timer;
 struct inst_lua_upload;
@@ -57,6 +58,7 @@ struct inst_lua {
     uint64_t http_count; /* requests ever started */
     struct inst_lua_event_stream *event_streams;
     struct inst_lua_upload *uploads; /* to local backends */
+    struct inst_lua_later *laters;   /* their answers that are waited for */
     struct inst_lua_signal *signals;
     struct inst_deferred wake; /* runs the scheduler of lua/instant/task.lua */
     int on_wake;               /* its function; LUA_NOREF at first */
@@ -110,6 +112,7 @@ void inst_lua_free_timers(struct inst_lua *lua);
 void inst_lua_free_https(struct inst_lua *lua);
 void inst_lua_free_event_streams(struct inst_lua *lua);
 void inst_lua_free_uploads(struct inst_lua *lua);
+void inst_lua_free_laters(struct inst_lua *lua);
 /* Ctrl-C: clients are shut down, servers close their connections, timers stop, requests fail. */
 void inst_lua_stop_clients(struct inst_lua *lua);
 void inst_lua_stop_servers(struct inst_lua *lua);

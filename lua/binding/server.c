@@ -91,6 +91,17 @@ static int server_set_origin(lua_State *L) {
     return 1;
 }
 
+/* allow_host(host): sign-in providers there may be asked, wherever it is. */
+static int server_allow_host(lua_State *L) {
+    struct inst_lua_server *server = check_server(L);
+    const char *host = luaL_checkstring(L, 2);
+    struct inst_err err = {0};
+    if (inst_backend_allow_host(server->backend, host, &err) != INST_OK)
+        return inst_lua_fail(L, &err);
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
 static int server_port(lua_State *L) {
     lua_pushinteger(L, inst_ws_server_port(check_server(L)->ws));
     return 1;
@@ -250,6 +261,7 @@ void inst_lua_open_server(lua_State *L) {
     static const luaL_Reg methods[] = {
         {"port", server_port},
         {"set_origin", server_set_origin},
+        {"allow_host", server_allow_host},
         {"apps", server_apps},
         {"create_app", server_create_app},
         {"stats", server_stats},

@@ -68,8 +68,9 @@ local function local_fetch(path)
       future:reject(err)
       return future
     end
-    local answer = backend:http(method, route, http.query(options.query or {}), lower(options.headers), text)
-    scheduler.soon(function() settle(future, answer) end)
+    local answer = backend:http(method, route, http.query(options.query or {}), lower(options.headers), text, nil,
+      function(later) settle(future, later) end)
+    if answer then scheduler.soon(function() settle(future, answer) end) end
     return future
   end
   return fetch, function()

@@ -56,12 +56,22 @@ end
 
 --- Opens the data folder (made when missing), then the port. `nil, err` when either fails. `url` is
 --- where clients reach it (behind a proxy, from other machines): addresses of files begin with it.
---- `maxFileSize`: bytes of the largest file that is stored; any that fits when left out.
+--- `maxFileSize`: bytes of the largest file that is stored; any that fits when left out. `allowHosts`:
+--- hosts ("name" or "name:port") that apps' sign-in providers may be at although they are on this
+--- machine or in its network; all others must be public and speak https.
 return function(options)
   local server, err = core.server(options)
   if not server then return nil, err end
   local ok
   ok, err = server:set_origin(((options.url or own_url(options.host, server:port())):gsub("/+$", "")))
-  if not ok then return nil, err end
+  for _, host in ipairs(options.allowHosts or {}) do
+    if ok then
+      ok, err = server:allow_host(host)
+    end
+  end
+  if not ok then
+    server:close()
+    return nil, err
+  end
   return setmetatable({ _core = server }, Server)
 end

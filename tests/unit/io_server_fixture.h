@@ -57,6 +57,7 @@ struct world {
     struct inst_arena arena;
     struct inst_value attrs;
     int fail_commits;
+    void (*settle)(struct world *w); /* answers what the engine asks of other servers */
 };
 
 static inline int64_t world_now(void *ctx) { return ((struct world *)ctx)->now; }

@@ -53,6 +53,7 @@ struct answer {
     struct inst_arena arena;
     struct inst_value value; /* of a JSON body */
     char *text;
+    char head[4096]; /* its header lines */
 };
 
 static inline void free_answer(struct answer *answer) {
@@ -83,6 +84,14 @@ static inline char *filled_in(struct world *w, const char *text) {
     }
     size_t len;
     return inst_buf_take(&buf, &len);
+}
+
+/* Of an answer that comes later: takes it. */
+static inline void take_response(void *ctx, struct inst_http_response *response) {
+    struct inst_http_response *to = ctx;
+    *to = *response;
+    inst_buf_init(&response->headers);
+    inst_buf_init(&response->body);
 }
 
 /* target: path, with a query behind `?`. body NULL: none. to: what an event stream goes to, or
@@ -116,6 +125,16 @@ static inline struct answer *call_with(struct world *w, const char *method, cons
                                         .connection = to};
     free_answer(&answer);
     inst_server_http(w->server, &request, &response);
+    if (response.later != NULL) {
+        struct inst_http_response came = {0};
+        assert_non_null(w->settle);
+        inst_http_later_wait(response.later, take_response, &came);
+        w->settle(w);
+        assert_int_not_equal(came.status, 0);
+        response = came;
+    }
+    snprintf(answer.head, sizeof answer.head, "%s",
+             response.headers.data != NULL ? response.headers.data : "");
     assert_false(response.body.failed || response.headers.failed);
     inst_arena_init(&answer.arena);
     answer.status = response.status;

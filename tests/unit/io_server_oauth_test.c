@@ -220,10 +220,13 @@ static void proofs(void **state) {
 
 static void origins(void **state) {
     (void)state;
-    static const char *const good[] = {"http://localhost:3000", "https://127.0.0.1",
-                                       "http://[::1]:8080"};
-    static const char *const bad[] = {"https://example.com", "http://localhost.evil.com", "null",
-                                      "file://localhost", "http://localhost@evil.com"};
+    static const char *const good[] = {"http://localhost:3000", "https://[::1]"};
+    static const char *const bad[] = {
+        "https://example.com", "http://localhost:3001",         "http://localhost.evil.com", "null",
+        "file://[::1]",        "http://localhost:3000@evil.com"};
+    const char *route = text_of("/dash/apps/%s/authorized_redirect_origins", world.app.id);
+    done(&world, "POST", route, ADMIN, "{'service':'generic','params':['localhost:3000']}");
+    done(&world, "POST", route, ADMIN, "{'service':'generic','params':['[::1]']}");
     for (size_t i = 0; i < sizeof good / sizeof *good; i++)
         done(&world, "POST", EXCHANGE, text_of("origin: %s", good[i]),
              body(code_of(257, identity("a@b.de", "1"), NULL, NULL), ""));
