@@ -72,11 +72,25 @@ static void take_result(struct inst_reactor *r, struct inst_live_query *query,
         log_bad(r, "a result", "it is no list of nodes");
         nodes = &none;
     }
+    query->heard_tx_id = processed_tx_id;
     if (inst_results_set(r, query, nodes, processed_tx_id, &problem.err) != INST_OK) {
         inst_queries_fail(r, query, &problem);
         inst_queries_fail_onces(r, query, NULL, 0, &problem);
     }
     inst_problem_clear(&problem);
+}
+
+/* A server answers on several lanes (session.md 2.5): a refresh may overtake the first answer,
+ * which is older then. */
+static void take_answer(struct inst_reactor *r, struct inst_live_query *query,
+                        const struct inst_value *msg) {
+    int64_t processed = inst_messages_tx_id(inst_getz(msg, "processed-tx-id"));
+    if (processed && processed < query->heard_tx_id) {
+        return;
+    }
+    /* What was promised of all results given before it holds for this one too (all_current). */
+    take_result(r, query, inst_getz(msg, "result"),
+                processed && processed < r->current_tx_id ? r->current_tx_id : processed);
 }
 
 static void add_query_ok(struct inst_reactor *r, const struct inst_value *msg) {
@@ -86,8 +100,7 @@ static void add_query_ok(struct inst_reactor *r, const struct inst_value *msg) {
     }
     inst_queries_ref(query);
     query->is_awaited = false;
-    take_result(r, query, inst_getz(msg, "result"),
-                inst_messages_tx_id(inst_getz(msg, "processed-tx-id")));
+    take_answer(r, query, msg);
     inst_mutations_clean_by_queries(r);
     inst_queries_touch(r, query);
     inst_queries_settle_onces(r, query);
@@ -107,6 +120,7 @@ static void add_query_exists(struct inst_reactor *r, const struct inst_value *ms
  * write to an entity outside a window stays laid over it: it looks new there, and no refresh
  * comes, since the window did not change. */
 static void all_current(struct inst_reactor *r, int64_t processed) {
+    r->current_tx_id = processed;
     for (struct inst_live_query *query = r->first_query; query; query = query->next) {
         if (!query->has_result || query->is_awaited || query->processed_tx_id >= processed) {
             continue;

@@ -566,7 +566,9 @@ void inst_queries_resend(struct inst_reactor *r) {
 void inst_queries_connection_lost(struct inst_reactor *r) {
     for (struct inst_live_query *query = r->first_query; query; query = query->next) {
         query->is_awaited = false;
+        query->heard_tx_id = 0;
     }
+    r->current_tx_id = 0;
 }
 
 void inst_queries_forget_results(struct inst_reactor *r) {

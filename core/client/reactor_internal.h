@@ -191,6 +191,7 @@ struct inst_live_query {
     struct inst_value page_info;    /* wire form; UNDEFINED when none */
     struct inst_value aggregate;
     int64_t processed_tx_id; /* 0: not known */
+    int64_t heard_tx_id;     /* of the newest result of this session; 0: none */
     struct inst_value raw;   /* the triples, kept while some are of unknown attrs; else UNDEFINED */
 
     struct inst_attrs *layer_attrs; /* the server's attrs that the layers stand on; a reference */
@@ -301,6 +302,7 @@ struct inst_reactor {
 
     bool is_app_known;
     const char *app_status; /* "active" "read-only" "disabled" */
+    int64_t current_tx_id;  /* every result of this session is right up to it; 0: never said */
 
     struct inst_persist persist;
     struct inst_mutation_page *first_page, *last_page;    /* of the pending ones, by number */

@@ -43,9 +43,20 @@ void sim_disk_take(struct sim_disk *disk, struct inst_reactor *reactor) {
     }
 }
 
-static void answer(struct sim_disk *disk, struct inst_reactor *reactor, size_t i, bool fails) {
+/* What a storage that had to be started anew says; all that is known is written again. */
+static void set_all_aside(struct sim_world *world, struct sim_disk *disk,
+                          const struct inst_reactor *reactor) {
+    for (size_t i = 0; i < disk->count; i++) {
+        free(disk->entries[i].text);
+    }
+    disk->count = 0;
+    sim_storage_lost(world, reactor);
+}
+
+static void answer(struct sim_disk *disk, struct inst_reactor *reactor, size_t i, bool fails,
+                   bool is_anew) {
     struct inst_disk_request request = disk->asked[i];
-    struct inst_disk_answer answer = {0};
+    struct inst_disk_answer answer = {.is_anew = is_anew};
     struct inst_err err = {0};
     const char *keys[SIM_DISK_KEYS];
     disk->asked[i] = disk->asked[--disk->asked_count];
@@ -72,11 +83,32 @@ static void answer(struct sim_disk *disk, struct inst_reactor *reactor, size_t i
     inst_err_clear(&err);
 }
 
+static void change_mood(struct sim_world *world, struct sim_disk *disk) {
+    if (disk->mood_left > 0) {
+        disk->mood_left--;
+    } else if (disk->mood != SIM_DISK_FINE) {
+        disk->mood = SIM_DISK_FINE;
+    } else if (sim_random(world, 200) == 0) {
+        disk->mood = sim_random(world, 2) ? SIM_DISK_FULL : SIM_DISK_FROZEN;
+        disk->mood_left = (unsigned)sim_random(world, 60);
+    }
+    if (world->is_calm) {
+        disk->mood = SIM_DISK_FINE;
+    }
+}
+
 void sim_disk_step(struct sim_world *world, struct sim_disk *disk, struct inst_reactor *reactor) {
     sim_disk_take(disk, reactor);
-    if (disk->asked_count > 0) {
-        bool fails = !world->is_calm && sim_random(world, 20) == 0;
-        answer(disk, reactor, sim_random(world, disk->asked_count), fails);
+    change_mood(world, disk);
+    if (disk->asked_count > 0 && disk->mood != SIM_DISK_FROZEN) {
+        size_t i = sim_random(world, disk->asked_count);
+        bool is_full = disk->mood == SIM_DISK_FULL && disk->asked[i].op == INST_DISK_WRITE;
+        bool is_anew = !world->is_calm && !is_full && sim_random(world, 400) == 0;
+        bool fails = is_full || (!world->is_calm && sim_random(world, 20) == 0);
+        if (is_anew) {
+            set_all_aside(world, disk, reactor);
+        }
+        answer(disk, reactor, i, fails, is_anew);
     }
 }
 
@@ -86,10 +118,26 @@ void sim_disk_finish(struct sim_world *world, struct sim_disk *disk, struct inst
         if (disk->asked_count == 0) {
             break;
         }
-        answer(disk, reactor, sim_random(world, disk->asked_count), false);
+        answer(disk, reactor, sim_random(world, disk->asked_count), false, false);
     }
     if (!inst_reactor_is_flushed(reactor)) {
         sim_violation(world, "a client that was shut down never comes to its end");
+    }
+}
+
+static void lose_power(struct sim_world *world, struct sim_disk *disk) {
+    for (size_t i = 0; i < disk->count; i++) {
+        struct sim_entry *entry = &disk->entries[i];
+        if (strcmp(entry->store, "kv") == 0 || sim_random(world, 8) > 0) {
+            continue;
+        }
+        if (sim_random(world, 2)) {
+            entry->text[sim_random(world, strlen(entry->text) + 1)] = '\0';
+        } else {
+            free(entry->text);
+            *entry = disk->entries[--disk->count];
+            i--;
+        }
     }
 }
 
@@ -104,6 +152,10 @@ void sim_disk_crash(struct sim_world *world, struct sim_disk *disk) {
         }
     }
     disk->asked_count = 0;
+    disk->mood = SIM_DISK_FINE;
+    if (sim_random(world, 2)) {
+        lose_power(world, disk);
+    }
 }
 
 void sim_disk_free(struct sim_disk *disk) {

@@ -21,7 +21,15 @@ struct sim_entry {
     char *text;
 };
 
+enum sim_disk_mood {
+    SIM_DISK_FINE,   /* an error now and then */
+    SIM_DISK_FULL,   /* no write succeeds */
+    SIM_DISK_FROZEN, /* no answer comes */
+};
+
 struct sim_disk {
+    enum sim_disk_mood mood;
+    unsigned mood_left; /* steps */
     struct sim_entry entries[SIM_DISK_KEYS];
     size_t count;
     struct inst_disk_request asked[SIM_DISK_ASKED]; /* and not answered */
@@ -34,7 +42,8 @@ void sim_disk_take(struct sim_disk *disk, struct inst_reactor *reactor);
 void sim_disk_step(struct sim_world *world, struct sim_disk *disk, struct inst_reactor *reactor);
 /* Answers everything until nothing is left to write. */
 void sim_disk_finish(struct sim_world *world, struct sim_disk *disk, struct inst_reactor *reactor);
-/* The client is gone. */
+/* The client is gone, and in half of the cases the power: what need not be durable is then torn or
+ * as if it had never been written. */
 void sim_disk_crash(struct sim_world *world, struct sim_disk *disk);
 void sim_disk_free(struct sim_disk *disk);
 

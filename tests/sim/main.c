@@ -6,11 +6,13 @@
  *   - every transaction told "synced" is in the backend, every one told an error is not;
  *   - the log holds each of them once, and nothing else;
  *   - every live query of every client shows what a fresh client is answered;
+ *   - every sync table of every client holds what a fresh client loads;
  *   - everybody in a room shows exactly what the others there show (rooms.h);
  *   - the data file is whole.
  */
 #include "base/json.h"
 #include "base/uuid.h"
+#include "client/sync_tables.h"
 #include "io/sqlite_app_db.h"
 #include "world.h"
 
@@ -81,6 +83,43 @@ static void toggle_query(struct sim_world *world, struct sim_client *client) {
     sim_client_drain(client);
 }
 
+static void on_table(void *ctx, const struct inst_sync_event *event) {
+    struct sim_client *client = ctx;
+    if (strcmp(event->type, "Error") == 0) {
+        if (!strstr(event->error->err->message, "No matching table")) { /* nobody wrote any yet */
+            sim_violation(client->world, "a sync table failed: %s", event->error->err->message);
+        }
+        inst_reactor_unsubscribe_table(client->reactor, client->table, false);
+        client->table = 0;
+    }
+    client->is_table_loaded =
+        client->is_table_loaded || strcmp(event->type, "InitialSyncComplete") == 0;
+}
+
+static void follow_table(struct sim_world *world, struct sim_client *client) {
+    struct inst_arena arena;
+    struct inst_value query;
+    struct inst_err err = {0};
+    inst_arena_init(&arena);
+    parse(&arena, "{\"rows\":{\"$\":{\"order\":{\"serverCreatedAt\":\"asc\"}}}}", &query);
+    if (inst_reactor_subscribe_table(client->reactor, &query, on_table, client, &client->table,
+                                     &err) != INST_OK) {
+        sim_violation(world, "a sync table: %s", err.message);
+    }
+    inst_err_clear(&err);
+    inst_arena_free(&arena);
+}
+
+static void toggle_table(struct sim_world *world, struct sim_client *client) {
+    if (client->table) {
+        inst_reactor_unsubscribe_table(client->reactor, client->table, sim_random(world, 2) == 0);
+        client->table = 0;
+    } else {
+        follow_table(world, client);
+    }
+    sim_client_drain(client);
+}
+
 static void on_settled(void *ctx, const struct inst_transact_result *result,
                        const struct inst_reactor_error *error) {
     struct sim_write *write = ctx;
@@ -133,6 +172,22 @@ static void add_ops(struct sim_world *world, struct inst_buf *text) {
     inst_buf_addf(text, "]}");
 }
 
+/* What sync tables show: they cover only attrs that were there when they began, so all come at
+ * once. */
+static void add_row_op(struct sim_world *world, struct inst_buf *text) {
+    char row[37];
+    shared_id(row, 3, sim_random(world, SIM_ITEMS));
+    int value = (int)sim_random(world, 6);
+    inst_buf_addf(text, ",{\"__etype\":\"rows\",\"__ops\":[");
+    if (value == 0) {
+        inst_buf_addf(text, "[\"delete\",\"rows\",\"%s\"]", row);
+    } else {
+        inst_buf_addf(text, "[\"update\",\"rows\",\"%s\",{\"n\":%d,\"t\":\"t%d\"}]", row, value,
+                      (int)sim_random(world, 3));
+    }
+    inst_buf_addf(text, "]}");
+}
+
 static void write_something(struct sim_world *world, struct sim_client *client) {
     if (world->write_count == SIM_MAX_WRITES) {
         return;
@@ -152,6 +207,9 @@ static void write_something(struct sim_world *world, struct sim_client *client) 
     add_ops(world, &text);
     if (sim_random(world, 2)) {
         add_ops(world, &text);
+    }
+    if (sim_random(world, 3) == 0) {
+        add_row_op(world, &text);
     }
     inst_buf_add_str(&text, "]");
     parse(&arena, text.data, &chunks);
@@ -197,6 +255,49 @@ static void check_live(struct sim_world *world, int query, const char *fresh) {
                           fresh);
         }
     }
+}
+
+static void add_table(struct sim_world *world, struct sim_client *client, struct inst_buf *out) {
+    struct inst_arena arena;
+    struct inst_value rows;
+    struct inst_err err = {0};
+    inst_arena_init(&arena);
+    if (inst_reactor_table_data(client->reactor, client->table, &arena, &rows, &err) != INST_OK) {
+        sim_violation(world, "no table: %s", err.message);
+    } else {
+        inst_json_write(out, &rows);
+    }
+    inst_buf_add(out, "", 1);
+    inst_err_clear(&err);
+    inst_arena_free(&arena);
+}
+
+static void check_tables(struct sim_world *world, struct sim_client *fresh) {
+    struct inst_buf expected;
+    inst_buf_init(&expected);
+    follow_table(world, fresh);
+    sim_client_drain(fresh);
+    for (int i = 0; i < 20000 && !fresh->is_table_loaded; i++) {
+        sim_step(world, true);
+    }
+    if (!fresh->is_table_loaded) {
+        sim_violation(world, "a sync table never comes");
+    }
+    add_table(world, fresh, &expected);
+    for (int i = 0; i < SIM_CLIENTS; i++) {
+        struct inst_buf shown;
+        inst_buf_init(&shown);
+        if (world->clients[i].table) {
+            add_table(world, &world->clients[i], &shown);
+            world->tables_checked++;
+        }
+        if (world->clients[i].table && strcmp(shown.data, expected.data) != 0) {
+            sim_violation(world, "client %d has the table\n  %s\nbut the backend has\n  %s", i,
+                          shown.data, expected.data);
+        }
+        inst_buf_free(&shown);
+    }
+    inst_buf_free(&expected);
 }
 
 static void check_file(struct sim_world *world, size_t applied) {
@@ -254,6 +355,7 @@ static void check_world(struct sim_world *world) {
             check_writes(world, listener->last.data, &applied);
         }
     }
+    check_tables(world, fresh);
     sim_client_stop(fresh);
     for (int i = 0; i < SIM_CLIENTS; i++) {
         sim_client_stop(&world->clients[i]);
@@ -277,6 +379,8 @@ static bool run_seed(uint64_t seed, int steps, bool is_verbose, struct sim_world
                 write_something(world, client);
             } else if (dice < 6) {
                 toggle_query(world, client);
+            } else if (dice < 7 && sim_random(world, 4) == 0) {
+                toggle_table(world, client);
             } else if (dice < 9) {
                 sim_rooms_act(world, client);
             } else {
@@ -317,6 +421,7 @@ int main(int argc, char **argv) {
         }
     }
     uint64_t passed = 0, failed = 0, crashes = 0, cuts = 0, restarts = 0, writes = 0, stays = 0;
+    uint64_t tables = 0, overtaken = 0, doubled = 0;
     struct sim_world *world = malloc(sizeof *world);
     if (!world) {
         return 2;
@@ -334,12 +439,16 @@ int main(int argc, char **argv) {
         restarts += world->restarts;
         writes += world->write_count;
         stays += world->stays_checked;
+        tables += world->tables_checked;
+        overtaken += world->overtaken;
+        doubled += world->doubled;
     }
     free(world);
     printf("%llu writes, %llu server crashes, %llu client restarts, %llu cut connections, "
-           "%llu stays in rooms\n",
+           "%llu stays in rooms, %llu sync tables, %llu messages overtaken, %llu doubled\n",
            (unsigned long long)writes, (unsigned long long)crashes, (unsigned long long)restarts,
-           (unsigned long long)cuts, (unsigned long long)stays);
+           (unsigned long long)cuts, (unsigned long long)stays, (unsigned long long)tables,
+           (unsigned long long)overtaken, (unsigned long long)doubled);
     printf("%llu passed, %llu failed\n", (unsigned long long)passed, (unsigned long long)failed);
     return failed != 0;
 }

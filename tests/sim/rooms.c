@@ -191,8 +191,8 @@ static bool is_quiet(struct sim_world *world) {
         return false;
     }
     for (struct sim_link *link = world->links; link; link = link->next) {
-        if (link->is_cut || !link->is_open || link->up.sent.len > link->up.taken ||
-            link->down.sent.len > link->down.taken) {
+        if (link->is_cut || !link->is_open || link->late.bytes ||
+            link->up.sent.len > link->up.taken || link->down.sent.len > link->down.taken) {
             return false;
         }
     }

@@ -81,8 +81,8 @@ static enum inst_status apps_find(void *ctx, const char *app_id, struct inst_app
 }
 
 static bool apps_is_admin_token(void *ctx, const char *app_id, const char *token, size_t len) {
-    (void)ctx, (void)app_id, (void)token, (void)len;
-    return false;
+    (void)ctx, (void)app_id;
+    return len == strlen(SIM_ADMIN_TOKEN) && memcmp(token, SIM_ADMIN_TOKEN, len) == 0;
 }
 
 static enum inst_status apps_open(void *ctx, const char *app_id, struct inst_app_db **out,
@@ -137,6 +137,47 @@ static bool pipe_message(struct sim_pipe *pipe, char **out, size_t *len) {
 }
 
 static size_t pipe_waiting(const struct sim_pipe *pipe) { return pipe->sent.len - pipe->taken; }
+
+/* ---- lanes ---- */
+
+/* The value of a string member, wherever it comes first. */
+static void find_text(const char *bytes, const char *key, char *out, size_t size) {
+    const char *at = strstr(bytes, key), *end = at ? strchr(at + strlen(key), '"') : NULL;
+    size_t len = end ? (size_t)(end - at) - strlen(key) : 0;
+    snprintf(out, size, "%.*s", (int)len, end ? at + strlen(key) : "");
+}
+
+/* Messages of one lane keep their order. "": every message does, as to this one. */
+static void lane_of(const char *bytes, char *out, size_t size) {
+    char op[32], room[48];
+    find_text(bytes, "\"op\":\"", op, sizeof op);
+    find_text(bytes, "\"room-id\":\"", room, sizeof room);
+    if (strcmp(op, "transact-ok") == 0 || strcmp(op, "refresh-ok") == 0) {
+        snprintf(out, size, "%s", op);
+    } else if (strcmp(op, "add-query-ok") == 0 || strcmp(op, "add-query-exists") == 0) {
+        const char *q = strstr(bytes, "\"q\":");
+        snprintf(out, size, "q %.60s", q ? q : "");
+    } else if (strcmp(op, "refresh-presence") == 0 || strcmp(op, "patch-presence") == 0) {
+        snprintf(out, size, "presence %s", room);
+    } else if (room[0]) {
+        snprintf(out, size, "room %s", room);
+    } else {
+        out[0] = '\0';
+    }
+}
+
+static bool may_overtake(const char *lane, const char *other) {
+    return lane[0] && other[0] && strcmp(lane, other) != 0;
+}
+
+/* To be told twice must do no harm, except where a message says what changed. */
+static bool may_be_doubled(const char *bytes) {
+    char op[32];
+    find_text(bytes, "\"op\":\"", op, sizeof op);
+    return strcmp(op, "transact-ok") == 0 || strcmp(op, "refresh-ok") == 0 ||
+           strcmp(op, "add-query-ok") == 0 || strcmp(op, "error") == 0 ||
+           strcmp(op, "refresh-presence") == 0 || strcmp(op, "join-room-ok") == 0;
+}
 
 static void link_cut(struct sim_world *world, struct sim_link *link) {
     if (!link->is_cut) {
@@ -213,6 +254,48 @@ static void deliver_up(struct sim_world *world, struct sim_link *link, size_t n)
     }
 }
 
+/* Takes the message. */
+static void hand_down(struct sim_world *world, struct sim_link *link, char *bytes, size_t len) {
+    struct sim_client *client = link->client;
+    int times = !world->is_calm && may_be_doubled(bytes) && sim_random(world, 12) == 0 ? 2 : 1;
+    world->doubled += times == 2;
+    while (link->client && times-- > 0) {
+        sim_log(world, "client %d <- %.300s", (int)(client - world->clients), bytes);
+        inst_reactor_message(client->reactor, bytes, len);
+        sim_client_drain(client);
+    }
+    free(bytes);
+}
+
+static void hand_late(struct sim_world *world, struct sim_link *link) {
+    char *bytes = link->late.bytes;
+    link->late.bytes = NULL;
+    if (bytes) {
+        hand_down(world, link, bytes, link->late.len);
+    }
+}
+
+static void receive_down(struct sim_world *world, struct sim_link *link, char *bytes, size_t len) {
+    char lane[sizeof link->late.lane];
+    lane_of(bytes, lane, sizeof lane);
+    if (link->late.bytes && may_overtake(lane, link->late.lane)) {
+        world->overtaken++;
+    } else {
+        hand_late(world, link);
+    }
+    if (lane[0] && link->client && !link->late.bytes && sim_random(world, 8) == 0) {
+        link->late.bytes = bytes;
+        link->late.len = len;
+        memcpy(link->late.lane, lane, sizeof lane);
+        return;
+    }
+    if (link->client) {
+        hand_down(world, link, bytes, len);
+    } else {
+        free(bytes);
+    }
+}
+
 static void deliver_down(struct sim_world *world, struct sim_link *link, size_t n) {
     struct sim_client *client = link->client;
     if (!client) {
@@ -231,10 +314,10 @@ static void deliver_down(struct sim_world *world, struct sim_link *link, size_t 
     size_t len;
     /* The reactor may close the link from inside. */
     while (link->client && pipe_message(&link->down, &bytes, &len)) {
-        sim_log(world, "client %d <- %.300s", (int)(client - world->clients), bytes);
-        inst_reactor_message(client->reactor, bytes, len);
-        free(bytes);
-        sim_client_drain(client);
+        receive_down(world, link, bytes, len);
+    }
+    if (link->client && !pipe_waiting(&link->down) && sim_random(world, 3) == 0) {
+        hand_late(world, link);
     }
 }
 
@@ -261,6 +344,7 @@ static void bury(struct sim_world *world, struct sim_link *link) {
     }
     pipe_free(&link->up);
     pipe_free(&link->down);
+    free(link->late.bytes);
     free(link);
 }
 
@@ -305,6 +389,15 @@ enum sim_outcome sim_outcome_of(const struct inst_reactor_error *error) {
     return is_unknown ? SIM_UNKNOWN : SIM_FAILED;
 }
 
+void sim_storage_lost(struct sim_world *world, const struct inst_reactor *reactor) {
+    for (size_t i = 0; i < world->write_count; i++) {
+        struct sim_write *write = &world->writes[i];
+        if (write->client->reactor == reactor && write->outcome == SIM_ENQUEUED) {
+            write->outcome = SIM_UNKNOWN;
+        }
+    }
+}
+
 static void on_mutation_error(void *ctx, const char *event_id,
                               const struct inst_reactor_error *error) {
     struct sim_client *client = ctx;
@@ -320,8 +413,10 @@ static void on_mutation_error(void *ctx, const char *event_id,
 
 bool sim_client_start(struct sim_world *world, struct sim_client *client) {
     struct inst_err err = {0};
-    struct inst_reactor_config config = {
-        .app_id = world->app_id, .env = world->env, .has_storage = client->disk != NULL};
+    struct inst_reactor_config config = {.app_id = world->app_id,
+                                         .admin_token = SIM_ADMIN_TOKEN, /* for sync tables */
+                                         .env = world->env,
+                                         .has_storage = client->disk != NULL};
     uint64_t id;
     struct sim_disk *disk = client->disk;
     memset(client, 0, sizeof *client);
@@ -564,7 +659,7 @@ bool sim_is_busy(struct sim_world *world) {
         return true;
     }
     for (struct sim_link *link = world->links; link; link = link->next) {
-        if (link->is_cut || !link->is_open || pipe_waiting(&link->up) ||
+        if (link->is_cut || !link->is_open || link->late.bytes || pipe_waiting(&link->up) ||
             pipe_waiting(&link->down)) {
             return true;
         }

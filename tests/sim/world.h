@@ -27,6 +27,7 @@
 
 #define SIM_CLIENTS 3
 #define SIM_QUERIES 10
+#define SIM_ADMIN_TOKEN "5ad3f0c4-0000-4000-8000-000000000000"
 #define SIM_MAX_WRITES 256
 
 struct sim_world;
@@ -39,6 +40,13 @@ struct sim_pipe {
     struct inst_buf partial;
 };
 
+/* A message that others overtake: a server works on several lanes at once (session.md 2.5). */
+struct sim_late {
+    char *bytes; /* NULL: none */
+    size_t len;
+    char lane[96];
+};
+
 struct sim_link {
     struct sim_link *next;
     struct sim_client *client;    /* NULL: its end is gone */
@@ -47,6 +55,7 @@ struct sim_link {
     bool is_cut;                  /* carries nothing any more */
     int64_t budget;               /* bytes until it dies by itself; negative: never */
     struct sim_pipe up, down;
+    struct sim_late late; /* on its way down */
 };
 
 enum sim_outcome { SIM_PENDING, SIM_SYNCED, SIM_ENQUEUED, SIM_FAILED, SIM_UNKNOWN };
@@ -75,6 +84,8 @@ struct sim_client {
     struct sim_disk *disk; /* NULL: it keeps nothing */
     struct sim_listener listeners[SIM_QUERIES];
     struct sim_stay stays[SIM_ROOMS];
+    uint64_t table;       /* subscription to a sync table; 0: none */
+    bool is_table_loaded; /* it was there whole */
 };
 
 struct sim_world {
@@ -88,7 +99,7 @@ struct sim_world {
     struct sim_link *links;
     struct sim_write writes[SIM_MAX_WRITES];
     size_t write_count;
-    unsigned crashes, cuts, restarts, stays_checked;
+    unsigned crashes, cuts, restarts, stays_checked, tables_checked, overtaken, doubled;
     uint64_t topic_count; /* topic messages, numbered */
     bool is_calm;         /* nothing breaks any more */
     bool is_verbose;
@@ -118,6 +129,9 @@ void sim_server_crash(struct sim_world *world);
 
 /* What is known of a write with this error: one in flight may have been applied. */
 enum sim_outcome sim_outcome_of(const struct inst_reactor_error *error);
+/* What this client had kept is gone: a write that was told "enqueued" may be lost if the client
+ * dies before it is kept again. */
+void sim_storage_lost(struct sim_world *world, const struct inst_reactor *reactor);
 /* A client that connects to the world. */
 bool sim_client_start(struct sim_world *world, struct sim_client *client);
 void sim_client_stop(struct sim_client *client);

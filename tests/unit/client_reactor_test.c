@@ -896,6 +896,42 @@ static void test_message_array(void **state) {
 }
 
 /* Attrs that a result uses may come after it. */
+/* Lanes of a server know no order (session.md 2.5): the first answer comes after a refresh. */
+static void test_overtaken_answer(void **state) {
+    (void)state;
+    struct fixture *f = fixture_new(NULL);
+    authenticate(f);
+    struct seen *s = subscribe(f, "{'todos':{}}");
+    struct seen *once = ask_once(f, "{'todos':{}}");
+    receive(f, REFRESH("{'todos':{}}", TODO("a", "new", "1"), "7"));
+    receive(f, QUERY_OK("{'todos':{}}", TODO("a", "old", "1"), "5"));
+    check_data(s, 1, "{'todos':[{'id':'$a','title':'new'}]}");
+    check_data(once, 1, "{'todos':[{'id':'$a','title':'new'}]}");
+    /* A backend that was set back says less after a reconnect, and is right. */
+    reconnect(f);
+    receive(f, QUERY_OK("{'todos':{}}", TODO("a", "back", "1"), "3"));
+    check_data(s, 2, "{'todos':[{'id':'$a','title':'back'}]}");
+    fixture_free(f);
+}
+
+/* What our backend says of all results holds for one that comes later than that. */
+static void test_overtaken_answer_is_current(void **state) {
+    (void)state;
+    struct fixture *f = fixture_new(NULL);
+    authenticate(f);
+    struct seen *s = subscribe(f, "{'todos':{'$':{'limit':1}}}");
+    while (inst_reactor_next_output(f->r, &(struct inst_output){0})) {
+    }
+    transact(f, "[['update','todos','$b',{'title':'outside'}]]");
+    struct inst_value msg = sent_op(f, "transact");
+    receivef(f, "{'op':'transact-ok','client-event-id':'%s','tx-id':6}", event_id_of(f, &msg));
+    receive(f, "{'op':'refresh-ok','processed-tx-id':7,'computations':[],'current':true}");
+    receive(f, QUERY_OK("{'todos':{'$':{'limit':1}}}", TODO("a", "inside", "1"), "5"));
+    check_data(s, 1, "{'todos':[{'id':'$a','title':'inside'}]}");
+    assert_int_equal(inst_reactor_pending_count(f->r), 0);
+    fixture_free(f);
+}
+
 static void test_late_attrs(void **state) {
     (void)state;
     struct fixture *f = fixture_new(NULL);
@@ -1215,6 +1251,8 @@ int main(void) {
         cmocka_unit_test(test_siblings),
         cmocka_unit_test(test_huge_and_deep),
         cmocka_unit_test(test_message_array),
+        cmocka_unit_test(test_overtaken_answer),
+        cmocka_unit_test(test_overtaken_answer_is_current),
         cmocka_unit_test(test_late_attrs),
         cmocka_unit_test(test_app_status),
         cmocka_unit_test(test_attrs),
