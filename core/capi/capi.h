@@ -22,6 +22,7 @@
 #include "io/client.h"
 #include "io/local_backend.h"
 #include "io/loop.h"
+#include "io/vault.h"
 
 struct instant_loop {
     struct inst_loop *loop;
@@ -63,6 +64,10 @@ struct instant_db {
     struct inst_deferred bury;     /* frees it once nothing of it is on the stack */
     uint64_t last_id;
     struct inst_capi_request *requests; /* under way */
+    struct inst_vault *vault;           /* of the option; NULL: none */
+    char *vault_name;                   /* of the user there */
+    struct inst_secret kept;            /* what it holds, "" for nobody; no bytes: not known */
+    struct inst_capi_keep *keeps;       /* on their way there */
     char *app_id;
     char *api_uri; /* http..., without a slash at its end; NULL: in-process */
     char *ca_file; /* NULL: the system's roots */
@@ -131,6 +136,22 @@ enum inst_status inst_capi_post(struct instant_db *db, const char *route,
 /* The end of a db: whoever waits is told "shutdown"; or nobody is told. */
 void inst_capi_end_requests(struct instant_db *db, bool is_quiet);
 
+/* ---- a vault ---- */
+
+/* One of user and err is NULL, unless nobody is kept. */
+typedef void inst_capi_kept_fn(void *ctx, const struct inst_value *user,
+                               const struct inst_err *err);
+/* Keeps who is about to be signed in; fn (may be NULL) is called once it is durable, at once
+ * without a vault, unless this fails. */
+enum inst_status inst_capi_keep_user(struct instant_db *db, const struct inst_value *user,
+                                     inst_capi_kept_fn *fn, void *ctx, struct inst_err *err);
+/* The user of a new db, as its vault knows it. scope: "local", or the address. */
+enum inst_status inst_capi_vault_attach(struct instant_db *db, const char *scope,
+                                        struct inst_err *err);
+/* Whoever waits is told "shutdown". */
+void inst_capi_end_keeps(struct instant_db *db);
+void inst_capi_vault_free(struct instant_db *db);
+
 /* ---- transactions ---- */
 
 /* Steps as instant.h has them become chunks. */
@@ -144,6 +165,8 @@ struct inst_capi_options {
     struct inst_client_config client;
     const char *local_path; /* NULL: over the network */
     const char *http_uri;   /* where HTTP requests go; NULL: in-process */
+    bool has_vault;
+    struct inst_vault_config vault;
 };
 enum inst_status inst_capi_options_read(struct inst_arena *arena, const struct inst_value *config,
                                         struct inst_capi_options *out, struct inst_err *err);

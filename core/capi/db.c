@@ -81,6 +81,7 @@ void inst_capi_db_free(struct instant_db *db) {
     inst_loop_undefer(db->loop->loop, &db->bury);
     inst_capi_end_requests(db, true);
     inst_client_free(db->client);
+    inst_capi_vault_free(db);
     while (db->callbacks)
         inst_capi_callback_free(db->callbacks);
     inst_local_backend_release(&db->loop->backends, db->backend);
@@ -103,6 +104,7 @@ void instant_shutdown(struct instant_db *db) {
         return;
     inst_client_shutdown(db->client);
     inst_capi_end_requests(db, false);
+    inst_capi_end_keeps(db);
     /* Those that are called once have heard of it, or will, when a callback ends its own db. */
     for (struct inst_capi_callback *callback = db->callbacks, *next; callback; callback = next) {
         next = callback->next;
@@ -136,8 +138,17 @@ static enum inst_status start(struct instant_db *db, const struct inst_value *co
         !(keep(&db->app_id, reactor->app_id) && keep(&db->api_uri, options.http_uri) &&
           keep(&db->ca_file, options.client.ca_file)))
         status = inst_err_nomem(err);
+    const char *scope = db->api_uri ? db->api_uri : "local";
+    if (status == INST_OK && options.has_vault) {
+        status = inst_vault_open(db->loop->loop, &options.vault, &db->vault, err);
+        options.client.vault = db->vault;
+        options.client.vault_scope = scope;
+        options.client.has_own_connection = reactor->awaits_user = true;
+    }
     if (status == INST_OK)
         status = inst_client_new(db->loop->loop, &options.client, &db->client, err);
+    if (status == INST_OK && db->vault)
+        status = inst_capi_vault_attach(db, scope, err);
     inst_arena_free(&arena);
     return status;
 }

@@ -22,6 +22,7 @@ static const struct option known[] = {
     {"shareConnection", INSTANT_BOOL},   {"storage", INSTANT_STRING},
     {"firstPartyPath", INSTANT_ABSENT},  {"devtool", INSTANT_ABSENT},
     {"queryCacheLimit", INSTANT_ABSENT}, {"__extraDedupeKey", INSTANT_ABSENT},
+    {"vault", INSTANT_ABSENT},
 };
 
 static enum inst_status check_one(const struct inst_member *member, struct inst_err *err) {
@@ -108,6 +109,77 @@ static enum inst_status read_addresses(struct inst_arena *arena, const struct in
     return derive_websocket(arena, api, out, err);
 }
 
+/* ---- the vault ---- */
+
+static enum inst_status bad(struct inst_err *err, const char *text) {
+    return inst_err_set(err, "validation-failed", 400, "init: %s", text);
+}
+
+static enum inst_status check_vault_members(const struct inst_value *vault, struct inst_err *err) {
+    static const char *const names[] = {"file", "passphrase", "keyFile"};
+    for (uint32_t i = 0; i < vault->len; i++) {
+        const struct inst_member *member = &vault->u.members[i];
+        size_t k = 0;
+        while (k < 3 && (strlen(names[k]) != member->key_len ||
+                         memcmp(names[k], member->key, member->key_len) != 0))
+            k++;
+        if (k == 3)
+            return inst_err_set(err, "validation-failed", 400, "init: unknown option `vault.%.*s`",
+                                (int)(member->key_len < 64 ? member->key_len : 64), member->key);
+        if (member->value.tag != INST_STRING)
+            return inst_err_set(err, "validation-failed", 400,
+                                "init: `vault.%s` must be a string, got %s", names[k],
+                                inst_capi_type_name(&member->value));
+    }
+    return INST_OK;
+}
+
+/* {"file", "passphrase" or "keyFile"} */
+static enum inst_status read_vault_file(struct inst_arena *arena, const struct inst_value *vault,
+                                        struct inst_vault_config *out, struct inst_err *err) {
+    bool failed = false;
+    const struct inst_value *passphrase = inst_get_string(vault, "passphrase");
+    enum inst_status status = check_vault_members(vault, err);
+    if (status != INST_OK)
+        return status;
+    *out = (struct inst_vault_config){.kind = INST_VAULT_FILE,
+                                      .file = text(arena, vault, "file", &failed),
+                                      .passphrase = text(arena, vault, "passphrase", &failed),
+                                      .passphrase_len = passphrase ? passphrase->len : 0,
+                                      .key_file = text(arena, vault, "keyFile", &failed)};
+    if (failed)
+        return inst_err_nomem(err);
+    if (!out->file)
+        return bad(err, "`vault.file` is missing");
+    if ((out->passphrase != NULL) == (out->key_file != NULL))
+        return bad(err, "`vault` needs `passphrase` or `keyFile`, one of them");
+    return INST_OK;
+}
+
+/* Texts as in lua/instant/auth.lua. */
+static enum inst_status read_vault(struct inst_arena *arena, const struct inst_value *config,
+                                   struct inst_capi_options *out, struct inst_err *err) {
+    const struct inst_value *vault = inst_getz(config, "vault");
+    if (!vault || inst_is_nullish(vault))
+        return INST_OK;
+    if (inst_get_string(config, "refreshToken"))
+        return bad(err, "`refreshToken` and `vault` both say who is signed in; give one of them");
+    out->has_vault = true;
+    if (vault->tag == INST_OBJECT)
+        return read_vault_file(arena, vault, &out->vault, err);
+    if (vault->tag != INST_STRING)
+        return inst_err_set(err, "validation-failed", 400,
+                            "init: `vault` must be a string or an object, got %s",
+                            inst_capi_type_name(vault));
+    out->vault.kind = inst_is_string(vault, "keychain") ? INST_VAULT_KEYCHAIN : INST_VAULT_MEMORY;
+    if (out->vault.kind == INST_VAULT_MEMORY && !inst_is_string(vault, "memory"))
+        return inst_err_set(err, "validation-failed", 400,
+                            "init: `vault` must be \"keychain\", \"memory\" or an object, got "
+                            "\"%.*s\"",
+                            (int)(vault->len < 64 ? vault->len : 64), vault->u.str);
+    return INST_OK;
+}
+
 enum inst_status inst_capi_options_read(struct inst_arena *arena, const struct inst_value *config,
                                         struct inst_capi_options *out, struct inst_err *err) {
     *out = (struct inst_capi_options){0};
@@ -139,6 +211,9 @@ enum inst_status inst_capi_options_read(struct inst_arena *arena, const struct i
     client->open_ms = open_ms >= 1 && open_ms < 1e9 ? (int64_t)open_ms : 0;
     if (failed)
         return inst_err_nomem(err);
+    status = read_vault(arena, config, out, err);
+    if (status != INST_OK)
+        return status;
     if (!out->local_path && !reactor->app_id)
         return inst_err_set(err, "validation-failed", 400, "init: `appId` is missing");
     return INST_OK;

@@ -45,6 +45,18 @@ static void on_sent(void *ctx, const struct inst_value *answer,
     tell(ctx, NULL, error);
 }
 
+static void on_kept(void *ctx, const struct inst_value *user, const struct inst_err *err) {
+    struct inst_capi_callback *callback = ctx;
+    struct inst_err own = {0};
+    struct inst_reactor_error error = {.err = err ? err : &own};
+    enum inst_status status = INST_OK;
+    if (!err)
+        status = inst_client_set_user(callback->db->client, user, &own);
+    tell(callback, !err && status == INST_OK ? user : NULL,
+         err || status != INST_OK ? &error : NULL);
+    inst_err_clear(&own);
+}
+
 static void on_signed_in(void *ctx, const struct inst_value *answer,
                          const struct inst_reactor_error *error) {
     struct inst_capi_callback *callback = ctx;
@@ -55,9 +67,10 @@ static void on_signed_in(void *ctx, const struct inst_value *answer,
     enum inst_status status = INST_OK;
     if (!error && (!user || user->tag != INST_OBJECT))
         status = inst_err_set(&err, "unknown", 0, "The backend's answer has no user.");
-    if (!error && status == INST_OK)
-        status = inst_client_set_user(db->client, user, &err);
-    tell(callback, status == INST_OK && !error ? user : NULL, status == INST_OK ? error : &own);
+    if (!error && status == INST_OK &&
+        (status = inst_capi_keep_user(db, user, on_kept, callback, &err)) == INST_OK)
+        return;
+    tell(callback, NULL, status == INST_OK ? error : &own);
     inst_err_clear(&err);
 }
 

@@ -227,6 +227,12 @@ INSTANT_API const struct instant_value *instant_built(struct instant_builder *bu
  *                     The user's record is never in plain text there: it is in the desktop's
  *                     keychain where one answers, else in an encrypted file with its key beside the
  *                     storage (mode 0600), else in memory with a warning
+ *   vault             who keeps the user instead: "keychain", "memory", or an object {"file",
+ *                     "passphrase"} or {"file", "keyFile"} (AES-256-GCM; a key file is made when
+ *                     neither it nor the file is there). Opened at once, which may take a moment;
+ *                     what keeps it from being read is an error of type "vault" here, and nothing
+ *                     is overwritten. A user is kept before a sign-in is told, or not signed in.
+ *                     What a storage knew of the user is moved there. Not with refreshToken
  *   shareConnection   false: a connection of its own. Else clients with the same app, address, user
  *                     and options share one, each with its own subscriptions and its own end
  *
