@@ -122,7 +122,9 @@ void inst_reactor_free(struct inst_reactor *reactor);
  * Writes show in the results of all; their failures are told only to the one that wrote. */
 void inst_reactor_set_instance(struct inst_reactor *reactor, uint64_t instance);
 /* The shutdown of one instance: what it waits for is settled with type "shutdown", its
- * subscriptions end. Its writes still go out. */
+ * subscriptions end. Its writes still go out: the others have been shown them, some were told
+ * "enqueued", and those that were sent cannot be called back. Of a write "shutdown" therefore says
+ * no more than "timeout" does: nobody will be told what became of it. */
 void inst_reactor_end_instance(struct inst_reactor *reactor, uint64_t instance);
 /* The same without calling any of its callbacks. Not from inside a callback. */
 void inst_reactor_forget_instance(struct inst_reactor *reactor, uint64_t instance);

@@ -242,7 +242,9 @@ INSTANT_API struct instant_db *instant_init(struct instant_loop *loop,
                                             const struct instant_value *config,
                                             struct instant_error **error);
 /* Settles what is outstanding with type "shutdown" (those callbacks may run inside this call), ends
- * all subscriptions; db is gone when it returns. What was not sent is lost. */
+ * all subscriptions; db is gone when it returns. Of a write "shutdown" says that nobody will be
+ * told of it: one on its way may be applied. What was not sent goes out over a connection that
+ * others still share, stays in a storage for the next start, and is lost without either. */
 INSTANT_API void instant_shutdown(struct instant_db *db);
 /* Lives as long as the db. */
 INSTANT_API const char *instant_app_id(const struct instant_db *db);

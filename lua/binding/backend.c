@@ -10,16 +10,16 @@
 
 #define BACKEND "instant.backend"
 
-struct inst_lua_backend *inst_lua_check_backend(lua_State *L) {
-    struct inst_lua_backend **box = luaL_checkudata(L, 1, BACKEND);
+struct inst_local_backend *inst_lua_check_backend(lua_State *L) {
+    struct inst_local_backend **box = luaL_checkudata(L, 1, BACKEND);
     if (!*box)
         luaL_error(L, "this backend was closed");
     return *box;
 }
 
 static int backend_close(lua_State *L) {
-    struct inst_lua_backend **box = luaL_checkudata(L, 1, BACKEND);
-    struct inst_lua_backend *backend = *box;
+    struct inst_local_backend **box = luaL_checkudata(L, 1, BACKEND);
+    struct inst_local_backend *backend = *box;
     *box = NULL;
     if (backend)
         inst_lua_backend_release(inst_lua_get(L), backend);
@@ -67,7 +67,7 @@ void inst_lua_push_response(lua_State *L, const struct inst_http_response *respo
 }
 
 struct answer {
-    struct inst_lua_backend *backend;
+    struct inst_local_backend *backend;
     struct inst_http_response response;
 };
 
@@ -131,7 +131,7 @@ static int core_backend(lua_State *L) {
     struct inst_lua *lua = inst_lua_get(L);
     const char *path = luaL_checkstring(L, 1);
     struct inst_err err = {0};
-    struct inst_lua_backend **box = inst_newuserdata(L, sizeof *box);
+    struct inst_local_backend **box = inst_newuserdata(L, sizeof *box);
     *box = NULL;
     luaL_getmetatable(L, BACKEND);
     lua_setmetatable(L, -2);

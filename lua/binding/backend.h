@@ -11,7 +11,7 @@
 #define INST_LUA_MAX_FIELDS 100
 
 /* The backend at index 1; raises when it was closed. */
-struct inst_lua_backend *inst_lua_check_backend(lua_State *L);
+struct inst_local_backend *inst_lua_check_backend(lua_State *L);
 /* Arguments method, path, query, header fields, from index 2 on; borrowed from the stack. */
 void inst_lua_read_request(lua_State *L, struct inst_http_request *out,
                            struct inst_http_field fields[INST_LUA_MAX_FIELDS]);
@@ -26,7 +26,7 @@ bool inst_lua_later_new(lua_State *L, struct inst_lua_backend *backend, struct i
 
 /* ---- backend_files.c ---- */
 /* Puts the content that the response names into the table on top: `content`. */
-void inst_lua_push_content(lua_State *L, struct inst_lua_backend *backend,
+void inst_lua_push_content(lua_State *L, struct inst_local_backend *backend,
                            const struct inst_http_response *response);
 int inst_lua_backend_upload(lua_State *L);
 /* The metatables. */

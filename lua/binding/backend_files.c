@@ -70,7 +70,7 @@ static int content_read(lua_State *L) {
     return 1;
 }
 
-void inst_lua_push_content(lua_State *L, struct inst_lua_backend *backend,
+void inst_lua_push_content(lua_State *L, struct inst_local_backend *backend,
                            const struct inst_http_response *response) {
     struct inst_err err = {0};
     if (!response->file.location[0])
@@ -96,10 +96,10 @@ struct inst_lua_upload {
     struct inst_lua_upload *next;
     struct inst_lua_upload *prev;
     struct inst_lua *lua;
-    struct inst_lua_backend *backend; /* kept open */
-    struct inst_file_upload *upload;  /* NULL: over */
-    struct inst_lua_upload **box;     /* the userdata, NULL when that was collected */
-    int ready;                        /* function refs */
+    struct inst_local_backend *backend; /* kept open */
+    struct inst_file_upload *upload;    /* NULL: over */
+    struct inst_lua_upload **box;       /* the userdata, NULL when that was collected */
+    int ready;                          /* function refs */
     int done;
 };
 
@@ -208,7 +208,7 @@ static int upload_gc(lua_State *L) {
 
 /* The handle is in its box and on top of the stack. */
 static struct inst_lua_upload *new_upload(lua_State *L, struct inst_lua *lua,
-                                          struct inst_lua_backend *backend) {
+                                          struct inst_local_backend *backend) {
     struct inst_lua_upload **box = inst_newuserdata(L, sizeof *box);
     *box = NULL;
     luaL_getmetatable(L, UPLOAD);
@@ -240,7 +240,7 @@ static int push_refusal(lua_State *L) {
 
 int inst_lua_backend_upload(lua_State *L) {
     struct inst_lua *lua = inst_lua_get(L);
-    struct inst_lua_backend *backend = inst_lua_check_backend(L);
+    struct inst_local_backend *backend = inst_lua_check_backend(L);
     struct inst_http_field fields[INST_LUA_MAX_FIELDS];
     struct inst_http_request head;
     struct inst_http_response response;

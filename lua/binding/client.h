@@ -36,7 +36,7 @@ struct inst_lua_client {
     struct inst_lua *lua;
     struct inst_lua_client **box; /* the userdata, NULL when that was collected */
     struct inst_client *client;
-    struct inst_lua_backend *backend; /* NULL: over the network */
+    struct inst_local_backend *backend; /* NULL: over the network */
     struct inst_lua_listener *listeners;
     struct inst_deferred bury;   /* frees the reactor once nothing of it is on the stack */
     struct inst_lua_disk *disk;  /* the app's own storage; NULL: none, or closed */

@@ -112,11 +112,11 @@ int inst_lua_fail(lua_State *L, struct inst_err *err) {
 /* ---- local backends ---- */
 
 enum inst_status inst_lua_backend_open(struct inst_lua *lua, const char *path,
-                                       struct inst_lua_backend **out, struct inst_err *err) {
+                                       struct inst_local_backend **out, struct inst_err *err) {
     return inst_local_backend_open(&lua->backends, lua->loop, path, out, err);
 }
 
-void inst_lua_backend_release(struct inst_lua *lua, struct inst_lua_backend *backend) {
+void inst_lua_backend_release(struct inst_lua *lua, struct inst_local_backend *backend) {
     inst_local_backend_release(&lua->backends, backend);
 }
 

@@ -41,16 +41,13 @@ struct inst_lua_signal {
     int ref;
 };
 
-/* A backend in this process, found by the file it serves. */
-#define inst_lua_backend inst_local_backend
-
 struct inst_lua {
     lua_State *main;
     lua_State *current; /* where callbacks run */
     struct inst_loop *loop;
     struct inst_arena scratch; /* values on their way in; see inst_lua_begin */
     size_t scratch_users;
-    struct inst_lua_backend *backends;
+    struct inst_local_backend *backends; /* in this process, by the files they serve */
     struct inst_lua_client *clients;
     struct inst_lua_server *servers;
     struct inst_lua_timer *timers;
@@ -127,13 +124,13 @@ enum inst_status inst_lua_watch_signal(struct inst_lua *lua, int signum, int ref
 
 /* The backend of a local file, opened or shared. */
 enum inst_status inst_lua_backend_open(struct inst_lua *lua, const char *path,
-                                       struct inst_lua_backend **out, struct inst_err *err);
-void inst_lua_backend_release(struct inst_lua *lua, struct inst_lua_backend *backend);
+                                       struct inst_local_backend **out, struct inst_err *err);
+void inst_lua_backend_release(struct inst_lua *lua, struct inst_local_backend *backend);
 
 /* An event stream of a backend, for the function at index fn; its userdata is pushed. Raises when
  * out of memory. */
 struct inst_lua_event_stream *inst_lua_event_stream_new(lua_State *L,
-                                                        struct inst_lua_backend *backend, int fn);
+                                                        struct inst_local_backend *backend, int fn);
 /* What a request may answer to with a stream. */
 struct inst_connection *inst_lua_event_stream_connection(struct inst_lua_event_stream *stream);
 /* The answer: the stream's session, or NULL when it is none; then the stream is gone. */

@@ -21,7 +21,7 @@ struct inst_lua_event_stream {
     struct inst_lua_event_stream *next;
     struct inst_lua_event_stream *prev;
     struct inst_lua *lua;
-    struct inst_lua_backend *backend; /* a reference */
+    struct inst_local_backend *backend; /* a reference */
     struct inst_session *session;
     struct inst_shared_queue queue;
     struct inst_deferred deliver;
@@ -134,8 +134,8 @@ static int stream_gc(lua_State *L) {
 
 /* ---- asking ---- */
 
-struct inst_lua_event_stream *inst_lua_event_stream_new(lua_State *L,
-                                                        struct inst_lua_backend *backend, int fn) {
+struct inst_lua_event_stream *
+inst_lua_event_stream_new(lua_State *L, struct inst_local_backend *backend, int fn) {
     struct inst_lua *lua = inst_lua_get(L);
     struct inst_lua_event_stream **box = inst_newuserdata(L, sizeof *box);
     *box = NULL;

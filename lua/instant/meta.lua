@@ -262,7 +262,9 @@ function Db:subscribeAppStatus(fn) end
 ---@return fun() unsubscribe
 function Db:subscribeMutationErrors(fn) end
 
---- Ends everything this client does; more than once is fine.
+--- Ends everything this client does; more than once is fine. What still waits is rejected with type "shutdown", which of
+--- a write says only that nobody will be told of it any more: one on its way may be applied, and on a connection that is
+--- shared with other clients, or with a storage, it still goes out. A write that was told "enqueued" without either is lost.
 function Db:shutdown() end
 
 ---@alias instant.Tx table<string, instant.Namespace>
