@@ -183,9 +183,15 @@ const char *inst_import_position(const struct inst_import *import) {
 
 /* ---- one entity ---- */
 
+/* Does an entity without a value have a null (transactions.md 8.1)? */
+static bool wants_null(const struct inst_attr *attr) {
+    return attr->is_indexed && !attr->is_system && !attr->is_ref && !inst_attr_is_id(attr);
+}
+
 static enum inst_status load(struct inst_import *import, uint32_t e, const char *id,
                              const struct inst_attr *attr, const struct inst_value *v, uint32_t ref,
                              int64_t t, struct inst_err *err) {
+    static const struct inst_value null = {.tag = INST_NULL};
     struct inst_err why = {0};
     enum inst_status st = inst_tx_load(&import->tx, e, attr, v, ref, t, &why);
     if (st == INST_OK) {
@@ -198,7 +204,8 @@ static enum inst_status load(struct inst_import *import, uint32_t e, const char 
     }
     report(import, id, why.message);
     inst_err_clear(&why);
-    return INST_OK;
+    return wants_null(attr) && v->tag != INST_NULL ? load(import, e, id, attr, &null, 0, t, err)
+                                                   : INST_OK;
 }
 
 static enum inst_status load_link(struct inst_import *import, uint32_t e, const char *id,
@@ -263,7 +270,7 @@ static enum inst_status load_field(struct inst_import *import, uint32_t e, const
                         : load(import, e, id, attr, &field->value, 0, t, err);
 }
 
-/* Nulls for the indexed blobs that it does not have (transactions.md 8.1). */
+/* Nulls for what it does not have. */
 static enum inst_status load_nulls(struct inst_import *import, uint32_t e, const char *id,
                                    const struct inst_value *entity, int64_t t,
                                    struct inst_err *err) {
@@ -274,9 +281,8 @@ static enum inst_status load_nulls(struct inst_import *import, uint32_t e, const
     enum inst_status st = INST_OK;
     for (size_t i = 0; i < count && st == INST_OK; i++) {
         const struct inst_attr *attr = blobs[i];
-        if (!attr->is_indexed || attr->is_system || inst_attr_is_id(attr))
-            continue;
-        if (inst_get(entity, attr->forward.label.u.str, attr->forward.label.len) == NULL)
+        if (wants_null(attr) &&
+            inst_get(entity, attr->forward.label.u.str, attr->forward.label.len) == NULL)
             st = load(import, e, id, attr, &null, 0, t, err);
     }
     return st;
