@@ -1,5 +1,5 @@
 -- instant-lua serve [--data DIR] [--port N] [--host ADDRESS] [--url URL] [--max-file BYTES]
---                   [--allow-host LIST]
+--                   [--allow-host LIST] [--mail HOW]
 --
 -- Serves the apps of a data folder to every InstantDB client. Makes the folder, and a first app, when
 -- there is none.
@@ -8,7 +8,7 @@ local instant = require "instant"
 
 local USAGE = [[
 usage: instant-lua serve [--data DIR] [--port N] [--host ADDRESS] [--url URL] [--max-file BYTES]
-                         [--allow-host LIST]
+                         [--allow-host LIST] [--mail HOW]
 
   --data DIR        where the apps' data lives (./instant-data)
   --port N          port to listen on (8888)
@@ -17,6 +17,13 @@ usage: instant-lua serve [--data DIR] [--port N] [--host ADDRESS] [--url URL] [-
   --max-file BYTES  largest file that is stored (any that fits on the disk)
   --allow-host LIST hosts (NAME or NAME:PORT) of sign-in providers that may be asked although they
                     are in the own network, also over http (none: public ones, over https)
+  --mail HOW        how magic codes are mailed (they are printed); also from $INSTANT_MAIL, where
+                    others on this machine cannot read the password:
+                      smtp://USER:PASSWORD@HOST:PORT?from=ADDRESS   smtps://...
+                      postmark://TOKEN?from=ADDRESS                 sendgrid://TOKEN?from=ADDRESS
+                    USER, PASSWORD and TOKEN with %XX for what an address may not hold; also
+                    &name=SENDER, and for smtp &tls=no or &tls=required (STARTTLS is required as
+                    soon as a password goes to another machine)
 ]]
 
 local function fail(...)
@@ -26,7 +33,7 @@ end
 
 local function parse(args)
   local options = { data = "instant-data", port = "8888", host = "127.0.0.1", url = "", ["max-file"] = "",
-    ["allow-host"] = "" }
+    ["allow-host"] = "", mail = "" }
   local i = 1
   while i <= #args do
     local name, value = args[i]:match "^%-%-([%w-]+)=?(.*)$"
@@ -56,6 +63,7 @@ local function parse(args)
   end
   options.url = options.url ~= "" and options.url or nil
   options.maxFileSize = tonumber(size)
+  options.mail = options.mail ~= "" and options.mail or os.getenv "INSTANT_MAIL"
   options.allowHosts = {}
   for host in options["allow-host"]:gmatch "[^,]+" do table.insert(options.allowHosts, host) end
   return options

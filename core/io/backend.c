@@ -199,6 +199,11 @@ enum inst_status inst_backend_allow_host(struct inst_backend *backend, const cha
     return inst_outgoing_allow(backend->outgoing, host, err);
 }
 
+enum inst_status inst_backend_set_mail(struct inst_backend *backend, const char *how,
+                                       struct inst_err *err) {
+    return inst_outgoing_set_mail(backend->outgoing, how, err);
+}
+
 /* ---- life ---- */
 
 enum inst_status inst_backend_open(struct inst_loop *loop, const char *path, bool is_file,

@@ -74,6 +74,9 @@ enum inst_status inst_backend_set_origin(struct inst_backend *backend, const cha
 /* Names a host that apps' sign-ins may ask wherever it is (outgoing.h). */
 enum inst_status inst_backend_allow_host(struct inst_backend *backend, const char *host,
                                          struct inst_err *err);
+/* How it sends mail (mail.h). */
+enum inst_status inst_backend_set_mail(struct inst_backend *backend, const char *how,
+                                       struct inst_err *err);
 /* Commits, closes the files. Every connection must have been closed. NULL is fine. */
 void inst_backend_close(struct inst_backend *backend);
 

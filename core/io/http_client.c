@@ -35,6 +35,7 @@ struct inst_http_call {
     CURL *easy;
     CURLcode code; /* FINISHED */
     struct curl_slist *lines;
+    struct curl_slist *to;            /* of a mail */
     struct inst_http_options options; /* its texts are not kept, but for body */
     char *body;                       /* owned */
     size_t body_done;
@@ -104,6 +105,8 @@ static void free_call(struct inst_http_call *call) {
         client->curl.easy_cleanup(call->easy);
     if (call->lines)
         client->curl.slist_free_all(call->lines);
+    if (call->to)
+        client->curl.slist_free_all(call->to);
     inst_timer_free(call->silence);
     inst_err_clear(&call->failure);
     inst_buf_free(&call->head);
@@ -482,7 +485,11 @@ static bool is_token(const char *text) {
 
 static enum inst_status check(const struct inst_http_options *options, struct inst_err *err) {
     const char *url = options->url ? options->url : "";
-    if (strncasecmp(url, "http://", 7) != 0 && strncasecmp(url, "https://", 8) != 0)
+    bool is_mail = strncasecmp(url, "smtp://", 7) == 0 || strncasecmp(url, "smtps://", 8) == 0;
+    if (options->mail && !is_mail)
+        return inst_err_set(err, "param-malformed", 400, "Mail goes to smtp:// or smtps://.");
+    if (!options->mail && strncasecmp(url, "http://", 7) != 0 &&
+        strncasecmp(url, "https://", 8) != 0)
         return inst_err_set(err, "param-malformed", 400,
                             "`%s` is no web address (http://... or https://...).", url);
     for (const char *c = url; *c; c++)
@@ -561,7 +568,8 @@ static void set_limits(struct inst_http_call *call, const struct inst_http_optio
     int64_t connect = options->connect_ms ? options->connect_ms : INST_HTTP_CONNECT_MS;
     curl->easy_setopt(call->easy, CURLOPT_TIMEOUT_MS, timeout > 0 ? (long)timeout : 0L);
     curl->easy_setopt(call->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)connect);
-    curl->easy_setopt(call->easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl->easy_setopt(call->easy, CURLOPT_PROTOCOLS_STR,
+                      options->mail ? "smtp,smtps" : "http,https");
     curl->easy_setopt(call->easy, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
     curl->easy_setopt(call->easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl->easy_setopt(call->easy, CURLOPT_FOLLOWLOCATION, options->max_redirects ? 1L : 0L);
@@ -571,6 +579,24 @@ static void set_limits(struct inst_http_call *call, const struct inst_http_optio
     curl->easy_setopt(call->easy, CURLOPT_QUICK_EXIT, 1L);
     curl->easy_setopt(call->easy, CURLOPT_TCP_KEEPALIVE, 1L);
     curl->easy_setopt(call->easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+}
+
+static enum inst_status set_mail(struct inst_http_call *call, const struct inst_http_mail *mail,
+                                 struct inst_err *err) {
+    static const long levels[] = {[INST_HTTP_TLS_TRY] = CURLUSESSL_TRY,
+                                  [INST_HTTP_TLS_NO] = CURLUSESSL_NONE,
+                                  [INST_HTTP_TLS_REQUIRED] = CURLUSESSL_ALL};
+    const struct inst_curl *curl = &call->client->curl;
+    call->to = curl->slist_append(NULL, mail->to);
+    if (!call->to || curl->easy_setopt(call->easy, CURLOPT_MAIL_FROM, mail->from) != CURLE_OK)
+        return inst_err_nomem(err);
+    curl->easy_setopt(call->easy, CURLOPT_MAIL_RCPT, call->to);
+    curl->easy_setopt(call->easy, CURLOPT_USE_SSL, levels[mail->tls]);
+    if (mail->user && (curl->easy_setopt(call->easy, CURLOPT_USERNAME, mail->user) != CURLE_OK ||
+                       curl->easy_setopt(call->easy, CURLOPT_PASSWORD,
+                                         mail->password ? mail->password : "") != CURLE_OK))
+        return inst_err_nomem(err);
+    return INST_OK;
 }
 
 /* Texts are copied by libcurl. */
@@ -604,7 +630,10 @@ static enum inst_status set_up(struct inst_http_call *call, const struct inst_ht
     }
     set_body(call, options);
     set_limits(call, options);
-    return INST_OK;
+    if (!options->mail)
+        return INST_OK;
+    curl->easy_setopt(call->easy, CURLOPT_CUSTOMREQUEST, NULL);
+    return set_mail(call, options->mail, err);
 }
 
 static enum inst_status fill(struct inst_http_call *call, const struct inst_http_options *options,

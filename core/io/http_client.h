@@ -41,6 +41,15 @@ struct inst_http_result {
     size_t body_len;
 };
 
+enum inst_http_tls { INST_HTTP_TLS_TRY, INST_HTTP_TLS_NO, INST_HTTP_TLS_REQUIRED };
+/* A mail instead of a request: url is smtp://HOST:PORT or smtps://..., body the whole message, and
+ * the result's status that of the server's last answer, 250 when it took the mail. */
+struct inst_http_mail {
+    const char *from, *to;       /* the envelope: bare addresses */
+    const char *user, *password; /* NULL: none */
+    enum inst_http_tls tls;      /* STARTTLS, of smtp:// */
+};
+
 #define INST_HTTP_READ_FAILED ((size_t)-1)
 
 /* Copied by inst_http_start, except what ctx and the callbacks stand for. Zero is the default. */
@@ -51,12 +60,13 @@ struct inst_http_options {
     size_t field_count;
     const char *body; /* NULL: none, or `read` */
     size_t body_len;
-    const char *ca_file;    /* trusted instead of the system's roots */
-    int64_t timeout_ms;     /* 0: INST_HTTP_TIMEOUT_MS; -1: none, for streams */
-    int64_t connect_ms;     /* 0: INST_HTTP_CONNECT_MS */
-    int64_t silence_ms;     /* longest time without a byte in either direction; 0: any */
-    size_t max_response;    /* 0: INST_HTTP_MAX_RESPONSE */
-    unsigned max_redirects; /* 0: a redirect is a result like any other */
+    const struct inst_http_mail *mail; /* NULL: it is HTTP */
+    const char *ca_file;               /* trusted instead of the system's roots */
+    int64_t timeout_ms;                /* 0: INST_HTTP_TIMEOUT_MS; -1: none, for streams */
+    int64_t connect_ms;                /* 0: INST_HTTP_CONNECT_MS */
+    int64_t silence_ms;                /* longest time without a byte in either direction; 0: any */
+    size_t max_response;               /* 0: INST_HTTP_MAX_RESPONSE */
+    unsigned max_redirects;            /* 0: a redirect is a result like any other */
 
     void *ctx;
     /* Asked about every address just before it is connected to; false: the request fails. A

@@ -1,6 +1,7 @@
 #include "io/outgoing.h"
 
 #include "io/http_client.h"
+#include "io/mailer.h"
 #include "io/proxy.h"
 
 #include <arpa/inet.h>
@@ -29,6 +30,7 @@ struct inst_outgoing {
     bool is_open;
     struct allowed *allowed;
     struct call *calls;
+    struct inst_mailer *mailer; /* NULL: nobody said how mail is sent */
 };
 
 /* ---- addresses ---- */
@@ -215,16 +217,13 @@ static enum inst_status outgoing_http(void *ctx, const struct inst_outgoing_requ
 
 /* ---- mail ---- */
 
-static bool has_mail(void *ctx) {
-    (void)ctx;
-    return false;
-}
+static bool has_mail(void *ctx) { return ((struct inst_outgoing *)ctx)->mailer != NULL; }
 
 static enum inst_status outgoing_mail(void *ctx, const struct inst_outgoing_mail *mail,
                                       inst_outgoing_done_fn *done, void *done_ctx,
                                       struct inst_err *err) {
-    (void)ctx, (void)mail, (void)done, (void)done_ctx;
-    return inst_err_set(err, "email-send-failed", 500, "Nobody said how mail is sent.");
+    struct inst_outgoing *outgoing = ctx;
+    return inst_mailer_send(outgoing->mailer, mail, done, done_ctx, err);
 }
 
 const struct inst_outgoing_ops inst_outgoing_ops = {
@@ -258,9 +257,21 @@ enum inst_status inst_outgoing_allow(struct inst_outgoing *outgoing, const char 
     return INST_OK;
 }
 
+enum inst_status inst_outgoing_set_mail(struct inst_outgoing *outgoing, const char *how,
+                                        struct inst_err *err) {
+    struct inst_mailer *mailer;
+    enum inst_status status = inst_mailer_new(outgoing->loop, how, &mailer, err);
+    if (status != INST_OK)
+        return status;
+    inst_mailer_free(outgoing->mailer);
+    outgoing->mailer = mailer;
+    return INST_OK;
+}
+
 void inst_outgoing_free(struct inst_outgoing *outgoing) {
     if (!outgoing)
         return;
+    inst_mailer_free(outgoing->mailer);
     inst_http_client_free(outgoing->client);
     while (outgoing->calls)
         free_call(outgoing->calls);

@@ -30,6 +30,9 @@ void inst_outgoing_free(struct inst_outgoing *outgoing);
  * port: on any. */
 enum inst_status inst_outgoing_allow(struct inst_outgoing *outgoing, const char *host,
                                      struct inst_err *err);
+/* How mail is sent (mail.h), from now on. */
+enum inst_status inst_outgoing_set_mail(struct inst_outgoing *outgoing, const char *how,
+                                        struct inst_err *err);
 /* Is it an address of the public internet (RFC 6890)? */
 bool inst_outgoing_is_public(const struct sockaddr *address);
 

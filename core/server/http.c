@@ -5,11 +5,12 @@
 
 /* Every area's routes. The first that fits answers. */
 static const struct inst_http_route *const tables[] = {
-    inst_http_dash_routes,      inst_http_admin_routes,    inst_http_debug_routes,
-    inst_http_perms_routes,     inst_http_status_routes,   inst_http_admin_rooms_routes,
-    inst_http_admin_sse_routes, inst_http_sse_routes,      inst_http_storage_routes,
-    inst_http_upload_routes,    inst_http_auth_routes,     inst_http_admin_users_routes,
-    inst_http_oauth_routes,     inst_http_id_token_routes, inst_http_dash_auth_routes,
+    inst_http_dash_routes,      inst_http_admin_routes,       inst_http_debug_routes,
+    inst_http_perms_routes,     inst_http_status_routes,      inst_http_admin_rooms_routes,
+    inst_http_admin_sse_routes, inst_http_sse_routes,         inst_http_storage_routes,
+    inst_http_upload_routes,    inst_http_auth_routes,        inst_http_admin_users_routes,
+    inst_http_oauth_routes,     inst_http_id_token_routes,    inst_http_dash_auth_routes,
+    inst_http_dash_mail_routes, inst_http_oauth_start_routes, inst_http_oauth_callback_routes,
 };
 
 /* ---- which route ---- */

@@ -16,7 +16,7 @@
 struct sign_in {
     char app[INST_UUID_TEXT + 1];
     struct inst_value body; /* on later->arena */
-    bool has_new_keys;
+    bool has_new_keys, has_new_document;
 };
 
 static const char no_key[] = "Error validating JWT. Could not find signing key.";
@@ -118,7 +118,7 @@ static enum inst_status check_signature(struct inst_later *later, const struct i
     return inst_document_get(later, url, no_key, &keys, err);
 }
 
-static bool is_supported(const struct inst_jws *token, const struct inst_openid *openid) {
+static bool is_listed(const struct inst_jws *token, const struct inst_openid *openid) {
     const struct inst_value *list = openid->algorithms;
     const struct inst_value *alg = inst_get_string(&token->header, "alg");
     if (list == NULL || list->tag != INST_ARRAY || list->len == 0)
@@ -127,6 +127,29 @@ static bool is_supported(const struct inst_jws *token, const struct inst_openid 
         if (inst_value_equal(&list->u.items[i], alg))
             return true;
     return false;
+}
+
+/* A provider that begins with another algorithm says so in its document, which may be an old one.
+ */
+static enum inst_status check_algorithm(struct inst_later *later,
+                                        const struct inst_provider_client *client,
+                                        const struct inst_jws *token,
+                                        const struct inst_openid *openid, bool *is_waiting,
+                                        struct inst_err *err) {
+    static const char unsupported[] = "The id_token used an unsupported algorithm.";
+    struct sign_in *state = later->state;
+    const struct inst_value *document;
+    *is_waiting = false;
+    if (is_listed(token, openid))
+        return INST_OK;
+    const char *url =
+        inst_arena_dup(&later->server->scratch, client->discovery.u.str, client->discovery.len);
+    if (url == NULL)
+        return inst_err_nomem(err);
+    if (state->has_new_document || !inst_document_refresh(later, url))
+        return inst_openid_refuse(err, unsupported);
+    state->has_new_document = *is_waiting = true;
+    return inst_document_get(later, url, unsupported, &document, err);
 }
 
 static enum inst_status sign_in_step(struct inst_later *later, struct inst_http_response *response,
@@ -151,10 +174,10 @@ static enum inst_status sign_in_step(struct inst_later *later, struct inst_http_
         (st = read_token(app, &state->body, &token, err)) != INST_OK ||
         (st = find_keys(later, &client, &openid, &keys, err)) != INST_OK || keys == NULL ||
         (st = check_signature(later, &token, &openid, keys, &is_waiting, err)) != INST_OK ||
+        is_waiting ||
+        (st = check_algorithm(later, &client, &token, &openid, &is_waiting, err)) != INST_OK ||
         is_waiting)
         return st;
-    if (!is_supported(&token, &openid))
-        return inst_openid_refuse(err, "The id_token used an unsupported algorithm.");
     if ((st = inst_openid_check_claims(&token.payload, &openid, &client, env->now_ms(env->ctx),
                                        err)) != INST_OK ||
         (st = inst_openid_check_nonce(&token.payload, &openid, nonce, err)) != INST_OK)

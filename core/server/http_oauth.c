@@ -1,10 +1,8 @@
 /*
- * Routes: signing in by a provider, as far as no other server is asked (http.md 4.5).
- *
- * /runtime/oauth/start, its callback and /runtime/oauth/id_token fetch what the provider says of
- * itself; the engine cannot.
+ * Routes: the end of a sign-in by redirects, a code for a user (http.md 4.5); and what the routes
+ * of that flow share.
  */
-#include "server/http_auth.h"
+#include "server/http_oauth.h"
 
 #include "base/digest.h"
 #include "base/json.h"
@@ -12,19 +10,16 @@
 #include "server/refusal.h"
 #include "server/rows.h"
 
-/* ---- parameters: of a JSON body, of a form, of the query ---- */
-
-#define PARAMS 5
+/* ---- what the routes share ---- */
 
 /* A form or a query as an object of texts. */
-static enum inst_status read_form(const char *text, struct inst_arena *arena,
-                                  struct inst_value *out, struct inst_err *err) {
-    static const char *const names[PARAMS] = {"app_id", "code", "code_verifier", "refresh_token",
-                                              "client_id"};
+static enum inst_status read_form(const char *text, const char *const *names, size_t count,
+                                  struct inst_arena *arena, struct inst_value *out,
+                                  struct inst_err *err) {
     struct inst_http_request form = {.query = text};
     struct inst_object_builder b;
     inst_object_begin(&b, arena);
-    for (size_t i = 0; i < PARAMS; i++) {
+    for (size_t i = 0; i < count; i++) {
         const char *value;
         enum inst_status st = inst_http_param(&form, names[i], arena, &value, err);
         if (st != INST_OK)
@@ -35,23 +30,23 @@ static enum inst_status read_form(const char *text, struct inst_arena *arena,
     return inst_object_end(&b, out) ? INST_OK : inst_err_nomem(err);
 }
 
-static enum inst_status read_params(struct inst_server *server,
-                                    const struct inst_http_request *request, struct inst_value *out,
-                                    struct inst_err *err) {
+enum inst_status inst_oauth_params(struct inst_server *server,
+                                   const struct inst_http_request *request,
+                                   const char *const *names, size_t count, struct inst_value *out,
+                                   struct inst_err *err) {
     struct inst_arena *arena = &server->scratch;
     const char *type = inst_http_header(request, "content-type");
     if (request->body_len == 0)
-        return read_form(request->query, arena, out, err);
+        return read_form(request->query, names, count, arena, out, err);
     if (type == NULL || strncmp(type, "application/x-www-form-urlencoded", 33) != 0)
         return inst_auth_body(server, request, '-', '_', out, err);
     char *form = inst_arena_dup(arena, request->body, request->body_len);
-    return form != NULL ? read_form(form, arena, out, err) : inst_err_nomem(err);
+    return form != NULL ? read_form(form, names, count, arena, out, err) : inst_err_nomem(err);
 }
 
-static enum inst_status read_app(struct inst_server *server,
-                                 const struct inst_http_request *request,
-                                 const struct inst_value *params, struct inst_app **out,
-                                 struct inst_err *err) {
+enum inst_status inst_oauth_app(struct inst_server *server, const struct inst_http_request *request,
+                                const struct inst_value *params, struct inst_app **out,
+                                struct inst_err *err) {
     static const char *const path[] = {"params", "app_id"};
     const char *of_path = inst_http_path_param(request, "app_id");
     char id[INST_UUID_TEXT + 1];
@@ -69,6 +64,27 @@ static enum inst_status read_app(struct inst_server *server,
     if (st == INST_OK)
         inst_app_commit(*out);
     return st;
+}
+
+void inst_oauth_origin(struct inst_server *server, const struct inst_http_request *request,
+                       struct inst_buf *out) {
+    const char *host = inst_http_header(request, "host");
+    if (server->origin != NULL)
+        inst_buf_add_str(out, server->origin);
+    else
+        inst_buf_addf(out, "http://%s", host != NULL ? host : "127.0.0.1");
+}
+
+void inst_oauth_send_to(struct inst_http_response *response, const struct inst_buf *url) {
+    for (size_t i = 0; i < url->len; i++)
+        if ((unsigned char)url->data[i] <= ' ' || (unsigned char)url->data[i] >= 0x7f)
+            response->headers.failed = true;
+    if (url->failed)
+        response->headers.failed = true;
+    else
+        inst_http_add_header(response, "Location", url->data);
+    response->status = 302;
+    inst_buf_clear(&response->body);
 }
 
 /* ---- POST /runtime/oauth/token ---- */
@@ -97,14 +113,17 @@ static enum inst_status exchange(struct inst_app *app, const struct inst_value *
 static enum inst_status answer_token(struct inst_server *server,
                                      const struct inst_http_request *request,
                                      struct inst_http_response *response, struct inst_err *err) {
+    static const char *const names[] = {"app_id", "code", "code_verifier", "refresh_token",
+                                        "client_id"};
     struct inst_value params;
     struct inst_app *app;
     struct inst_sign_in sign_in = {0};
     struct inst_uuid token;
     char text[INST_UUID_TEXT + 1];
     enum inst_status st;
-    if ((st = read_params(server, request, &params, err)) != INST_OK ||
-        (st = read_app(server, request, &params, &app, err)) != INST_OK ||
+    if ((st = inst_oauth_params(server, request, names, sizeof names / sizeof *names, &params,
+                                err)) != INST_OK ||
+        (st = inst_oauth_app(server, request, &params, &app, err)) != INST_OK ||
         (st = inst_auth_check_origin(app, request, err)) != INST_OK ||
         (st = inst_auth_extra(&params, "extra_fields", &sign_in.extra_fields, err)) != INST_OK)
         return st;
@@ -130,16 +149,12 @@ static enum inst_status answer_configuration(struct inst_server *server,
                                              struct inst_http_response *response,
                                              struct inst_err *err) {
     struct inst_app *app;
-    enum inst_status st = read_app(server, request, NULL, &app, err);
+    enum inst_status st = inst_oauth_app(server, request, NULL, &app, err);
     if (st != INST_OK)
         return st;
     struct inst_buf address;
     inst_buf_init(&address);
-    const char *host = inst_http_header(request, "host");
-    if (server->origin != NULL)
-        inst_buf_add_str(&address, server->origin);
-    else
-        inst_buf_addf(&address, "http://%s", host != NULL ? host : "127.0.0.1");
+    inst_oauth_origin(server, request, &address);
     inst_buf_addf(&address, "/runtime/%s/oauth/", app->info.id);
     size_t base = address.len;
     static const char *const names[] = {"authorization_endpoint", "token_endpoint"};

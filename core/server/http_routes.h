@@ -47,8 +47,11 @@ extern const struct inst_http_route inst_http_upload_routes[];
 extern const struct inst_http_route inst_http_auth_routes[];
 extern const struct inst_http_route inst_http_admin_users_routes[];
 extern const struct inst_http_route inst_http_oauth_routes[];
+extern const struct inst_http_route inst_http_oauth_start_routes[];
+extern const struct inst_http_route inst_http_oauth_callback_routes[];
 extern const struct inst_http_route inst_http_id_token_routes[];
 extern const struct inst_http_route inst_http_dash_auth_routes[];
+extern const struct inst_http_route inst_http_dash_mail_routes[];
 
 /* A route whose body goes to the disk (http.h): asked when only the head is there. *out is
  * the caller's. */

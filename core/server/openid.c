@@ -25,6 +25,14 @@ static bool is_apple(const struct inst_value *issuer) {
 
 bool inst_openid_is_apple(const struct inst_openid *openid) { return is_apple(openid->issuer); }
 
+bool inst_openid_is_web(const struct inst_value *url) {
+    for (size_t i = 0; i < url->len; i++)
+        if ((unsigned char)url->u.str[i] <= ' ' || (unsigned char)url->u.str[i] >= 0x7f)
+            return false;
+    return (url->len > 8 && memcmp(url->u.str, "https://", 8) == 0) ||
+           (url->len > 7 && memcmp(url->u.str, "http://", 7) == 0);
+}
+
 /* ---- signatures ---- */
 
 enum inst_openid_key inst_openid_verify(const struct inst_jws *token,
@@ -77,7 +85,9 @@ static bool contains(const struct inst_value *list, const struct inst_value *tex
 static bool is_of_issuer(const struct inst_value *claims, const struct inst_openid *openid) {
     const struct inst_value *iss = inst_get_string(claims, "iss");
     return iss != NULL && openid->issuer != NULL &&
-           (inst_value_equal(iss, openid->issuer) || (is_apple(iss) && is_apple(openid->issuer)));
+           (inst_value_equal(iss, openid->issuer) || (is_apple(iss) && is_apple(openid->issuer)) ||
+            (inst_is_string(openid->issuer, "https://accounts.google.com") &&
+             inst_is_string(iss, "accounts.google.com"))); /* as Google's own rules have it */
 }
 
 /* The original never compares, by a slip (http.md 4.6): anybody's token of that provider would do.

@@ -27,6 +27,8 @@ struct inst_openid {
 };
 void inst_openid_read(const struct inst_value *document, struct inst_openid *out);
 bool inst_openid_is_apple(const struct inst_openid *openid);
+/* Is it an address that a browser may be sent to? */
+bool inst_openid_is_web(const struct inst_value *url);
 
 enum inst_openid_key { INST_OPENID_SIGNED, INST_OPENID_NOT_SIGNED, INST_OPENID_NO_KEY };
 /* Is the token signed by a key of the set? NO_KEY: none has its `kid`. */

@@ -138,27 +138,9 @@ bool inst_origins_allow(const struct inst_value *list, const char *url) {
 
 enum inst_status inst_origins_list(struct inst_app *app, struct inst_value *out,
                                    struct inst_err *err) {
-    struct inst_buf text;
-    bool found = false;
-    *out = inst_array(NULL, 0);
-    inst_buf_init(&text);
-    enum inst_status st = app->db->db_ops->get_note(app->db, NOTE, &text, &found, err);
-    if (st == INST_OK && text.failed)
-        st = inst_err_nomem(err);
-    if (st == INST_OK && found)
-        st = inst_json_parse(&app->server->scratch, text.data, text.len, out, err);
-    inst_buf_free(&text);
-    return st;
-}
-
-static enum inst_status save(struct inst_app *app, const struct inst_value *list,
-                             struct inst_err *err) {
-    struct inst_buf text;
-    inst_buf_init(&text);
-    inst_json_write(&text, list);
-    enum inst_status st =
-        text.failed ? inst_err_nomem(err) : inst_app_set_note(app, NOTE, text.data, text.len, err);
-    inst_buf_free(&text);
+    enum inst_status st = inst_row_note(app, NOTE, out, err);
+    if (out->tag != INST_ARRAY)
+        *out = inst_array(NULL, 0);
     return st;
 }
 
@@ -240,7 +222,8 @@ enum inst_status inst_origins_add(struct inst_app *app, const char *service,
     if (!inst_object_end(&o, out))
         return inst_err_nomem(err);
     inst_array_add(&b, *out);
-    return inst_array_end(&b, &list) ? save(app, &list, err) : inst_err_nomem(err);
+    return inst_array_end(&b, &list) ? inst_row_set_note(app, NOTE, &list, err)
+                                     : inst_err_nomem(err);
 }
 
 enum inst_status inst_origins_remove(struct inst_app *app, const char *id, struct inst_value *out,
@@ -261,5 +244,6 @@ enum inst_status inst_origins_remove(struct inst_app *app, const char *id, struc
     }
     if (out->tag == INST_UNDEFINED)
         return inst_refuse_not_found(err, "app-authorized-redirect-origin", "[{}]");
-    return inst_array_end(&b, &list) ? save(app, &list, err) : inst_err_nomem(err);
+    return inst_array_end(&b, &list) ? inst_row_set_note(app, NOTE, &list, err)
+                                     : inst_err_nomem(err);
 }

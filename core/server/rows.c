@@ -1,5 +1,7 @@
 #include "server/rows.h"
 
+#include "base/json.h"
+
 #include <string.h>
 
 /* ---- reading ---- */
@@ -113,6 +115,36 @@ bool inst_row_id(struct inst_app *app, uint32_t e, char out[INST_UUID_TEXT + 1])
     memcpy(out, id.u.str, INST_UUID_TEXT);
     out[INST_UUID_TEXT] = '\0';
     return true;
+}
+
+/* ---- notes ---- */
+
+enum inst_status inst_row_note(struct inst_app *app, const char *key, struct inst_value *out,
+                               struct inst_err *err) {
+    struct inst_buf text;
+    bool found = false;
+    *out = inst_undefined();
+    inst_buf_init(&text);
+    enum inst_status st = app->db->db_ops->get_note(app->db, key, &text, &found, err);
+    if (st == INST_OK && text.failed)
+        st = inst_err_nomem(err);
+    if (st == INST_OK && found)
+        st = inst_json_parse(&app->server->scratch, text.data, text.len, out, err);
+    inst_buf_free(&text);
+    return st;
+}
+
+enum inst_status inst_row_set_note(struct inst_app *app, const char *key,
+                                   const struct inst_value *v, struct inst_err *err) {
+    struct inst_buf text;
+    if (v == NULL)
+        return inst_app_set_note(app, key, NULL, 0, err);
+    inst_buf_init(&text);
+    inst_json_write(&text, v);
+    enum inst_status st =
+        text.failed ? inst_err_nomem(err) : inst_app_set_note(app, key, text.data, text.len, err);
+    inst_buf_free(&text);
+    return st;
 }
 
 void inst_row_iso(int64_t ms, char out[INST_DATE_TEXT_MAX]) {

@@ -38,6 +38,15 @@ enum inst_status inst_row_time(struct inst_app *app, uint32_t e, const char *ety
 /* Its id text; false when it has none. */
 bool inst_row_id(struct inst_app *app, uint32_t e, char out[INST_UUID_TEXT + 1]);
 
+/* ---- notes: one JSON value each, beside the app's data ---- */
+
+/* On server->scratch; UNDEFINED when there is none. */
+enum inst_status inst_row_note(struct inst_app *app, const char *key, struct inst_value *out,
+                               struct inst_err *err);
+/* NULL removes it. Only while no group is open. */
+enum inst_status inst_row_set_note(struct inst_app *app, const char *key,
+                                   const struct inst_value *v, struct inst_err *err);
+
 /* A time as SQL timestamps go over the wire, in seconds (http.md 1.1). */
 void inst_row_iso(int64_t ms, char out[INST_DATE_TEXT_MAX]);
 

@@ -19,7 +19,7 @@
 
 /* ---- limits ---- */
 #define INST_USERS_MAX_EMAIL 320u
-/* How long a magic code is good (http.md 4.1: the default). */
+/* How long a magic code is good (http.md 4.1: the default; login_settings.h). */
 #define INST_MAGIC_CODE_MS (24ll * 60 * 60 * 1000)
 #define INST_MAGIC_CODE_DIGITS 6
 /* Sent and tried codes of one app and e-mail, an hour each (http.md 1.5). */

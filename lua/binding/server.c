@@ -102,6 +102,17 @@ static int server_allow_host(lua_State *L) {
     return 1;
 }
 
+/* set_mail(how): how codes are mailed (core/io/mail.h). */
+static int server_set_mail(lua_State *L) {
+    struct inst_lua_server *server = check_server(L);
+    const char *how = luaL_checkstring(L, 2);
+    struct inst_err err = {0};
+    if (inst_backend_set_mail(server->backend, how, &err) != INST_OK)
+        return inst_lua_fail(L, &err);
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
 static int server_port(lua_State *L) {
     lua_pushinteger(L, inst_ws_server_port(check_server(L)->ws));
     return 1;
@@ -262,6 +273,7 @@ void inst_lua_open_server(lua_State *L) {
         {"port", server_port},
         {"set_origin", server_set_origin},
         {"allow_host", server_allow_host},
+        {"set_mail", server_set_mail},
         {"apps", server_apps},
         {"create_app", server_create_app},
         {"stats", server_stats},

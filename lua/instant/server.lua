@@ -58,7 +58,9 @@ end
 --- where clients reach it (behind a proxy, from other machines): addresses of files begin with it.
 --- `maxFileSize`: bytes of the largest file that is stored; any that fits when left out. `allowHosts`:
 --- hosts ("name" or "name:port") that apps' sign-in providers may be at although they are on this
---- machine or in its network; all others must be public and speak https.
+--- machine or in its network; all others must be public and speak https. `mail`: how magic codes are
+--- mailed, e.g. "smtp://user:password@host:587?from=app@example.com" (smtps, postmark and sendgrid
+--- too); when left out they are printed.
 return function(options)
   local server, err = core.server(options)
   if not server then return nil, err end
@@ -68,6 +70,9 @@ return function(options)
     if ok then
       ok, err = server:allow_host(host)
     end
+  end
+  if ok and options.mail then
+    ok, err = server:set_mail(options.mail)
   end
   if not ok then
     server:close()

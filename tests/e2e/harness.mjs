@@ -134,10 +134,10 @@ export function run(t, args, options = {}) {
   };
 }
 
-// `instant-lua serve` on its own data folder and port.
-export async function serve(t, { data = scratch(t), port } = {}) {
+// `instant-lua serve` on its own data folder and port, with more options.
+export async function serve(t, { data = scratch(t), port, args = [] } = {}) {
   port ??= await freePort();
-  const process = run(t, ['serve', '--data', data, '--port', String(port)]);
+  const process = run(t, ['serve', '--data', data, '--port', String(port), ...args]);
   await process.line(/http:\/\/127\.0\.0\.1:(\d+)/);
   return { ...process, data, port, api: `http://127.0.0.1:${port}` };
 }

@@ -305,6 +305,8 @@ static void unsupported(void **state) {
     world.now += INST_DOCUMENT_FRESH_MS + 1;
     refuse_body(body_of("web", token_of(&ec, "2", claims("")), ""), "validation-failed",
                 "Validation failed for id_token: The id_token used an unsupported algorithm.");
+    serve_discovery(",\"id_token_signing_alg_values_supported\":[\"ES256\"]"); /* it begins to */
+    enter_with(token_of(&ec, "2", claims("")), "");
     make_client("gh", "github", "x", "");
     refuse_body(body_of("gh", token_of(&rsa, "1", claims("")), ""), "validation-failed",
                 "Validation failed for id_token: GitHub OAuth does not support ID tokens.");
