@@ -26,9 +26,19 @@ static const struct inst_rate_limit_config per_hour = {
     .count = 1,
 };
 
-/* Counted in memory: a restart forgives, which does nobody harm. */
-static enum inst_status count(struct inst_app *app, const char *what, const char *email,
-                              struct inst_err *err) {
+/* Anybody can make an app that expires: what all of its users are sent together is counted too. */
+static const struct inst_rate_limit_config per_expiring_app = {
+    .limits = {{.capacity = INST_MAILS_OF_EXPIRING_APP,
+                .amount = INST_MAILS_OF_EXPIRING_APP,
+                .period_ms = 60 * 60 * 1000,
+                .is_interval = true}},
+    .count = 1,
+};
+
+/* Counted in memory: a restart forgives, which does nobody harm. email "": of the whole app. */
+static enum inst_status take(struct inst_app *app, const struct inst_rate_limit_config *limit,
+                             const char *what, const char *email, bool *is_allowed,
+                             struct inst_err *err) {
     struct inst_server *server = app->server;
     char key[INST_UUID_TEXT + 1 + INST_USERS_MAX_EMAIL + 1];
     struct inst_cel_limit answer;
@@ -38,12 +48,32 @@ static enum inst_status count(struct inst_app *app, const char *what, const char
     snprintf(key, sizeof key, "%s %s", app->info.id, email);
     struct inst_value v = inst_cstring(key);
     if (st == INST_OK)
-        st = inst_rate_limits_take(server->code_limits, &per_hour, what, strlen(what), &v, 1,
+        st = inst_rate_limits_take(server->code_limits, limit, what, strlen(what), &v, 1,
                                    server->env->now_ms(server->env->ctx), &answer, err);
-    if (st != INST_OK || answer.is_allowed)
+    *is_allowed = st == INST_OK && answer.is_allowed;
+    return st;
+}
+
+static enum inst_status count(struct inst_app *app, const char *what, const char *email,
+                              struct inst_err *err) {
+    bool is_allowed;
+    enum inst_status st = take(app, &per_hour, what, email, &is_allowed, err);
+    if (st != INST_OK || is_allowed)
         return st;
     return inst_err_set(err, "rate-limited", 400,
                         "Too many verification codes requested for this email. Please try again "
+                        "later.");
+}
+
+static enum inst_status count_mail(struct inst_app *app, struct inst_err *err) {
+    bool is_allowed = true;
+    enum inst_status st = app->info.expires_ms == 0
+                              ? INST_OK
+                              : take(app, &per_expiring_app, "mail", "", &is_allowed, err);
+    if (st != INST_OK || is_allowed)
+        return st;
+    return inst_err_set(err, "rate-limited", 400,
+                        "Too many verification codes requested for this app. Please try again "
                         "later.");
 }
 
@@ -151,6 +181,8 @@ enum inst_status inst_code_create(struct inst_app *app, const char *email,
 enum inst_status inst_code_send(struct inst_app *app, const char *email,
                                 char code[INST_MAGIC_CODE_DIGITS + 1], struct inst_err *err) {
     enum inst_status st = count(app, "send", email, err);
+    if (st == INST_OK)
+        st = count_mail(app, err);
     if (st == INST_OK)
         st = inst_code_create(app, email, code, err);
     if (st == INST_OK)

@@ -68,6 +68,15 @@ static enum inst_status read_sender(struct inst_server *server, const struct ins
     return st;
 }
 
+/* Anybody can make an app that expires: its mail says what the operator's would, not what somebody
+ * unknown wants read in his name. */
+static enum inst_status check_app(const struct inst_app *app, struct inst_err *err) {
+    if (app->info.expires_ms == 0)
+        return INST_OK;
+    return inst_refuse_validation(err, "app", NULL, NULL,
+                                  "An app that expires cannot change its e-mail. Claim it first.");
+}
+
 /* Mail goes out from the operator's address: another one cannot be vouched for here. */
 static enum inst_status check_sender_email(const struct inst_value *body, struct inst_err *err) {
     const struct inst_value *v = inst_getz(body, "sender-email");
@@ -87,6 +96,7 @@ static enum inst_status answer_template(struct inst_server *server,
     char id[INST_UUID_TEXT + 1];
     enum inst_status st;
     if ((st = inst_http_path_app(server, request, &app, err)) != INST_OK ||
+        (st = check_app(app, err)) != INST_OK ||
         (st = inst_http_body(server, request, &body, err)) != INST_OK ||
         (st = inst_http_body_text(&body, "email-type", &server->scratch, &type, err)) != INST_OK ||
         (st = read_text(server, &body, "subject", "Subject", INST_TEMPLATE_MAX_SUBJECT, &subject,

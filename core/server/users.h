@@ -24,6 +24,8 @@
 #define INST_MAGIC_CODE_DIGITS 6
 /* Sent and tried codes of one app and e-mail, an hour each (http.md 1.5). */
 #define INST_MAGIC_CODES_PER_HOUR 20
+/* Mails that an app which expires sends in an hour: whoever made it is not known. */
+#define INST_MAILS_OF_EXPIRING_APP 50
 /* Codes of one e-mail that are good at a time; the oldest go. Upstream keeps all of a day, so that
  * who asks for codes all day may guess at hundreds of them. */
 #define INST_MAGIC_CODES_KEPT 10u

@@ -152,6 +152,34 @@ static void own_template(void **state) {
     assert_string_equal(outside.mail_sender, "Test");
 }
 
+/* Anybody can make an app that expires, and is not to write mail in the operator's name with it. */
+static void an_app_of_nobody(void **state) {
+    (void)state;
+    const struct inst_value *made =
+        done(&world, "POST", "/dash/apps/ephemeral", "", "{'title':'Passing'}");
+    const struct inst_value *app = inst_getz(made, "app");
+    const char *id = text_of("%.36s", inst_get_string(app, "id")->u.str);
+    const char *bearer =
+        text_of("authorization: Bearer %.36s", inst_get_string(app, "admin-token")->u.str);
+    denied(&world, "POST", text_of("/dash/apps/%s/email_templates", id), bearer,
+           "{'email-type':'magic-code','subject':'{code}','body':'{code}'}", "validation-failed",
+           "Validation failed for app: An app that expires cannot change its e-mail. Claim it "
+           "first.");
+    for (int i = 0; i < INST_MAILS_OF_EXPIRING_APP; i++)
+        done(&world, "POST", "/runtime/auth/send_magic_code", "",
+             text_of("{'app-id':'%s','email':'u%d@b.de'}", id, i));
+    struct answer *answer = call(&world, "POST", "/runtime/auth/send_magic_code", "",
+                                 text_of("{'app-id':'%s','email':'v@b.de'}", id));
+    assert_int_equal(answer->status, 429);
+    assert_int_equal(outside.mails, INST_MAILS_OF_EXPIRING_APP);
+    world.now += 60 * 60 * 1000;
+    done(&world, "POST", "/runtime/auth/send_magic_code", "",
+         text_of("{'app-id':'%s','email':'v@b.de'}", id));
+    /* One that somebody keeps is not counted as a whole. */
+    for (int i = 0; i < INST_MAILS_OF_EXPIRING_APP + 5; i++)
+        send_code(text_of("u%d@b.de", i));
+}
+
 /* ---- codes ---- */
 
 static void expiry(void **state) {
@@ -199,7 +227,8 @@ static void test_users(void **state) {
 
 int main(void) {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-    const struct CMUnitTest tests[] = {CASE(by_mail), CASE(mail_that_fails), CASE(own_template),
-                                       CASE(expiry), CASE(test_users)};
+    const struct CMUnitTest tests[] = {CASE(by_mail),      CASE(mail_that_fails),
+                                       CASE(own_template), CASE(an_app_of_nobody),
+                                       CASE(expiry),       CASE(test_users)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
