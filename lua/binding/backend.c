@@ -79,7 +79,7 @@ static int push_answer(lua_State *L) {
 }
 
 /* No route that answers later is asked without a function. */
-static int wait_for(lua_State *L, struct inst_lua_backend *backend, struct inst_later *later) {
+static int wait_for(lua_State *L, struct inst_local_backend *backend, struct inst_later *later) {
     if (lua_type(L, 8) != LUA_TFUNCTION)
         return luaL_error(L, "this answer comes later: a function is needed for it");
     if (!inst_lua_later_new(L, backend, later, 8))

@@ -21,7 +21,7 @@ void inst_lua_push_response(lua_State *L, const struct inst_http_response *respo
 /* ---- backend_later.c ---- */
 /* Waits for the answer and gives it to the function at index fn, as {status, body, headers}. false:
  * out of memory. */
-bool inst_lua_later_new(lua_State *L, struct inst_lua_backend *backend, struct inst_later *later,
+bool inst_lua_later_new(lua_State *L, struct inst_local_backend *backend, struct inst_later *later,
                         int fn);
 
 /* ---- backend_files.c ---- */

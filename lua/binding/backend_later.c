@@ -9,8 +9,8 @@
 struct inst_lua_later {
     struct inst_lua_later *next, *prev;
     struct inst_lua *lua;
-    struct inst_lua_backend *backend; /* a reference */
-    struct inst_later *later;         /* NULL: the answer is here */
+    struct inst_local_backend *backend; /* a reference */
+    struct inst_later *later;           /* NULL: the answer is here */
     struct inst_http_response came;
     struct inst_deferred coming;
     int ref;
@@ -67,7 +67,7 @@ static void on_answered(void *ctx, struct inst_http_response *response) {
     inst_loop_defer(waits->lua->loop, &waits->coming);
 }
 
-bool inst_lua_later_new(lua_State *L, struct inst_lua_backend *backend, struct inst_later *later,
+bool inst_lua_later_new(lua_State *L, struct inst_local_backend *backend, struct inst_later *later,
                         int fn) {
     struct inst_lua *lua = inst_lua_get(L);
     struct inst_lua_later *waits = calloc(1, sizeof *waits);
