@@ -93,7 +93,7 @@ local TYPES = {
   disableValidation = "boolean", verbose = "boolean", caFile = "string", reconnect = "string",
   connectTimeout = "number",
   firstPartyPath = "string", devtool = "any", queryCacheLimit = "number", __extraDedupeKey = "string",
-  shareConnection = "boolean", networkListener = "any", storage = "any", vault = "any",
+  shareConnection = "boolean", __awaitsUser = "boolean", networkListener = "any", storage = "any", vault = "any",
 }
 
 local function check_config(config)
@@ -183,8 +183,8 @@ function instant.init(config)
     reconnect = config.reconnect,
     connect_timeout = config.connectTimeout,
     storage = config.storage,
-    own_connection = config.shareConnection == false or vault ~= nil,
-    awaits_user = vault ~= nil,
+    own_connection = config.shareConnection == false or vault ~= nil or config.__awaitsUser,
+    awaits_user = vault ~= nil or config.__awaitsUser,
     vault = vault,
     vault_scope = auth.vault_scope(api, path ~= nil),
   }), function(self)
@@ -209,7 +209,7 @@ function instant.init(config)
     end,
   }
   clients[key] = client
-  if path then reach(client) end
+  if path and not config.__awaitsUser then reach(client) end
   return client
 end
 

@@ -55,7 +55,7 @@ function admin.createInstantRouteHandler(config) end
 ---@field tx instant.Tx
 ---@field auth instant.AdminAuth
 ---@field rooms instant.AdminRooms
----@field streams instant.Streams of a connection of its own; not for `asUser` by email
+---@field streams instant.Streams of a connection of its own
 ---@field webhooks instant.Webhooks
 local AdminDb = {}
 

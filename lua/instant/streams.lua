@@ -356,9 +356,9 @@ function streams.attach(client, config)
   })
 end
 
---- Nothing comes any more: the client was shut down.
-function streams.shutdown(client)
-  local err = core.error("shutdown", "The client was shut down.")
+--- Nothing comes any more: the client was shut down, or `err` says why.
+function streams.shutdown(client, err)
+  err = err or core.error("shutdown", "The client was shut down.")
   for stream in pairs(client._streams) do stream._end(stream, err) end
 end
 
