@@ -105,7 +105,7 @@ if suite e2e; then
   run e2e env INSTANT_BUILD=build-debug sh tests/e2e/run
 fi
 if suite sim; then
-  run "sim, ${SIM_SEEDS:-200} seeds" build-debug/tests/sim/sim_run --seeds "${SIM_SEEDS:-200}"
+  run "sim, ${SIM_SEEDS:-200} seeds" build-debug/tests/sim/sim_run --seeds "${SIM_SEEDS:-200}" --jobs "$(nproc)"
 fi
 if suite fuzz; then
   for target in build-debug/tests/fuzz/*_fuzz; do

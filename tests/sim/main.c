@@ -1,5 +1,5 @@
 /*
- * sim_run [--seeds N] [--seed S] [--steps N] [--verbose]
+ * sim_run [--seeds N] [--seed S] [--steps N] [--jobs N] [--verbose]
  *
  * Runs N schedules (seeds 1 .. N, default 200) or the one of seed S, which replays exactly. After
  * each schedule everything is repaired and settled; then
@@ -19,6 +19,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define SIM_ITEMS 6
 #define SIM_TAGS 3
@@ -402,53 +405,125 @@ static bool run_seed(uint64_t seed, int steps, bool is_verbose, struct sim_world
     return !world->has_failed;
 }
 
-int main(int argc, char **argv) {
-    uint64_t seeds = 200, one = 0;
-    int steps = 3000;
-    bool is_verbose = false;
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--seeds") == 0 && i + 1 < argc) {
-            seeds = strtoull(argv[++i], NULL, 10);
-        } else if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc) {
-            one = strtoull(argv[++i], NULL, 10);
-        } else if (strcmp(argv[i], "--steps") == 0 && i + 1 < argc) {
-            steps = atoi(argv[++i]);
-        } else if (strcmp(argv[i], "--verbose") == 0) {
-            is_verbose = true;
-        } else {
-            fprintf(stderr, "usage: sim_run [--seeds N] [--seed S] [--steps N] [--verbose]\n");
-            return 2;
-        }
+/* ---- many seeds ---- */
+
+struct options {
+    uint64_t seeds, one;
+    int steps, jobs;
+    bool is_verbose;
+};
+
+/* Shared by the processes. */
+struct totals {
+    uint64_t passed, failed, crashes, cuts, restarts, writes, stays, tables, overtaken, doubled;
+};
+
+static void add(uint64_t *total, uint64_t n) { __atomic_fetch_add(total, n, __ATOMIC_RELAXED); }
+
+static void run_one(const struct options *options, uint64_t seed, struct sim_world *world,
+                    struct totals *totals) {
+    bool has_passed = run_seed(seed, options->steps, options->is_verbose, world);
+    add(has_passed ? &totals->passed : &totals->failed, 1);
+    if (!has_passed) {
+        printf("replay: sim_run --seed %llu --steps %d --verbose\n", (unsigned long long)seed,
+               options->steps);
     }
-    uint64_t passed = 0, failed = 0, crashes = 0, cuts = 0, restarts = 0, writes = 0, stays = 0;
-    uint64_t tables = 0, overtaken = 0, doubled = 0;
+    add(&totals->crashes, world->crashes);
+    add(&totals->cuts, world->cuts);
+    add(&totals->restarts, world->restarts);
+    add(&totals->writes, world->write_count);
+    add(&totals->stays, world->stays_checked);
+    add(&totals->tables, world->tables_checked);
+    add(&totals->overtaken, world->overtaken);
+    add(&totals->doubled, world->doubled);
+}
+
+/* Every jobs-th seed from `first`. */
+static int run_share(const struct options *options, int first, struct totals *totals) {
     struct sim_world *world = malloc(sizeof *world);
     if (!world) {
         return 2;
     }
-    for (uint64_t seed = one ? one : 1; seed <= (one ? one : seeds); seed++) {
-        if (run_seed(seed, steps, is_verbose, world)) {
-            passed++;
-        } else {
-            failed++;
-            printf("replay: sim_run --seed %llu --steps %d --verbose\n", (unsigned long long)seed,
-                   steps);
-        }
-        crashes += world->crashes;
-        cuts += world->cuts;
-        restarts += world->restarts;
-        writes += world->write_count;
-        stays += world->stays_checked;
-        tables += world->tables_checked;
-        overtaken += world->overtaken;
-        doubled += world->doubled;
+    for (uint64_t seed = (uint64_t)first; seed <= options->seeds; seed += (uint64_t)options->jobs) {
+        run_one(options, seed, world, totals);
     }
     free(world);
+    fflush(stdout);
+    return 0;
+}
+
+static int run_jobs(const struct options *options, struct totals *totals) {
+    int worst = 0;
+    for (int job = 1; job < options->jobs; job++) {
+        pid_t child = fork();
+        if (child == 0) {
+            exit(run_share(options, job + 1, totals));
+        }
+        worst = child < 0 ? 2 : worst;
+    }
+    worst = run_share(options, 1, totals) ? 2 : worst;
+    for (int status; wait(&status) > 0;) {
+        worst = WIFEXITED(status) && WEXITSTATUS(status) == 0 ? worst : 2;
+    }
+    return worst;
+}
+
+static bool read_options(int argc, char **argv, struct options *out) {
+    *out = (struct options){.seeds = 200, .steps = 3000, .jobs = 1};
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--verbose") == 0) {
+            out->is_verbose = true;
+        } else if (i + 1 == argc) {
+            return false;
+        } else if (strcmp(argv[i], "--seeds") == 0) {
+            out->seeds = strtoull(argv[++i], NULL, 10);
+        } else if (strcmp(argv[i], "--seed") == 0) {
+            out->one = strtoull(argv[++i], NULL, 10);
+        } else if (strcmp(argv[i], "--steps") == 0) {
+            out->steps = atoi(argv[++i]);
+        } else if (strcmp(argv[i], "--jobs") == 0) {
+            out->jobs = atoi(argv[++i]);
+        } else {
+            return false;
+        }
+    }
+    return out->jobs > 0;
+}
+
+static void print_totals(const struct totals *t) {
     printf("%llu writes, %llu server crashes, %llu client restarts, %llu cut connections, "
            "%llu stays in rooms, %llu sync tables, %llu messages overtaken, %llu doubled\n",
-           (unsigned long long)writes, (unsigned long long)crashes, (unsigned long long)restarts,
-           (unsigned long long)cuts, (unsigned long long)stays, (unsigned long long)tables,
-           (unsigned long long)overtaken, (unsigned long long)doubled);
-    printf("%llu passed, %llu failed\n", (unsigned long long)passed, (unsigned long long)failed);
-    return failed != 0;
+           (unsigned long long)t->writes, (unsigned long long)t->crashes,
+           (unsigned long long)t->restarts, (unsigned long long)t->cuts,
+           (unsigned long long)t->stays, (unsigned long long)t->tables,
+           (unsigned long long)t->overtaken, (unsigned long long)t->doubled);
+    printf("%llu passed, %llu failed\n", (unsigned long long)t->passed,
+           (unsigned long long)t->failed);
+}
+
+int main(int argc, char **argv) {
+    struct options options;
+    if (!read_options(argc, argv, &options)) {
+        fprintf(stderr,
+                "usage: sim_run [--seeds N] [--seed S] [--steps N] [--jobs N] [--verbose]\n");
+        return 2;
+    }
+    struct totals *totals =
+        mmap(NULL, sizeof *totals, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (totals == MAP_FAILED) {
+        return 2;
+    }
+    int worst = 0;
+    if (options.one) {
+        struct sim_world *world = malloc(sizeof *world);
+        if (!world) {
+            return 2;
+        }
+        run_one(&options, options.one, world, totals);
+        free(world);
+    } else {
+        worst = run_jobs(&options, totals);
+    }
+    print_totals(totals);
+    return worst ? worst : totals->failed != 0;
 }
