@@ -176,6 +176,7 @@ static int core_stop(lua_State *L) {
     inst_lua_stop_https(lua);
     inst_lua_stop_event_streams(lua);
     inst_lua_stop_uploads(lua);
+    inst_lua_free_laters(lua); /* who waits for such an answer ends with the program */
     inst_lua_stop_clients(lua);
     inst_lua_stop_servers(lua);
     if (lua_toboolean(L, 1))

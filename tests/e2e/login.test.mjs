@@ -1,7 +1,7 @@
 // Signing in by a provider: a real OpenID provider, the official client and Lua.
 
 import assert from 'node:assert/strict';
-import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto';
+import { createHash, createPrivateKey, generateKeyPairSync, randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import http from 'node:http';
 import path from 'node:path';
@@ -327,4 +327,57 @@ test('providers that are huge, silent or in the own network', async (t) => {
   // The one that plays along still does.
   assert.equal((await db.auth.signInWithIdToken({ clientName: 'native', idToken: token })).created, true);
   assert.ok(server.port !== open.port && app.id !== here.id);
+});
+
+test('with an id_token on a backend in the same process', async (t) => {
+  const port = await freePort();
+  const issuer = `http://127.0.0.1:${port}`;
+  const key = makeKey('k1', 'ES256');
+  let silent = false;
+  let hear;
+  const asked = new Promise((resolve) => { hear = resolve; });
+  await listen(t, port, (request, response) => silent ? hear() : response.end(JSON.stringify(
+    request.url === '/d' ? { issuer, jwks_uri: `${issuer}/k`, id_token_signing_alg_values_supported: ['ES256'] }
+      : { keys: [{ ...key, d: undefined }] })));
+  const token = await new SignJWT({ email: 'ann@example.com', email_verified: true, nonce: 'n1' })
+    .setProtectedHeader({ alg: 'ES256', kid: 'k1' }).setIssuer(issuer).setAudience('c1').setSubject('s1')
+    .setExpirationTime('1h').sign(createPrivateKey({ key, format: 'jwk' }));
+  const dir = scratch(t);
+  const file = path.join(dir, 'script.lua');
+  writeFileSync(file, `local instant = require "instant"
+local db = instant.init { apiURI = "local:app.db" }
+local fetch, close = require "instant.api".of { apiURI = "local:app.db" }
+local function post(route, body)
+  return assert(fetch("POST", ("/dash/apps/%s/%s"):format(db.appId, route), {
+    headers = { authorization = "Bearer " .. instant.id() }, body = body }):await())
+end
+local provider = post("oauth_service_providers", { provider_name = "p" }).provider
+post("oauth_clients", { provider_id = provider.id, client_name = "web", client_id = "c1",
+  discovery_endpoint = "${issuer}/d" })
+local none, err = fetch("POST", ("/dash/apps/%s/oauth_clients"):format(db.appId), {
+  headers = { authorization = "Bearer " .. instant.id() }, body = { provider_id = provider.id,
+    client_name = "other", discovery_endpoint = "http://127.0.0.1:1/d" } }):await()
+print("refused " .. tostring(none) .. " " .. err.message)
+local user = assert(db.auth.signInWithIdToken { clientName = "web", idToken = "${token}", nonce = "n1" }:await()).user
+print("user " .. user.email)
+close()
+repeat instant.sleep(5) until db:getConnectionStatus() == "authenticated"
+db:shutdown()
+`);
+  const script = run(t, [file], { cwd: dir });
+  assert.equal(await within(20000, 'the script', script.ended), 0, script.output());
+  assert.match(script.output(),
+    /refused nil Validation failed for discovery-endpoint: Could not validate discovery endpoint\./);
+  assert.match(script.output(), /user ann@example\.com/);
+
+  // Ctrl-C does not wait for a provider that says nothing.
+  silent = true;
+  const other = path.join(dir, 'other.lua');
+  writeFileSync(other, `local instant = require "instant"
+require "instant.api".of { apiURI = "local:app.db" }("POST", "/runtime/oauth/id_token", { body = {
+  app_id = instant.init { apiURI = "local:app.db" }.appId, client_name = "web", id_token = "${token}" } })`);
+  const waits = run(t, [other], { cwd: dir });
+  await within(10000, 'the question', asked);
+  waits.child.kill('SIGINT');
+  await within(8000, 'the end', waits.ended);
 });
