@@ -89,6 +89,7 @@ struct inst_app {
     struct inst_rate_limits *rate_limits; /* NULL until a rule asks */
     int64_t last_tx;                      /* committed */
     int64_t made_tx;                      /* with those of the open group */
+    int64_t made_ms;                      /* when the last transaction says it was */
     bool is_group_open;
     struct inst_answer *answers;
     size_t answer_count, answer_cap;

@@ -10,6 +10,8 @@
 #define INST_SERVER_MAX_MESSAGE INST_JSON_MAX_BYTES
 /* tx-steps of one transaction. */
 #define INST_SERVER_MAX_STEPS 250000u
+/* How far an app's transactions may run ahead of the clock to have times of their own, ms. */
+#define INST_TX_AHEAD_MS 1000
 /* Live queries of one session. */
 #define INST_SERVER_MAX_QUERIES 5000u
 /* Messages of one session that wait for the group's commit, bytes; past it the connection is

@@ -139,7 +139,7 @@ enum inst_status inst_transaction_run(struct inst_transaction *transaction,
         .changes = transaction->changes,
         .is_admin = transaction->is_admin,
         .permit = transaction->permit,
-        .now = transaction->env->now_ms(transaction->env->ctx),
+        .now = transaction->at_ms,
         .seed = transaction->changes->seed,
     };
     transaction->is_group_lost = false;

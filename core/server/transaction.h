@@ -33,6 +33,7 @@ struct inst_transaction {
     bool is_engine;                /* the engine's own rows: columns that nobody else may change */
     struct inst_tx_permit *permit; /* the rules' say (tx_permissions.h); NULL: none */
     int64_t tx_id;                 /* what the log record says */
+    int64_t at_ms;                 /* ... and what is new is said to be created at */
     const struct inst_uuid *event; /* client-event-id when it is a uuid, or NULL */
     const char *who;               /* JSON text */
     /* in and out */

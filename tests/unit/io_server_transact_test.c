@@ -90,6 +90,57 @@ static void keeps_created_at(void **state) {
     assert_string_equal(dump.lines[0], "todos.title='b'@0");
 }
 
+/* The users as a query in the order of their making has them, as `#9 #8`. */
+static void expect_order(const char *wanted) {
+    say(&world, user, "{'op':'add-query','q':{'users':{'$':{'order':{'serverCreatedAt':'asc'}}}}}");
+    turn(&world);
+    struct inst_value *message = take(user);
+    while (!inst_is_string(inst_getz(message, "op"), "add-query-ok"))
+        message = take(user);
+    const struct inst_value *node = inst_getz(message, "result")->u.items;
+    const struct inst_value *rows =
+        inst_getz(inst_getz(inst_getz(node, "data"), "datalog-result"), "join-rows");
+    char got[100] = "";
+    for (uint32_t i = 0; i < rows->u.items[0].len; i++) {
+        const struct inst_value *triple = rows->u.items[0].u.items[i].u.items;
+        unsigned n;
+        if (!inst_is_string(&triple[1], attr_id(&world, "users.id", strlen("users.id"))))
+            continue;
+        assert_int_equal(sscanf(triple[0].u.str, "aaaaaaaa-0000-4000-8000-%12x", &n), 1);
+        snprintf(got + strlen(got), sizeof got - strlen(got), "%s#%u", *got ? " " : "", n);
+    }
+    assert_string_equal(got, wanted);
+    say(&world, user,
+        "{'op':'remove-query','q':{'users':{'$':{'order':{'serverCreatedAt':'asc'}}}}}");
+    turn(&world);
+    forget_messages(user);
+}
+
+static void say_user(unsigned n) {
+    say(&world, user, "{'op':'transact','tx-steps':[['add-triple','#%u','@users.id','#%u']]}", n,
+        n);
+}
+
+/* A client that sends a queue of writes wants them in that order, however fast they are taken. */
+static void created_in_order_within_a_millisecond(void **state) {
+    (void)state;
+    say_user(9);
+    say_user(3);
+    say_user(8);
+    turn(&world);
+    forget_messages(user);
+    expect_order("#9 #3 #8");
+}
+
+/* The clock is followed again when it was set back. */
+static void created_when_the_clock_says(void **state) {
+    (void)state;
+    make_user(9);
+    world.now -= 86400000;
+    make_user(3);
+    expect_order("#3 #9");
+}
+
 static void lower_cases_uuids(void **state) {
     (void)state;
     ok("[['add-triple','AAAAAAAA-0000-4000-8000-000000000001','@todos.title',"
@@ -714,6 +765,8 @@ int main(void) {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
         T(writes_and_overwrites),
         T(keeps_created_at),
+        T(created_in_order_within_a_millisecond),
+        T(created_when_the_clock_says),
         T(lower_cases_uuids),
         T(fills_indexed_blobs_with_null),
         T(links_of_many_are_a_set),
