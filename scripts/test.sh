@@ -102,6 +102,8 @@ if suite e2e; then
   if ! command -v npm >/dev/null 2>&1 || ! command -v node >/dev/null 2>&1; then
     setup_packages nodejs npm ca-certificates
   fi
+  # In a shell of its own: without a browser its tests are skipped, the others are not.
+  command -v chromium >/dev/null 2>&1 || (setup_packages chromium) || say "no Chromium: its tests are skipped"
   run e2e env INSTANT_BUILD=build-debug sh tests/e2e/run
 fi
 if suite sim; then

@@ -1,0 +1,63 @@
+// The end-to-end tests that @instantdb/core is published with, unchanged, in a browser against our
+// server.
+
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { test } from 'node:test';
+import { browserPath, noBrowser } from './browser.mjs';
+import { root, scratch, serve, within } from './harness.mjs';
+
+const here = path.join(root, 'tests/e2e');
+const tooOld = Number(process.versions.node.split('.')[0]) < 20 ? 'vitest needs node 20' : undefined;
+
+// Runs the tests of one package; gives its report.
+async function vitest(t, name) {
+  const server = await serve(t);
+  const report = path.join(scratch(t), 'report.json');
+  const child = spawn(process.execPath, [
+    path.join(here, 'node_modules/vitest/vitest.mjs'), 'run', '-c', 'official/vitest.config.mjs',
+    '--project', `${name}*`, '--reporter=json', `--outputFile=${report}`,
+  ], {
+    cwd: here,
+    env: {
+      ...process.env,
+      CI: '1', // nothing asks, nothing opens a browser
+      INSTANT_PORT: String(server.port),
+      INSTANT_CHROMIUM: browserPath ?? '',
+      INSTANT_CLI_API_URI: server.api,
+    },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let printed = '';
+  child.stdout.on('data', (text) => { printed += text; });
+  child.stderr.on('data', (text) => { printed += text; });
+  const ended = new Promise((resolve) => child.on('close', resolve));
+  t.after(() => child.kill('SIGKILL'));
+  await within(240000, `the end of ${name}'s tests`, ended);
+  assert.ok(existsSync(report), printed);
+  return JSON.parse(readFileSync(report, 'utf8')).testResults;
+}
+
+// `count` tests are known to be there; `cannot` names those that no server but the cloud can pass,
+// and why.
+async function published(t, name, count, cannot = {}) {
+  const files = await vitest(t, name);
+  let seen = 0;
+  for (const file of files) {
+    assert.ok(file.assertionResults.length > 0, `${file.name}: ${file.message}`);
+    for (const { fullName, status, failureMessages } of file.assertionResults) {
+      seen++;
+      const reason = cannot[fullName.trim()];
+      const didPass = status === 'passed';
+      await t.test(fullName.trim(), { skip: !didPass && reason }, () => {
+        assert.ok(didPass, failureMessages.join('\n'));
+        assert.equal(reason, undefined, 'passes, but is listed as one that cannot');
+      });
+    }
+  }
+  assert.equal(seen, count);
+}
+
+test('@instantdb/core in Chromium', { skip: tooOld ?? noBrowser }, (t) => published(t, '@instantdb/core', 20));
