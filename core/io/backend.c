@@ -70,10 +70,11 @@ static void turn(void *ctx) {
     if (!inst_server_is_pending(backend->server))
         return;
     backend->is_gathering = gathers(backend);
-    if (backend->is_gathering)
-        inst_loop_poll_again(backend->loop);
-    else
+    if (!backend->is_gathering)
         inst_server_turn(backend->server);
+    /* What goes on in pieces (jobs, snapshots) lets what arrives come in between. */
+    if (backend->is_gathering || inst_server_is_pending(backend->server))
+        inst_loop_poll_again(backend->loop);
 }
 
 /* ---- files ---- */

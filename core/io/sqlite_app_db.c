@@ -58,6 +58,13 @@ static const char *const run_sql[RUN_COUNT] = {
     [RUN_READ_LOG] = "SELECT tx_id,at,event,who,changes FROM log WHERE tx_id>?1 ORDER BY tx_id",
     [RUN_EACH_META] = "SELECT key,value FROM meta WHERE key>=?1 ORDER BY key",
     [RUN_DROP_META] = "DELETE FROM meta WHERE key=?1",
+    [RUN_NEXT_PLACE] = "SELECT ave.k, ave.e, tr.v, tr.t, ave.t FROM ave CROSS JOIN triples tr"
+                       " ON tr.e=ave.e AND tr.a=?1 AND tr.ref=0"
+                       " WHERE ave.a=?1 AND (ave.k, ave.e)>(?2, ?3) ORDER BY ave.k, ave.e LIMIT 1",
+    [RUN_OTHER_LINK] = "SELECT e FROM ave WHERE a=?1 AND k=?2 AND e<>?3 LIMIT 1",
+    [RUN_OTHER_VALUE] = "SELECT ave.e FROM ave CROSS JOIN triples tr ON tr.e=ave.e AND tr.a=?1"
+                        " AND tr.ref=0 WHERE ave.a=?1 AND ave.k=?2 AND ave.e<>?3 AND tr.v IS ?4"
+                        " LIMIT 1",
     [RUN_COUNT_AVE] =
         "SELECT count(*) FROM (SELECT 1 FROM ave WHERE a=?1 AND k>=?2 AND k<=?4 LIMIT ?6)",
     [RUN_COUNT_PLACES] = "SELECT count(*) FROM (SELECT 1 FROM ave WHERE a=?1 AND (k,e)>(?2,?3)"
@@ -130,7 +137,16 @@ enum index_kind db_wanted_kind(const struct inst_attr *attr) {
     return !is_ordered ? KIND_PLAIN : is_date ? KIND_DATE : KIND_VALUE;
 }
 
-static bool keep_kind(struct sqlite_app_db *db, uint32_t row, enum index_kind kind) {
+static bool is_kind_code(int code) {
+    int from = code >> 3 & 3, to = code >> 5;
+    if (code >= 0 && code < 8) {
+        return code <= KIND_LINK;
+    }
+    return code > 0 && code < 128 && (code & 7) == KIND_PLAIN && from != to && from <= KIND_DATE &&
+           to <= KIND_DATE;
+}
+
+static bool keep_kind(struct sqlite_app_db *db, uint32_t row, int code) {
     if (row >= db->kinds_cap) {
         uint32_t cap = db->kinds_cap ? db->kinds_cap : 64;
         while (cap <= row) {
@@ -144,7 +160,7 @@ static bool keep_kind(struct sqlite_app_db *db, uint32_t row, enum index_kind ki
         db->kinds = kinds;
         db->kinds_cap = cap;
     }
-    db->kinds[row] = (uint8_t)kind;
+    db->kinds[row] = (uint8_t)code;
     return true;
 }
 
@@ -159,11 +175,11 @@ static enum inst_status load_kinds(struct sqlite_app_db *db, struct inst_err *er
     while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
         sqlite3_int64 row = sqlite3_column_int64(stmt, 0);
         int kind = sqlite3_column_int(stmt, 1);
-        if (row <= 0 || row > UINT32_MAX / 2 || kind < KIND_PLAIN || kind > KIND_LINK) {
+        if (row <= 0 || row > UINT32_MAX / 2 || !is_kind_code(kind)) {
             status = db_damaged(db, "an attr that cannot be", err);
             break;
         }
-        if (!keep_kind(db, (uint32_t)row, (enum index_kind)kind)) {
+        if (!keep_kind(db, (uint32_t)row, kind)) {
             status = inst_err_nomem(err);
             break;
         }
@@ -175,8 +191,9 @@ static enum inst_status load_kinds(struct sqlite_app_db *db, struct inst_err *er
     return status;
 }
 
-enum inst_status db_set_kind(struct sqlite_app_db *db, uint32_t row, enum index_kind kind,
+enum inst_status db_set_move(struct sqlite_app_db *db, uint32_t row, struct db_move move,
                              struct inst_err *err) {
+    int code = move.from == move.to ? (int)move.to : (int)(move.from << 3 | move.to << 5);
     sqlite3_stmt *stmt = db_stmt(db, RUN_SET_KIND, err);
     enum inst_status status = stmt ? db_undo_deepen(db, err) : INST_FAILED;
     if (status != INST_OK) {
@@ -184,9 +201,9 @@ enum inst_status db_set_kind(struct sqlite_app_db *db, uint32_t row, enum index_
     }
     db->is_attrs_changed = true;
     sqlite3_bind_int64(stmt, 1, row);
-    sqlite3_bind_int(stmt, 2, kind);
+    sqlite3_bind_int(stmt, 2, code);
     status = db_run(db, stmt, err);
-    if (status == INST_OK && !keep_kind(db, row, kind)) {
+    if (status == INST_OK && !keep_kind(db, row, code)) {
         status = inst_err_nomem(err);
     }
     return status;
@@ -556,6 +573,9 @@ static const struct inst_app_db_ops app_db_ops = {
     .save_attr = save_attr,
     .find_attr = read_attr_json,
     .reindex_attr = db_reindex_attr,
+    .reindex_some = db_reindex_some,
+    .walk = db_walk,
+    .find_other = db_find_other,
     .append_log = db_append_log,
     .set_note = db_set_note,
     .find_event = db_find_event,

@@ -71,35 +71,54 @@ static enum inst_status wanted_key(struct sqlite_app_db *db, sqlite3_stmt *scan,
     return db_order_key(kind, &v, &db->scratch[0], out) ? INST_OK : inst_err_nomem(err);
 }
 
-static enum inst_status check_triple(struct sqlite_app_db *db, sqlite3_stmt *scan,
-                                     sqlite3_stmt *probe, struct inst_arena *arena,
-                                     struct findings *findings, struct inst_err *err) {
-    uint32_t a = (uint32_t)sqlite3_column_int64(scan, 1);
-    enum index_kind kind = db_kind(db, a);
+/* Looks for the triple's row at its place of this kind. */
+static enum inst_status check_place(struct sqlite_app_db *db, sqlite3_stmt *scan,
+                                    sqlite3_stmt *probe, struct inst_arena *arena,
+                                    enum index_kind kind, bool *is_there, bool *is_in_time,
+                                    struct inst_err *err) {
     struct db_key k;
     inst_arena_reset(arena);
     enum inst_status status = wanted_key(db, scan, arena, kind, &k, err);
     if (status != INST_OK) {
         return status;
     }
-    if ((sqlite3_column_int64(scan, 2) != 0) != (kind == KIND_LINK)) {
-        found(findings, "a triple is a link and its attr is not, or the other way round");
-    }
-    sqlite3_bind_int64(probe, 1, a);
+    sqlite3_bind_int64(probe, 1, sqlite3_column_int64(scan, 1));
     db_bind_key(probe, 2, &k, true);
     sqlite3_bind_int64(probe, 3, sqlite3_column_int64(scan, 0));
     int rc = sqlite3_step(probe);
-    if (rc == SQLITE_DONE) {
-        found(findings, "an index lacks a triple");
-    } else if (rc != SQLITE_ROW) {
+    *is_there = rc == SQLITE_ROW;
+    if (rc == SQLITE_ROW && (kind == KIND_VALUE || kind == KIND_LINK)) {
+        *is_in_time = sqlite3_column_int64(probe, 0) == sqlite3_column_int64(scan, 4);
+    } else if (rc != SQLITE_ROW && rc != SQLITE_DONE) {
         status = db_error(db, rc, err);
-    } else if (kind == KIND_VALUE || kind == KIND_LINK) {
-        if (sqlite3_column_int64(probe, 0) != sqlite3_column_int64(scan, 4)) {
-            found(findings, "an index and its triple differ in time");
-        }
     }
     sqlite3_reset(probe);
     return status;
+}
+
+/* Of an attr that is being moved the row may be at either place. */
+static enum inst_status check_triple(struct sqlite_app_db *db, sqlite3_stmt *scan,
+                                     sqlite3_stmt *probe, struct inst_arena *arena,
+                                     struct findings *findings, struct inst_err *err) {
+    struct db_move move = db_move_of(db, (uint32_t)sqlite3_column_int64(scan, 1));
+    bool is_there = false, is_in_time = true, is_moving = move.from != move.to;
+    enum inst_status status =
+        check_place(db, scan, probe, arena, move.to, &is_there, &is_in_time, err);
+    if (status == INST_OK && !is_there && is_moving) {
+        status = check_place(db, scan, probe, arena, move.from, &is_there, &is_in_time, err);
+    }
+    if (status != INST_OK) {
+        return status;
+    }
+    if ((sqlite3_column_int64(scan, 2) != 0) != (move.to == KIND_LINK)) {
+        found(findings, "a triple is a link and its attr is not, or the other way round");
+    }
+    if (!is_there) {
+        found(findings, "an index lacks a triple");
+    } else if (!is_in_time && !is_moving) {
+        found(findings, "an index and its triple differ in time");
+    }
+    return INST_OK;
 }
 
 /* Every triple has its row in ave. With as many rows in both, ave has no others: rows of one attr

@@ -2,7 +2,8 @@
  * sqlite_internal.h - what the parts of the SQLite app db share. Only for sqlite_*.c.
  *
  *     sqlite_app_db   open, close, the group, attrs, log, meta
- *     sqlite_write    entities, put, retract, reindex
+ *     sqlite_write    entities, put, retract
+ *     sqlite_reindex  an attr's rows moved to where another index kind wants them; walks
  *     sqlite_undo     what a transaction wrote, to take it back
  *     sqlite_scan     the Store interface and the callbacks over triples
  *     sqlite_value    values and order keys to columns and back
@@ -17,13 +18,24 @@
 #include "io/sqlite_api.h"
 #include "io/sqlite_app_db.h"
 
-/* What `ave` holds for an attr; kept in attrs.index_kind. */
+/*
+ * What `ave` holds for an attr; kept in attrs.index_kind. While its rows are being moved from one
+ * kind to another, some are still at their old place and some at the new one:
+ *
+ *     bits 0..2   the kind by which scans read: of a moving attr PLAIN, which looks at every row
+ *     bits 3..4   moving: from KIND_PLAIN, KIND_VALUE or KIND_DATE
+ *     bits 5..6   moving: to; another one than from. Not moving: both 0
+ */
 enum index_kind {
     KIND_PLAIN = 0, /* blob without an index: k is 0 */
     KIND_VALUE = 1, /* blob, k is the value */
     KIND_DATE = 2,  /* blob, k is the instant in ms where the value is a date, else the value */
     KIND_ID = 3,    /* k is created-at */
     KIND_LINK = 4,  /* k is the target */
+};
+
+struct db_move {
+    enum index_kind from, to; /* equal: it does not move */
 };
 
 /* An order key, or one stored value: type is SQLite's. bytes are borrowed. */
@@ -69,6 +81,9 @@ enum run_stmt {
     RUN_COUNT_EA,
     RUN_GET_META,
     RUN_SET_META,
+    RUN_NEXT_PLACE,
+    RUN_OTHER_LINK,
+    RUN_OTHER_VALUE,
     RUN_COUNT,
 };
 
@@ -157,7 +172,7 @@ struct sqlite_app_db {
     size_t undo_count;
     struct inst_arena undo_arena;
 
-    uint8_t *kinds; /* enum index_kind by attr row */
+    uint8_t *kinds; /* by attr row, as in attrs.index_kind */
     uint32_t kinds_cap;
 
     struct entity_slot entities[ENTITY_SLOTS];
@@ -192,12 +207,21 @@ enum inst_status db_error(struct sqlite_app_db *db, int rc, struct inst_err *err
 enum inst_status db_damaged(struct sqlite_app_db *db, const char *what, struct inst_err *err);
 /* May the engine write now? */
 enum inst_status db_may_write(struct sqlite_app_db *db, struct inst_err *err);
+/* The kind by which the attr's rows are read. */
 static inline enum index_kind db_kind(const struct sqlite_app_db *db, uint32_t row) {
-    return row < db->kinds_cap ? (enum index_kind)db->kinds[row] : KIND_PLAIN;
+    return row < db->kinds_cap ? (enum index_kind)(db->kinds[row] & 7) : KIND_PLAIN;
+}
+/* Where its rows are, and where new ones go (to). */
+static inline struct db_move db_move_of(const struct sqlite_app_db *db, uint32_t row) {
+    uint8_t code = row < db->kinds_cap ? db->kinds[row] : 0;
+    if (code < 8) {
+        return (struct db_move){(enum index_kind)code, (enum index_kind)code};
+    }
+    return (struct db_move){(enum index_kind)(code >> 3 & 3), (enum index_kind)(code >> 5)};
 }
 /* The kind that the attr's flags ask for. */
 enum index_kind db_wanted_kind(const struct inst_attr *attr);
-enum inst_status db_set_kind(struct sqlite_app_db *db, uint32_t row, enum index_kind kind,
+enum inst_status db_set_move(struct sqlite_app_db *db, uint32_t row, struct db_move move,
                              struct inst_err *err);
 /* Forgets what reads have cached: entities after an undo, texts past the limit. */
 void db_forget_entities(struct sqlite_app_db *db);
@@ -268,8 +292,29 @@ enum inst_status db_put(struct inst_app_db *base, uint32_t e, const struct inst_
                         const struct inst_triple *old, struct inst_err *err);
 enum inst_status db_retract(struct inst_app_db *base, const struct inst_attr *attr,
                             const struct inst_triple *triple, struct inst_err *err);
+/* May this attr's triples be written now? */
+enum inst_status db_may_write_attr(struct sqlite_app_db *db, const struct inst_attr *attr,
+                                   struct inst_err *err);
+enum inst_status db_add_ave(struct sqlite_app_db *db, enum index_kind kind, uint32_t a,
+                            const struct db_key *k, uint32_t e, int64_t t, struct inst_err *err);
+/* t: what the row has there, for undoing. *found says whether there was one. */
+enum inst_status db_drop_ave(struct sqlite_app_db *db, uint32_t a, const struct db_key *k,
+                             uint32_t e, int64_t t, bool *found, struct inst_err *err);
+
+/* ---- sqlite_reindex.c ---- */
+
 enum inst_status db_reindex_attr(struct inst_app_db *base, const struct inst_attr *attr,
                                  struct inst_err *err);
+enum inst_status db_reindex_some(struct inst_app_db *base, const struct inst_attr *attr,
+                                 size_t limit, struct inst_buf *place, size_t *count, bool *is_done,
+                                 struct inst_err *err);
+enum inst_status db_walk(struct inst_app_db *base, const struct inst_attr *attr, size_t limit,
+                         struct inst_buf *place,
+                         bool (*fn)(void *ctx, const struct inst_triple *triple), void *ctx,
+                         size_t *count, bool *is_done, struct inst_err *err);
+enum inst_status db_find_other(struct inst_app_db *base, const struct inst_attr *attr,
+                               const struct inst_value *v, uint32_t ref, uint32_t e,
+                               uint32_t *other, struct inst_err *err);
 
 /* ---- sqlite_scan.c ---- */
 
@@ -282,8 +327,5 @@ enum inst_status db_each_of(struct inst_app_db *base, uint32_t e,
                             bool (*fn)(void *ctx, uint32_t attr_row,
                                        const struct inst_triple *triple),
                             void *ctx, struct inst_err *err);
-/* The attr row's index has a row at all? */
-enum inst_status db_has_triples(struct sqlite_app_db *db, uint32_t row, bool *out,
-                                struct inst_err *err);
 
 #endif

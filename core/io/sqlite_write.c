@@ -136,9 +136,8 @@ static int64_t ave_time(enum index_kind kind, int64_t t) {
     return kind == KIND_VALUE || kind == KIND_LINK ? t : INST_NO_TIME;
 }
 
-static enum inst_status add_ave(struct sqlite_app_db *db, enum index_kind kind, uint32_t a,
-                                const struct db_key *k, uint32_t e, int64_t t,
-                                struct inst_err *err) {
+enum inst_status db_add_ave(struct sqlite_app_db *db, enum index_kind kind, uint32_t a,
+                            const struct db_key *k, uint32_t e, int64_t t, struct inst_err *err) {
     sqlite3_stmt *stmt = db_stmt(db, RUN_ADD_AVE, err);
     if (!stmt) {
         return INST_FAILED;
@@ -151,9 +150,8 @@ static enum inst_status add_ave(struct sqlite_app_db *db, enum index_kind kind, 
     return db_run_noted(db, stmt, &row, err);
 }
 
-/* t: what it has there, for undoing. */
-static enum inst_status drop_ave(struct sqlite_app_db *db, uint32_t a, const struct db_key *k,
-                                 uint32_t e, int64_t t, struct inst_err *err) {
+enum inst_status db_drop_ave(struct sqlite_app_db *db, uint32_t a, const struct db_key *k,
+                             uint32_t e, int64_t t, bool *found, struct inst_err *err) {
     struct undo_row row = {.kind = UNDO_DROPPED_AVE, .e = e, .a = a, .t = t, .key = *k};
     sqlite3_stmt *stmt = db_stmt(db, RUN_DROP_AVE, err);
     if (!stmt) {
@@ -163,9 +161,7 @@ static enum inst_status drop_ave(struct sqlite_app_db *db, uint32_t a, const str
     db_bind_key(stmt, 2, k, true);
     sqlite3_bind_int64(stmt, 3, e);
     enum inst_status status = db_run_noted(db, stmt, &row, err);
-    if (status == INST_OK && sqlite3_changes(db->db) != 1) {
-        return db_damaged(db, "an index lacks a triple", err);
-    }
+    *found = status == INST_OK && sqlite3_changes(db->db) == 1;
     return status;
 }
 
@@ -190,10 +186,31 @@ static bool stored_key(enum index_kind kind, const struct inst_value *v, struct 
     return kind == KIND_LINK || kind == KIND_ID || db_value_key(v, scratch, out);
 }
 
+/* Takes the triple's row out of the index: of a moving attr it may still be at its old place. */
+static enum inst_status drop_place(struct sqlite_app_db *db, const struct inst_attr *attr,
+                                   uint32_t e, const struct inst_value *v, uint32_t ref, int64_t t,
+                                   struct inst_err *err) {
+    struct db_move move = db_move_of(db, attr->row);
+    enum index_kind kinds[2] = {move.to, move.from};
+    bool found = false;
+    enum inst_status status = INST_OK;
+    for (int i = 0; i < 2 && status == INST_OK && !found; i++) {
+        struct db_key k;
+        if (i == 1 && kinds[0] == kinds[1]) {
+            break;
+        }
+        if (!triple_key(kinds[i], v, ref, t, &db->scratch[2], &k)) {
+            return inst_err_nomem(err);
+        }
+        status = db_drop_ave(db, attr->row, &k, e, ave_time(kinds[i], t), &found, err);
+    }
+    return status != INST_OK || found ? status : db_damaged(db, "an index lacks a triple", err);
+}
+
 /* ---- put and retract ---- */
 
-static enum inst_status may_write_attr(struct sqlite_app_db *db, const struct inst_attr *attr,
-                                       struct inst_err *err) {
+enum inst_status db_may_write_attr(struct sqlite_app_db *db, const struct inst_attr *attr,
+                                   struct inst_err *err) {
     enum inst_status status = db_may_write(db, err);
     if (status == INST_OK && attr->row == 0) {
         return inst_err_set(err, "data-file", 500, "%s: a triple of an attr that is not saved",
@@ -208,10 +225,9 @@ static enum inst_status put_link(struct sqlite_app_db *db, uint32_t e, const str
     static const struct db_key no_value = {.type = SQLITE_NULL};
     enum inst_status status = INST_OK;
     if (old) {
-        struct db_key k = db_int_key(old->ref);
         status = drop_triple(db, e, attr->row, old->ref, &no_value, old->t, err);
         if (status == INST_OK) {
-            status = drop_ave(db, attr->row, &k, e, old->t, err);
+            status = drop_place(db, attr, e, NULL, old->ref, old->t, err);
         }
     }
     if (status == INST_OK) {
@@ -222,18 +238,19 @@ static enum inst_status put_link(struct sqlite_app_db *db, uint32_t e, const str
         return status;
     }
     struct db_key k = db_int_key(ref);
-    return add_ave(db, KIND_LINK, attr->row, &k, e, t, err);
+    return db_add_ave(db, KIND_LINK, attr->row, &k, e, t, err);
 }
 
 enum inst_status db_put(struct inst_app_db *base, uint32_t e, const struct inst_attr *attr,
                         const struct inst_value *v, uint32_t ref, int64_t t,
                         const struct inst_triple *old, struct inst_err *err) {
     struct sqlite_app_db *db = of_db(base);
-    enum inst_status status = may_write_attr(db, attr, err);
+    enum inst_status status = db_may_write_attr(db, attr, err);
     if (status != INST_OK) {
         return status;
     }
-    enum index_kind kind = db_kind(db, attr->row);
+    struct db_move move = db_move_of(db, attr->row);
+    enum index_kind kind = move.to;
     if (kind == KIND_LINK) {
         return put_link(db, e, attr, ref, t, old, err);
     }
@@ -245,9 +262,10 @@ enum inst_status db_put(struct inst_app_db *base, uint32_t e, const struct inst_
                  !stored_key(kind, &old->v, &db->scratch[3], &old_stored)))) {
         return inst_err_nomem(err);
     }
-    bool is_moved = !old || db_key_cmp(&k, &old_k) != 0 || (kind == KIND_VALUE && t != old_t);
+    bool is_moved = !old || move.from != move.to || db_key_cmp(&k, &old_k) != 0 ||
+                    (kind == KIND_VALUE && t != old_t);
     if (old && is_moved) {
-        status = drop_ave(db, attr->row, &old_k, e, ave_time(kind, old_t), err);
+        status = drop_place(db, attr, e, &old->v, 0, old_t, err);
     }
     if (status == INST_OK) {
         status = write_triple(db, old ? RUN_SET_TRIPLE : RUN_ADD_TRIPLE, e, attr->row, 0, &stored,
@@ -257,7 +275,7 @@ enum inst_status db_put(struct inst_app_db *base, uint32_t e, const struct inst_
         return db_damaged(db, "a triple that is to be replaced is missing", err);
     }
     if (status == INST_OK && is_moved) {
-        status = add_ave(db, kind, attr->row, &k, e, t, err);
+        status = db_add_ave(db, kind, attr->row, &k, e, t, err);
     }
     return status;
 }
@@ -265,14 +283,13 @@ enum inst_status db_put(struct inst_app_db *base, uint32_t e, const struct inst_
 enum inst_status db_retract(struct inst_app_db *base, const struct inst_attr *attr,
                             const struct inst_triple *triple, struct inst_err *err) {
     struct sqlite_app_db *db = of_db(base);
-    enum inst_status status = may_write_attr(db, attr, err);
+    enum inst_status status = db_may_write_attr(db, attr, err);
     if (status != INST_OK) {
         return status;
     }
-    enum index_kind kind = db_kind(db, attr->row);
-    struct db_key stored, k;
-    if (!triple_key(kind, &triple->v, triple->ref, triple->t, &db->scratch[0], &k) ||
-        !stored_key(kind, &triple->v, &db->scratch[1], &stored)) {
+    enum index_kind kind = db_move_of(db, attr->row).to;
+    struct db_key stored;
+    if (!stored_key(kind, &triple->v, &db->scratch[1], &stored)) {
         return inst_err_nomem(err);
     }
     uint32_t ref = kind == KIND_LINK ? triple->ref : 0;
@@ -280,109 +297,5 @@ enum inst_status db_retract(struct inst_app_db *base, const struct inst_attr *at
     if (status != INST_OK || sqlite3_changes(db->db) == 0) {
         return status;
     }
-    return drop_ave(db, attr->row, &k, triple->e, ave_time(kind, triple->t), err);
-}
-
-/* ---- reindexing ---- */
-
-enum inst_status db_has_triples(struct sqlite_app_db *db, uint32_t row, bool *out,
-                                struct inst_err *err) {
-    sqlite3_stmt *stmt = db_stmt(db, RUN_HAS_AVE, err);
-    if (!stmt) {
-        return INST_FAILED;
-    }
-    sqlite3_bind_int64(stmt, 1, row);
-    int rc = sqlite3_step(stmt);
-    *out = rc == SQLITE_ROW;
-    enum inst_status status =
-        rc == SQLITE_ROW || rc == SQLITE_DONE ? INST_OK : db_error(db, rc, err);
-    sqlite3_reset(stmt);
-    return status;
-}
-
-/* Moves the index row that find stands on to where the value belongs now. */
-static enum inst_status reindex_row(struct sqlite_app_db *db, uint32_t row, enum index_kind kind,
-                                    sqlite3_stmt *find, struct inst_arena *arena,
-                                    struct inst_err *err) {
-    uint32_t e = (uint32_t)sqlite3_column_int64(find, 1);
-    int64_t t =
-        sqlite3_column_type(find, 3) == SQLITE_NULL ? INST_NO_TIME : sqlite3_column_int64(find, 3);
-    struct inst_value v;
-    enum inst_status status = db_read_value(db, find, 2, false, arena, &v, err);
-    if (status != INST_OK) {
-        return status;
-    }
-    struct db_key now = db_column_key(find, 0), k;
-    if (!db_order_key(kind, &v, &db->scratch[0], &k)) {
-        return inst_err_nomem(err);
-    }
-    status = drop_ave(db, row, &now, e, INST_NO_TIME, err);
-    return status == INST_OK ? add_ave(db, kind, row, &k, e, t, err) : status;
-}
-
-/* Row by row in the index's order, each time starting behind the place of the last one. A row that
- * moves forward is met again and stays where it is: keys come from the values alone. */
-static enum inst_status reindex_rows(struct sqlite_app_db *db, uint32_t row, enum index_kind kind,
-                                     struct inst_err *err) {
-    sqlite3_stmt *find = NULL;
-    struct inst_arena arena;
-    inst_arena_init(&arena);
-    enum inst_status status = inst_sqlite_prepare(
-        db->db, db->path,
-        "SELECT ave.k, ave.e, tr.v, tr.t FROM ave CROSS JOIN triples tr ON tr.e=ave.e"
-        " AND tr.a=?1 AND tr.ref=0 WHERE ave.a=?1 AND (ave.k, ave.e)>(?2, ?3)"
-        " ORDER BY ave.k, ave.e LIMIT 1",
-        &find, err);
-    struct db_key least = db_least_key();
-    if (status == INST_OK) {
-        sqlite3_bind_int64(find, 1, row);
-        db_bind_key(find, 2, &least, true);
-        sqlite3_bind_int64(find, 3, 0);
-    }
-    int rc = SQLITE_DONE;
-    while (status == INST_OK && (rc = sqlite3_step(find)) == SQLITE_ROW) {
-        inst_arena_reset(&arena);
-        status = reindex_row(db, row, kind, find, &arena, err);
-        sqlite3_value *place = sqlite3_value_dup(sqlite3_column_value(find, 0));
-        sqlite3_int64 e = sqlite3_column_int64(find, 1);
-        sqlite3_reset(find);
-        if (!place || sqlite3_bind_value(find, 2, place) != SQLITE_OK) {
-            status = status == INST_OK ? inst_err_nomem(err) : status;
-        }
-        sqlite3_bind_int64(find, 3, e);
-        sqlite3_value_free(place);
-    }
-    if (status == INST_OK && rc != SQLITE_DONE) {
-        status = db_error(db, rc, err);
-    }
-    sqlite3_finalize(find);
-    inst_arena_free(&arena);
-    return status;
-}
-
-static bool is_blob_kind(enum index_kind kind) {
-    return kind == KIND_PLAIN || kind == KIND_VALUE || kind == KIND_DATE;
-}
-
-enum inst_status db_reindex_attr(struct inst_app_db *base, const struct inst_attr *attr,
-                                 struct inst_err *err) {
-    struct sqlite_app_db *db = of_db(base);
-    enum inst_status status = may_write_attr(db, attr, err);
-    enum index_kind wanted = db_wanted_kind(attr), kind = db_kind(db, attr->row);
-    if (status != INST_OK || wanted == kind) {
-        return status;
-    }
-    bool has_triples = false;
-    status = db_undo_deepen(db, err);
-    if (status == INST_OK) {
-        status = db_has_triples(db, attr->row, &has_triples, err);
-    }
-    if (status == INST_OK && has_triples) {
-        if (!is_blob_kind(wanted) || !is_blob_kind(kind)) {
-            /* What triples of links and ids keep is of another shape: they stay what they are. */
-            return INST_OK;
-        }
-        status = reindex_rows(db, attr->row, wanted, err);
-    }
-    return status == INST_OK ? db_set_kind(db, attr->row, wanted, err) : status;
+    return drop_place(db, attr, triple->e, &triple->v, triple->ref, triple->t, err);
 }

@@ -132,6 +132,8 @@ static enum inst_status open_app(struct inst_server *server, const struct inst_a
         st = inst_app_read_status(app, err);
     if (st == INST_OK)
         st = inst_live_new(app, &app->live, err);
+    if (st == INST_OK)
+        st = inst_jobs_open(app, err);
     if (st == INST_OK) {
         app->last_tx = app->made_tx = app->db->db_ops->last_tx_id(app->db);
         if (!inst_table_put(&server->apps_by_id, app_key(info->id), app))
@@ -175,6 +177,7 @@ void inst_app_free(struct inst_app *app) {
     inst_rooms_close(app);
     inst_streams_free(app);
     inst_live_free(app->live);
+    inst_jobs_free(app->jobs);
     inst_rules_free(app->rules);
     inst_rate_limits_free(app->rate_limits);
     if (app->db != NULL) {
@@ -203,7 +206,8 @@ void inst_app_close_idle(struct inst_server *server) {
     size_t idle = 0;
     struct inst_app *oldest = NULL;
     for (struct inst_app *app = server->apps; app != NULL; app = app->next) {
-        if (app->sessions != NULL || app->is_group_open || app->streams.count > 0)
+        if (app->sessions != NULL || app->is_group_open || app->streams.count > 0 ||
+            inst_jobs_are_due(app))
             continue;
         idle++;
         if (oldest == NULL || app->used < oldest->used)
@@ -246,6 +250,7 @@ static void undo_group(struct inst_app *app) {
     app->db->db_ops->rollback(app->db);
     use_catalog(app, app->committed);
     app->made_tx = app->last_tx;
+    app->has_quiet_writes = false;
     inst_changes_clear(&app->changes);
 }
 
@@ -375,7 +380,10 @@ static enum inst_status run_in_group(struct inst_app *app, struct inst_transacti
     st = inst_transaction_run(transaction, steps, err);
     app->catalog = transaction->catalog;
     if (st == INST_OK) {
-        *tx_id = ++app->made_tx;
+        app->made_tx += transaction->is_logged;
+        app->has_quiet_writes =
+            app->has_quiet_writes || (transaction->has_written && !transaction->is_logged);
+        *tx_id = app->made_tx;
     } else if (transaction->is_group_lost) {
         struct inst_err why = {0};
         inst_err_set(&why, "sql-exception", 500,
@@ -434,12 +442,23 @@ enum inst_status inst_app_transact_now(struct inst_app *app, const struct inst_v
     return st;
 }
 
+enum inst_status inst_app_run(struct inst_app *app, inst_tx_fn *fn, void *ctx, const char *who,
+                              struct inst_err *err) {
+    struct inst_transaction transaction = {
+        .is_admin = true, .who = who, .apply = fn, .apply_ctx = ctx};
+    int64_t tx_id;
+    return run_in_group(app, &transaction, NULL, &tx_id, err);
+}
+
+void inst_app_give_up(struct inst_app *app, const struct inst_err *why) { lose_group(app, why); }
+
 void inst_app_commit(struct inst_app *app) {
     struct inst_server *server = app->server;
     struct inst_err err = {0};
     if (!app->is_group_open)
         return;
-    if (app->made_tx == app->last_tx) { /* nothing but refusals: no need to touch the disk */
+    if (app->made_tx == app->last_tx &&
+        !app->has_quiet_writes) { /* nothing but refusals: no need to touch the disk */
         undo_group(app);
         close_group(app);
         send_answers(app, NULL);
@@ -456,11 +475,13 @@ void inst_app_commit(struct inst_app *app) {
     server->stats.commits++;
     server->stats.transactions += (uint64_t)(app->made_tx - app->last_tx);
     app->last_tx = app->made_tx;
+    app->has_quiet_writes = false;
     inst_catalog_unref(app->committed);
     app->committed = inst_catalog_ref(app->catalog);
     close_group(app);
     send_answers(app, NULL);
     inst_live_refresh(app->live, &app->changes);
+    inst_jobs_committed(app, app->changes.is_catalog_new);
     inst_changes_clear(&app->changes);
     inst_sync_committed(app);
     send_current(app);

@@ -87,6 +87,26 @@ struct inst_app_db_ops {
      * of links and of id attrs are never changes while there are any. */
     enum inst_status (*reindex_attr)(struct inst_app_db *db, const struct inst_attr *attr,
                                      struct inst_err *err);
+    /* The same in pieces: looks at no more than limit rows, *count of them; place is empty at first
+     * and keeps where the next call goes on (a new empty one begins anew, which is right at any
+     * time). Reads and writes in between are right; ranges and orders are not offered then. */
+    enum inst_status (*reindex_some)(struct inst_app_db *db, const struct inst_attr *attr,
+                                     size_t limit, struct inst_buf *place, size_t *count,
+                                     bool *is_done, struct inst_err *err);
+    /* Calls back for the next triples of attr behind the place, no more than limit of them, in the
+     * order of its index; false stops. Every triple that is not written between two calls is met
+     * (again, should the attr's kind of index change: the walk begins anew). fn writes nothing; the
+     * triple is borrowed. */
+    enum inst_status (*walk)(struct inst_app_db *db, const struct inst_attr *attr, size_t limit,
+                             struct inst_buf *place,
+                             bool (*fn)(void *ctx, const struct inst_triple *triple), void *ctx,
+                             size_t *count, bool *is_done, struct inst_err *err);
+    /* An entity other than e that has the value v (a link: that points at ref), by the ordered
+     * index alone: of an attr that just gets one, rows that have no place in it yet do not count.
+     * *other 0: none. */
+    enum inst_status (*find_other)(struct inst_app_db *db, const struct inst_attr *attr,
+                                   const struct inst_value *v, uint32_t ref, uint32_t e,
+                                   uint32_t *other, struct inst_err *err);
     enum inst_status (*append_log)(struct inst_app_db *db, const struct inst_log_record *record,
                                    struct inst_err *err);
     /* Keeps bytes under a key; NULL removes it. For what the engine must remember of an app beside

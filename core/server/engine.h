@@ -18,12 +18,14 @@
 #include "server/catalog.h"
 #include "server/changes.h"
 #include "server/features.h"
+#include "server/jobs.h"
 #include "server/live.h"
 #include "server/permissions.h"
 #include "server/reply.h"
 #include "server/server.h"
 #include "server/sync.h"
 #include "server/table.h"
+#include "server/transaction.h"
 
 struct inst_waiting {
     struct inst_waiting *next;
@@ -85,12 +87,14 @@ struct inst_app {
     struct inst_table rooms; /* hash of the id -> struct inst_room */
     enum inst_app_state state;
     struct inst_table streams; /* id -> struct inst_stream, of those in use */
+    struct inst_jobs *jobs;
     struct inst_rules *rules;
     struct inst_rate_limits *rate_limits; /* NULL until a rule asks */
     int64_t last_tx;                      /* committed */
     int64_t made_tx;                      /* with those of the open group */
     int64_t made_ms;                      /* when the last transaction says it was */
     bool is_group_open;
+    bool has_quiet_writes; /* the group wrote what is not logged: it is committed all the same */
     struct inst_answer *answers;
     size_t answer_count, answer_cap;
     struct inst_changes changes;
@@ -172,6 +176,11 @@ enum inst_status inst_app_try(struct inst_app *app, const struct inst_value *ste
  * durable when it returns INST_OK, with all that was in the group. */
 enum inst_status inst_app_transact_now(struct inst_app *app, const struct inst_value *steps,
                                        const char *who, struct inst_err *err);
+/* What jobs do: fn in a savepoint of the app's group; the caller commits. */
+enum inst_status inst_app_run(struct inst_app *app, inst_tx_fn *fn, void *ctx, const char *who,
+                              struct inst_err *err);
+/* Gives up the open group of a job. */
+void inst_app_give_up(struct inst_app *app, const struct inst_err *why);
 /* Puts an answer behind those that wait for the commit. false when out of memory. */
 bool inst_app_answer_later(struct inst_app *app, struct inst_answer answer);
 /* Sends the answers that wait; only while no group is open. */

@@ -71,6 +71,20 @@
 #define INST_FILES_MAX_PENDING 1024u
 /* How long such an address is good (http.md 5.4). */
 #define INST_FILES_PENDING_MS (5ll * 60 * 1000)
+/* Rows that a change of an attr's flags may touch at once, inside its transaction; more are a job's
+ * (jobs.h). */
+#define INST_SERVER_AT_ONCE_ROWS 2000u
+/* Rows that the jobs of one app touch in one turn, and their steps. */
+#define INST_JOB_TURN_ROWS 1000u
+#define INST_JOB_TURN_STEPS 100u
+/* A job's estimate of its rows counts no further. */
+#define INST_JOB_MAX_ESTIMATE 1000000u
+/* Jobs of one app that wait, and that are over and still shown; past it the oldest are forgotten.
+ */
+#define INST_JOB_MAX_OPEN 1000u
+#define INST_JOB_MAX_KEPT 1000u
+/* Triples that a job which failed shows (transactions.md 14.5). */
+#define INST_JOB_MAX_SAMPLE 10u
 /* App titles, bytes. */
 #define INST_SERVER_MAX_TITLE 255u
 

@@ -272,6 +272,7 @@ void inst_server_turn(struct inst_server *server) {
     }
     if (server->has_sync_work)
         inst_sync_turn(server);
+    inst_jobs_turn(server);
     inst_rooms_flush(server);
     inst_arena_reset(&server->scratch);
     inst_app_close_idle(server);
@@ -286,5 +287,5 @@ void inst_server_renew_urls(struct inst_server *server) {
 
 bool inst_server_is_pending(const struct inst_server *server) {
     return server->open_groups != NULL || server->waiting != NULL || server->has_sync_work ||
-           server->listed_rooms != NULL;
+           server->listed_rooms != NULL || inst_jobs_are_pending(server);
 }

@@ -111,6 +111,18 @@ static enum inst_status apply(struct inst_tx *tx, const struct inst_value *steps
     return append_log(tx, err);
 }
 
+static enum inst_status apply_fn(struct inst_tx *tx, struct inst_err *err) {
+    struct inst_transaction *transaction = tx->transaction;
+    enum inst_status st = transaction->apply(transaction->apply_ctx, tx, err);
+    bool has_changes = tx->log_triples.len > 0 || tx->log_attrs.len > 0 || tx->log_triples.failed ||
+                       tx->log_attrs.failed;
+    if (st == INST_OK && has_changes)
+        st = append_log(tx, err);
+    transaction->is_logged = has_changes;
+    transaction->has_written = has_changes || tx->has_written;
+    return st;
+}
+
 void inst_tx_release(struct inst_tx *tx) {
     inst_table_free(&tx->attr_steps);
     inst_table_free(&tx->handles);
@@ -145,7 +157,8 @@ enum inst_status inst_transaction_run(struct inst_transaction *transaction,
     transaction->is_group_lost = false;
     enum inst_status st = db->db_ops->savepoint(db, err);
     if (st == INST_OK) {
-        st = apply(&tx, steps, err);
+        transaction->is_logged = transaction->has_written = true;
+        st = transaction->apply != NULL ? apply_fn(&tx, err) : apply(&tx, steps, err);
         if (st == INST_OK)
             st = db->db_ops->release(db, err);
         if (st != INST_OK)

@@ -22,7 +22,12 @@
 #include "server/catalog.h"
 #include "server/changes.h"
 
+struct inst_tx;
 struct inst_tx_permit;
+
+/* What is done in the place of steps (jobs.h); it sets tx->has_written when it wrote what is not
+ * logged. */
+typedef enum inst_status inst_tx_fn(void *ctx, struct inst_tx *tx, struct inst_err *err);
 
 struct inst_transaction {
     /* in */
@@ -36,10 +41,14 @@ struct inst_transaction {
     int64_t at_ms;                 /* ... and what is new is said to be created at */
     const struct inst_uuid *event; /* client-event-id when it is a uuid, or NULL */
     const char *who;               /* JSON text */
+    inst_tx_fn *apply;             /* NULL: the steps */
+    void *apply_ctx;
     /* in and out */
     struct inst_catalog *catalog; /* the caller's reference; replaced when attrs changed */
     struct inst_changes *changes; /* of the group; this transaction's are added */
     /* out */
+    bool is_logged;     /* there is a record of it; always, when it applied steps */
+    bool has_written;   /* it wrote something, logged or not */
     bool is_group_lost; /* the savepoint could not be undone: the group must be rolled back */
 };
 

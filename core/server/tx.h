@@ -1,5 +1,5 @@
 /*
- * tx.h - one transaction while it is applied. Only for transaction.c and tx_*.c.
+ * tx.h - one transaction while it is applied. Only for transaction.c, tx_*.c and jobs_stages.c.
  *
  *     tx_shape     steps as they came -> struct inst_tx_step, or the original's refusal
  *     tx_delete    delete-entity steps expanded over etypes and cascades, then carried out
@@ -76,6 +76,7 @@ struct inst_tx {
     struct inst_catalog *catalog; /* current, a reference */
     struct inst_changes *changes;
     bool is_admin;
+    bool has_written;              /* what is not logged: rows of an index that moved */
     struct inst_tx_permit *permit; /* NULL: rules do not apply */
     int64_t now;
     uint64_t seed;
@@ -121,6 +122,13 @@ enum inst_status inst_tx_is_of_etype(struct inst_tx *tx, struct inst_table *memo
                                      const struct inst_value *etype, bool *out,
                                      struct inst_err *err);
 
+/* ---- tx_attrs.c, for jobs ---- */
+/* Lays members over an attr (UNDEFINED takes one away) and does nothing else: what its new flags
+ * ask of triples is the caller's. Attrs move: look it up again. */
+enum inst_status inst_tx_set_attr(struct inst_tx *tx, const struct inst_value *id,
+                                  const struct inst_member *members, size_t count,
+                                  struct inst_err *err);
+
 /* ---- tx_lookup.c ---- */
 const struct inst_attr *inst_tx_attr_by_id(const struct inst_tx *tx, const struct inst_value *id);
 /* "We could not find an attribute with id = '...'" */
@@ -155,6 +163,9 @@ enum inst_status inst_tx_load(struct inst_tx *tx, uint32_t e, const struct inst_
                               struct inst_err *err);
 enum inst_status inst_tx_retract(struct inst_tx *tx, const struct inst_attr *attr,
                                  const struct inst_triple *triple, struct inst_err *err);
+/* Does the attr take this value, by its checked type? And is it short enough for an index? */
+bool inst_tx_has_checked_type(const struct inst_attr *attr, const struct inst_value *v);
+bool inst_tx_fits_index(const struct inst_value *v);
 /* Nulls for the indexed blobs of etype that e has no triple of (transactions.md 8.1). */
 enum inst_status inst_tx_fill_nulls(struct inst_tx *tx, uint32_t e, const struct inst_value *etype,
                                     struct inst_err *err);

@@ -3,6 +3,7 @@
 #include "base/date.h"
 #include "base/json.h"
 #include "base/text.h"
+#include "server/limits.h"
 #include "server/refusal.h"
 
 #include <stdlib.h>
@@ -27,6 +28,7 @@ struct edit {
     struct inst_table ids;    /* attr id -> place + 1 */
     struct inst_table names;  /* (etype, label) of either side -> place + 1 */
     struct inst_table idents; /* identity id -> place + 1 */
+    bool is_of_job;           /* what flags ask of triples is the job's to do */
 };
 
 static struct inst_table_key text_key(const struct edit *edit, const struct inst_value *text) {
@@ -278,6 +280,47 @@ static bool lay_over(struct inst_tx *tx, const struct inst_value *attr,
 
 /* ---- the steps ---- */
 
+static struct inst_member named(const char *key, struct inst_value value) {
+    return (struct inst_member){key, strlen(key), value};
+}
+
+static bool has_many(struct inst_tx *tx, const struct inst_attr *attr) {
+    struct inst_scan scan = {.attr = attr};
+    return attr != NULL &&
+           tx->store->ops->estimate(tx->store, &scan, INST_SERVER_AT_ONCE_ROWS + 1) >
+               INST_SERVER_AT_ONCE_ROWS;
+}
+
+/* Other flags over many rows are a job's work (jobs.h): the attr only says that it is under way.
+ * before NULL: the attr is new. */
+static enum inst_status put_off(struct inst_tx *tx, const struct inst_attr *before,
+                                struct inst_value *json, struct inst_err *err) {
+    const struct inst_value *identity = identity_of(json, false);
+    bool is_indexed = inst_get_true(json, "index?"), is_unique = inst_get_true(json, "unique?");
+    bool is_ref = inst_is_string(inst_getz(json, "value-type"), "ref");
+    bool is_index_new = is_indexed != (before != NULL && before->is_indexed);
+    bool is_unique_new = before != NULL && is_unique != before->is_unique;
+    struct inst_member flags[2];
+    size_t n = 0;
+    if ((!is_index_new && !is_unique_new) || (before != NULL && before->is_ref != is_ref))
+        return INST_OK;
+    const struct inst_attr *id_attr =
+        identity == NULL ? NULL
+                         : inst_attrs_id_attr(tx->catalog->attrs, identity->u.items[1].u.str,
+                                              identity->u.items[1].len);
+    bool is_busy = before != NULL &&
+                   (before->is_indexing || before->is_setting_unique || before->is_checking_type);
+    bool is_long = is_busy || has_many(tx, before) ||
+                   (is_index_new && is_indexed && !is_ref && has_many(tx, id_attr));
+    if (!is_long)
+        return INST_OK;
+    if (is_index_new)
+        flags[n++] = named("indexing?", inst_bool(true));
+    if (is_unique_new)
+        flags[n++] = named("setting-unique?", inst_bool(true));
+    return lay_over(tx, json, flags, n, json) ? INST_OK : inst_err_nomem(err);
+}
+
 static enum inst_status has_entities(struct inst_tx *tx, const struct inst_value *etype, bool *out,
                                      struct inst_err *err) {
     const struct inst_attr *const *attrs;
@@ -343,9 +386,11 @@ static enum inst_status add_attr(struct edit *edit, const struct inst_value *giv
     if ((st = check_hidden(tx, id, err)) != INST_OK)
         return st;
     struct edit_entry entry = {.attr = {.id = *id}, .is_dirty = true, .is_renamed = true};
-    if (!wire_shape(tx, given, &entry.attr.json) || !add_entry(edit, entry))
+    if (!wire_shape(tx, given, &entry.attr.json))
         return inst_err_nomem(err);
-    return INST_OK;
+    if ((st = put_off(tx, NULL, &entry.attr.json, err)) != INST_OK)
+        return st;
+    return add_entry(edit, entry) ? INST_OK : inst_err_nomem(err);
 }
 
 /* The identity as the attr has it, with the etype and label of the update. */
@@ -405,7 +450,8 @@ static enum inst_status update_attr(struct edit *edit, const struct inst_value *
     if (inst_value_equal(&json, old))
         return INST_OK;
     forget_names(edit, entry);
-    if ((st = check_system_names(edit, &json, err)) != INST_OK ||
+    if ((st = put_off(tx, entry->before, &json, err)) != INST_OK ||
+        (st = check_system_names(edit, &json, err)) != INST_OK ||
         (st = check_cardinality(&json, err)) != INST_OK ||
         (st = check_free_names(edit, &json, entry, err)) != INST_OK)
         return st;
@@ -456,10 +502,6 @@ static bool rebrand(struct inst_tx *tx, const struct inst_value *attr, bool is_r
     return true;
 }
 
-static struct inst_member named(const char *key, struct inst_value value) {
-    return (struct inst_member){key, strlen(key), value};
-}
-
 static enum inst_status delete_attr(struct edit *edit, const struct inst_value *id,
                                     struct inst_err *err) {
     struct inst_tx *tx = edit->tx;
@@ -503,12 +545,17 @@ static enum inst_status restore_attr(struct edit *edit, const struct inst_value 
     free(text);
     if (st != INST_OK)
         return st;
-    struct inst_member changes[3];
+    struct inst_member changes[4];
+    size_t n = 3;
     if (!rebrand(tx, &hidden, false, true, &changes[0]) ||
         !rebrand(tx, &hidden, true, true, &changes[1]))
         return inst_err_nomem(err);
     changes[2] = named("deletion-marked-at", inst_undefined());
-    if (!lay_over(tx, &hidden, changes, 3, &entry.attr.json))
+    /* The index that it still has goes now. */
+    struct inst_attr probe = {.row = entry.attr.row};
+    if (has_many(tx, &probe))
+        changes[n++] = named("indexing?", inst_bool(true));
+    if (!lay_over(tx, &hidden, changes, n, &entry.attr.json))
         return inst_err_nomem(err);
     if ((st = check_free_names(edit, &entry.attr.json, NULL, err)) != INST_OK)
         return st;
@@ -603,7 +650,7 @@ static enum inst_status edit_commit(struct edit *edit, struct inst_err *err) {
     use_catalog(tx, made);
     for (size_t i = 0; st == INST_OK && i < edit->count; i++) {
         struct edit_entry *entry = &edit->entries[i];
-        if (!entry->is_dirty || entry->is_gone || !entry->is_renamed)
+        if (!entry->is_dirty || entry->is_gone || !entry->is_renamed || edit->is_of_job)
             continue;
         st = inst_tx_apply_flags(tx, entry->before,
                                  inst_attrs_by_id(attrs, entry->attr.id.u.str, entry->attr.id.len),
@@ -635,6 +682,23 @@ enum inst_status inst_tx_attr_group(struct inst_tx *tx, enum inst_tx_op op, stru
         is_dirty = is_dirty || edit.entries[i].is_dirty || edit.entries[i].is_gone;
     if (st == INST_OK && is_dirty)
         st = edit_commit(&edit, err);
+    edit_close(&edit);
+    return st;
+}
+
+enum inst_status inst_tx_set_attr(struct inst_tx *tx, const struct inst_value *id,
+                                  const struct inst_member *members, size_t count,
+                                  struct inst_err *err) {
+    struct edit edit;
+    enum inst_status st = edit_open(tx, &edit, err);
+    edit.is_of_job = true;
+    struct edit_entry *entry = st == INST_OK ? find_entry(&edit, id) : NULL;
+    if (entry != NULL) {
+        entry->is_dirty = entry->is_renamed = true;
+        st = lay_over(tx, &entry->attr.json, members, count, &entry->attr.json)
+                 ? edit_commit(&edit, err)
+                 : inst_err_nomem(err);
+    }
     edit_close(&edit);
     return st;
 }

@@ -119,14 +119,18 @@ enum inst_status inst_tx_apply_flags(struct inst_tx *tx, const struct inst_attr 
                                      const struct inst_attr *after, struct inst_tx_kept *converted,
                                      struct inst_err *err) {
     enum inst_status st = INST_OK;
-    bool is_index_new = after->is_indexed && (before == NULL || !before->is_indexed);
-    if (before == NULL || before->is_indexed != after->is_indexed ||
-        before->is_unique != after->is_unique || before->is_ref != after->is_ref ||
-        inst_attr_is_id(before) != inst_attr_is_id(after))
+    bool is_index_new =
+        after->is_indexed && !after->is_indexing && (before == NULL || !before->is_indexed);
+    bool is_put_off = (after->is_indexing || after->is_setting_unique) &&
+                      (before == NULL || before->is_ref == after->is_ref);
+    if (!is_put_off && (before == NULL || before->is_indexed != after->is_indexed ||
+                        before->is_unique != after->is_unique || before->is_ref != after->is_ref ||
+                        inst_attr_is_id(before) != inst_attr_is_id(after)))
         st = tx->db->db_ops->reindex_attr(tx->db, after, err);
     if (st == INST_OK && converted != NULL)
         st = convert(tx, converted, after, err);
-    if (st == INST_OK && before != NULL && after->is_unique && !before->is_unique)
+    if (st == INST_OK && before != NULL && after->is_unique && !before->is_unique &&
+        !after->is_setting_unique)
         st = check_no_repeats(tx, after, false, err);
     if (st == INST_OK && before != NULL && before->is_many && !after->is_many)
         st = check_no_repeats(tx, after, true, err);

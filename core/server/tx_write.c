@@ -48,7 +48,7 @@ static size_t binary_size(const struct inst_value *v) {
     }
 }
 
-static bool has_checked_type(const struct inst_attr *attr, const struct inst_value *v) {
+bool inst_tx_has_checked_type(const struct inst_attr *attr, const struct inst_value *v) {
     struct inst_value date;
     switch (attr->checked_type) {
     case INST_CHECKED_STRING:
@@ -65,6 +65,10 @@ static bool has_checked_type(const struct inst_attr *attr, const struct inst_val
     default:
         return true;
     }
+}
+
+bool inst_tx_fits_index(const struct inst_value *v) {
+    return binary_size(v) <= INST_SERVER_MAX_INDEXED;
 }
 
 static const char *type_word(enum inst_checked_type type) {
@@ -91,7 +95,7 @@ static enum inst_status check_value(struct inst_tx *tx, uint32_t e, const struct
         entity_text(tx, e, id);
         return inst_refuse_value(err, attr, id, no_value, false, "Value is nested too deep.");
     }
-    if (!inst_is_nullish(v) && !has_checked_type(attr, v)) {
+    if (!inst_is_nullish(v) && !inst_tx_has_checked_type(attr, v)) {
         entity_text(tx, e, id);
         return inst_refuse_value(
             err, attr, id, v, false,
@@ -100,7 +104,7 @@ static enum inst_status check_value(struct inst_tx *tx, uint32_t e, const struct
             (int)attr->forward.etype.len, attr->forward.etype.u.str, (int)attr->forward.label.len,
             attr->forward.label.u.str, type_word(attr->checked_type), inst_json_type(v));
     }
-    if ((attr->is_indexed || attr->is_unique) && binary_size(v) > INST_SERVER_MAX_INDEXED) {
+    if ((attr->is_indexed || attr->is_unique) && !inst_tx_fits_index(v)) {
         entity_text(tx, e, id);
         return inst_refuse_value(err, attr, id, no_value, true,
                                  attr->is_unique ? "Value is too large for a unique attribute."
@@ -125,7 +129,10 @@ static enum inst_status check_unique(struct inst_tx *tx, uint32_t e, const struc
         return INST_OK;
     struct inst_value shown = attr->is_ref ? tx->store->ops->entity_id(tx->store, ref) : *v;
     uint32_t owner;
-    enum inst_status st = inst_tx_find(tx, attr, &shown, &owner, err);
+    /* While a job makes it unique, those count that have their place: the job meets the others. */
+    enum inst_status st = attr->is_setting_unique
+                              ? tx->db->db_ops->find_other(tx->db, attr, v, ref, e, &owner, err)
+                              : inst_tx_find(tx, attr, &shown, &owner, err);
     if (st != INST_OK || owner == 0 || owner == e)
         return st;
     return inst_refuse_unique(err, attr, &shown);
