@@ -412,6 +412,8 @@ enum inst_status inst_apps_each(struct inst_apps *apps,
 
 const char *inst_apps_only_id(const struct inst_apps *apps) { return apps->only.id; }
 
+sqlite3 *inst_apps_system(const struct inst_apps *apps) { return apps->system; }
+
 /* Takes the name out first: a crash in between leaves a file that nothing names. */
 enum inst_status inst_apps_remove(struct inst_apps *apps, const char *app_id,
                                   struct inst_err *err) {

@@ -42,6 +42,8 @@ enum inst_status inst_apps_each(struct inst_apps *apps,
                                 struct inst_err *err);
 /* The id of a file's app; "" while it has none, and for the other variants. */
 const char *inst_apps_only_id(const struct inst_apps *apps);
+/* The connection of a folder's system.db, to copy it from; NULL for the other variants. */
+sqlite3 *inst_apps_system(const struct inst_apps *apps);
 /* Takes the app out of the list and deletes its data file, which must be closed. Folder only. */
 enum inst_status inst_apps_remove(struct inst_apps *apps, const char *app_id, struct inst_err *err);
 

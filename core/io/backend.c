@@ -254,6 +254,10 @@ struct inst_server *inst_backend_server(struct inst_backend *backend) {
     return backend->server;
 }
 
+struct inst_apps *inst_backend_apps(struct inst_backend *backend) {
+    return backend->apps;
+}
+
 struct inst_loop *inst_backend_loop(struct inst_backend *backend) {
     return backend->loop;
 }

@@ -47,6 +47,7 @@ struct inst_connection {
     const struct inst_connection_ops *ops;
 };
 
+struct inst_apps;
 struct inst_backend;
 
 /* Opens a data directory with its apps (made when missing), or, with is_file, one app's data file:
@@ -54,6 +55,7 @@ struct inst_backend;
 enum inst_status inst_backend_open(struct inst_loop *loop, const char *path, bool is_file,
                                    struct inst_backend **out, struct inst_err *err);
 struct inst_server *inst_backend_server(struct inst_backend *backend);
+struct inst_apps *inst_backend_apps(struct inst_backend *backend);
 struct inst_loop *inst_backend_loop(struct inst_backend *backend);
 /* The id of the app of a file backend; a file without one gets it when it is first used. */
 const char *inst_backend_app_id(struct inst_backend *backend);

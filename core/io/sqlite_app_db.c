@@ -524,6 +524,8 @@ enum inst_status inst_sqlite_app_db_set_meta(struct inst_app_db *base, const cha
     return db_run(db, stmt, err);
 }
 
+sqlite3 *inst_sqlite_app_db_connection(struct inst_app_db *base) { return of_db(base)->db; }
+
 /* ---- opening and closing ---- */
 
 static void close_db(struct inst_app_db *base) {

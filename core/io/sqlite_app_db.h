@@ -53,6 +53,9 @@ enum inst_status inst_sqlite_app_db_meta(struct inst_app_db *db, const char *key
 enum inst_status inst_sqlite_app_db_set_meta(struct inst_app_db *db, const char *key,
                                              const char *value, size_t len, struct inst_err *err);
 
+/* Its connection, to copy the file from (snapshot.h); borrowed. */
+sqlite3 *inst_sqlite_app_db_connection(struct inst_app_db *db);
+
 /* Is the file whole? SQLite's own check, then: every triple has its entity, its attr and exactly
  * its row in ave, ave has no other rows, keys are those of the values, the log has no gap. On
  * INST_FAILED err says what is wrong first and hint {"problems": n} how much was found. Reads

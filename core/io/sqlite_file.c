@@ -52,7 +52,7 @@ static long lock_holder(const char *path) {
     return holder;
 }
 
-static enum inst_status locked_error(const char *path, struct inst_err *err) {
+static enum inst_status say_locked(const char *path, struct inst_err *err) {
     long pid = lock_holder(path);
     if (pid == (long)getpid()) {
         return data_file_error(err, path, "already open in this process; use one connection");
@@ -63,6 +63,13 @@ static enum inst_status locked_error(const char *path, struct inst_err *err) {
                             pid);
     }
     return data_file_error(err, path, "in use by another process; stop it first");
+}
+
+/* The hint tells what is in use from what is broken. */
+static enum inst_status locked_error(const char *path, struct inst_err *err) {
+    enum inst_status status = say_locked(path, err);
+    inst_err_hint(err, "{\"in-use\":true}");
+    return status;
 }
 
 enum inst_status inst_sqlite_error(sqlite3 *db, const char *path, int rc, struct inst_err *err) {
@@ -87,6 +94,9 @@ enum inst_status inst_sqlite_error(sqlite3 *db, const char *path, int rc, struct
                             "folder",
                             path, cause ? strerror(cause) : sqlite3_errstr(rc));
     case SQLITE_IOERR:
+        if (cause == EFBIG || cause == EDQUOT) {
+            return data_file_error(err, path, "the disk is full; free some space and try again");
+        }
         return inst_err_set(err, "data-file", 500,
                             "%s: the disk failed (%s); check the disk, what was not acknowledged "
                             "is not stored",

@@ -3,6 +3,7 @@
 #include "base/utf8.h"
 #include "io/http_forwarded.h"
 #include "io/http_server.h"
+#include "io/operator.h"
 #include "io/shared_queue.h"
 #include "server/http.h"
 
@@ -43,6 +44,7 @@ struct conn {
 struct inst_ws_server {
     struct inst_loop *loop;
     struct inst_backend *backend;
+    struct inst_operator *op; /* NULL: nobody */
     struct inst_http_server *http;
     struct lws_vhost *vhost;
     struct inst_timer *sweep;
@@ -393,7 +395,8 @@ static void on_upgrade(void *ctx, int fd, const struct inst_http_head *asked, co
 static void on_request(void *ctx, const struct inst_http_request *request,
                        struct inst_http_response *response) {
     struct inst_ws_server *server = ctx;
-    inst_server_http(inst_backend_server(server->backend), request, response);
+    if (!server->op || !inst_operator_answers(server->op, request, response))
+        inst_server_http(inst_backend_server(server->backend), request, response);
 }
 
 static bool on_upload(void *ctx, const struct inst_http_request *head,
@@ -506,6 +509,10 @@ void inst_ws_server_free(struct inst_ws_server *server) {
     if (server->vhost)
         lws_vhost_destroy(server->vhost);
     free(server);
+}
+
+void inst_ws_server_set_operator(struct inst_ws_server *server, struct inst_operator *op) {
+    server->op = op;
 }
 
 int inst_ws_server_port(const struct inst_ws_server *server) {

@@ -30,6 +30,7 @@
 #define INST_WS_PING_MS 5000
 #define INST_WS_SILENCE_MS 15000
 
+struct inst_operator;
 struct inst_ws_server;
 
 struct inst_ws_server_config {
@@ -51,6 +52,8 @@ enum inst_status inst_ws_server_new(struct inst_loop *loop, struct inst_backend 
 void inst_ws_server_close(struct inst_ws_server *server, inst_loop_fn *done, void *ctx);
 /* Drops what is still connected. NULL is fine. */
 void inst_ws_server_free(struct inst_ws_server *server);
+/* Who is asked before the engine (operator.h); NULL: nobody. Borrowed. */
+void inst_ws_server_set_operator(struct inst_ws_server *server, struct inst_operator *op);
 int inst_ws_server_port(const struct inst_ws_server *server);
 /* Sessions: WebSockets and event streams. */
 size_t inst_ws_server_connections(const struct inst_ws_server *server);

@@ -207,7 +207,7 @@ void inst_app_close_idle(struct inst_server *server) {
     struct inst_app *oldest = NULL;
     for (struct inst_app *app = server->apps; app != NULL; app = app->next) {
         if (app->sessions != NULL || app->is_group_open || app->streams.count > 0 ||
-            inst_jobs_are_due(app))
+            app->holds > 0 || inst_jobs_are_due(app))
             continue;
         idle++;
         if (oldest == NULL || app->used < oldest->used)
@@ -215,6 +215,23 @@ void inst_app_close_idle(struct inst_server *server) {
     }
     if (idle > INST_SERVER_MAX_IDLE_APPS)
         close_app(server, oldest);
+}
+
+enum inst_status inst_server_hold_app(struct inst_server *server, const char *app_id,
+                                      struct inst_app_db **db, struct inst_err *err) {
+    struct inst_app *app;
+    enum inst_status st = inst_app_get(server, app_id, &app, err);
+    if (st != INST_OK)
+        return st;
+    app->holds++;
+    *db = app->db;
+    return INST_OK;
+}
+
+void inst_server_release_app(struct inst_server *server, const char *app_id) {
+    struct inst_app *app = inst_table_get(&server->apps_by_id, app_key(app_id));
+    if (app != NULL && app->holds > 0)
+        app->holds--;
 }
 
 /* ---- the group ---- */

@@ -98,6 +98,7 @@ struct inst_app {
     struct inst_answer *answers;
     size_t answer_count, answer_cap;
     struct inst_changes changes;
+    unsigned holds;             /* inst_server_hold_app */
     struct inst_app *next_open; /* in the server's list of open groups */
     struct inst_app *next;
     uint64_t used; /* the server's turn that last touched it */

@@ -112,6 +112,12 @@ enum inst_status inst_server_set_app_status(struct inst_server *server, const ch
 enum inst_status inst_server_app_status(struct inst_server *server, const char *app_id,
                                         const char **status, struct inst_err *err);
 
+/* Keeps the app open until it is released as often: *db is for reading, between turns (a copy of
+ * the file). */
+enum inst_status inst_server_hold_app(struct inst_server *server, const char *app_id,
+                                      struct inst_app_db **db, struct inst_err *err);
+void inst_server_release_app(struct inst_server *server, const char *app_id);
+
 /* Counters, for tests and metrics. */
 struct inst_server_stats {
     uint64_t received;         /* messages */

@@ -101,6 +101,7 @@ void inst_lua_open_vault(lua_State *L);
 struct inst_vault *inst_lua_vault(lua_State *L, int index);
 void inst_lua_open_zip(lua_State *L);
 void inst_lua_open_archive(lua_State *L);
+void inst_lua_open_data(lua_State *L);
 
 /* End of the state: everything goes, nobody is called. */
 void inst_lua_free_clients(struct inst_lua *lua);

@@ -257,6 +257,7 @@ int luaopen_instant_core(lua_State *L) {
     luaL_setfuncs(L, functions, 0);
     inst_lua_open_client(L);
     inst_lua_open_server(L);
+    inst_lua_open_data(L);
     inst_lua_open_timer(L);
     inst_lua_open_check(L);
     inst_lua_open_http(L);

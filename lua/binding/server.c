@@ -5,9 +5,12 @@
 #include "context.h"
 #include "value.h"
 
+#include "io/operator.h"
 #include "io/ws_server.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define SERVER "instant.server"
 
@@ -16,6 +19,7 @@ struct inst_lua_server {
     struct inst_lua *lua;
     struct inst_backend *backend;
     struct inst_ws_server *ws;
+    struct inst_operator *op;
     struct inst_lua_server **box; /* the userdata, NULL when that was collected */
     int on_closed;                /* LUA_NOREF: nobody asked */
     bool is_closing;
@@ -32,6 +36,7 @@ static void free_server(struct inst_lua_server *server) {
     if (server->box)
         *server->box = NULL;
     inst_ws_server_free(server->ws);
+    inst_operator_free(server->op);
     inst_backend_close(server->backend);
     inst_loop_release(lua->loop);
     free(server);
@@ -225,6 +230,23 @@ void inst_lua_free_servers(struct inst_lua *lua) {
         free_server(lua->servers);
 }
 
+/* Tells who owns the folder how to ask this server. */
+static enum inst_status announce(struct inst_lua_server *server, const char *data, const char *host,
+                                 struct inst_err *err) {
+    char url[300];
+    int port = inst_ws_server_port(server->ws);
+    if (!host || strcmp(host, "0.0.0.0") == 0)
+        host = "127.0.0.1";
+    else if (strcmp(host, "::") == 0)
+        host = "::1";
+    snprintf(url, sizeof url, strchr(host, ':') ? "http://[%s]:%d" : "http://%s:%d", host, port);
+    enum inst_status status =
+        inst_operator_new(server->lua->loop, server->backend, data, url, &server->op, err);
+    if (status == INST_OK)
+        inst_ws_server_set_operator(server->ws, server->op);
+    return status;
+}
+
 static int core_server(lua_State *L) {
     struct inst_lua *lua = inst_lua_get(L);
     luaL_checktype(L, 1, LUA_TTABLE);
@@ -255,7 +277,10 @@ static int core_server(lua_State *L) {
     /* The port opens last: whoever finds it open finds the backend ready. */
     if (status == INST_OK)
         status = inst_ws_server_new(lua->loop, server->backend, &config, &server->ws, &err);
+    if (status == INST_OK)
+        status = announce(server, data, config.host, &err);
     if (status != INST_OK) {
+        inst_ws_server_free(server->ws);
         inst_backend_close(server->backend);
         free(server);
         return inst_lua_fail(L, &err);

@@ -38,6 +38,7 @@ local instant = {
   i = require "instant.schema",
   date = require "instant.date",
   server = require "instant.server",
+  data = require "instant.data",
   http = http,
   admin = admin,
   importArchive = archive.import,

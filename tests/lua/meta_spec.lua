@@ -59,6 +59,10 @@ describe("the reference", function()
     assert.same(public(instant.http), doc.http)
   end)
 
+  it("has all of instant.data", function()
+    assert.same(public(instant.data), doc.data)
+  end)
+
   it("has all of a client", function()
     local db = support.client(":memory:")
     local names = public(db)
