@@ -201,6 +201,8 @@ void inst_jobs_committed(struct inst_app *app, bool is_catalog_new) {
     if (app->jobs == NULL)
         return;
     app->jobs->is_stalled = false;
+    if (app->jobs->is_unread)
+        app->jobs->is_unread = load(app, NULL) != INST_OK;
     /* Out of memory: the flags are still there when the app is opened again. */
     if (is_catalog_new)
         adopt(app);
@@ -370,7 +372,7 @@ static void stall(struct inst_app *app, const struct inst_err *err) {
     const struct inst_env *env = app->server->env;
     if (env->log != NULL && err->message != NULL)
         env->log(env->ctx, INST_LOG_ERROR, err->message);
-    load(app, NULL);
+    app->jobs->is_unread = load(app, NULL) != INST_OK;
     app->jobs->is_stalled = true;
 }
 

@@ -70,6 +70,7 @@ struct inst_jobs {
     size_t count, open_count; /* all; waiting, processing or being tidied up */
     uint64_t next_number;
     bool is_stalled; /* the disk refused: until the next commit */
+    bool is_unread;  /* and the notes could not be read again: then too */
 };
 
 static inline bool inst_job_is_open(const struct inst_job *job) {

@@ -534,8 +534,11 @@ static enum inst_status tidy(struct work *w, struct inst_err *err) {
 
 /* Is it the machine's failure (no memory, the disk), not that of the data? */
 static bool is_of_machine(enum inst_status st, const struct inst_err *err) {
-    return st == INST_NOMEM || err->type == NULL || strcmp(err->type, "data-file") == 0 ||
-           strcmp(err->type, "sql-exception") == 0;
+    static const char *const types[] = {"out-of-memory", "data-file", "sql-exception"};
+    bool is_known = st == INST_NOMEM || err->type == NULL;
+    for (size_t i = 0; !is_known && i < sizeof types / sizeof *types; i++)
+        is_known = strcmp(err->type, types[i]) == 0;
+    return is_known;
 }
 
 static enum inst_status run_stage(struct work *w, struct inst_err *err) {
