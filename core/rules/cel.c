@@ -37,8 +37,24 @@ static void declare(struct inst_cel_vars *vars, struct inst_cel_decl decls[SLOTS
     decls[SLOT_ACTIONS] = (struct inst_cel_decl){"actions", object};
 }
 
+static bool is_request(const struct inst_cel_node *node) {
+    return node->kind == INST_CEL_N_IDENT && !node->is_type_name && node->slot == SLOT_REQUEST;
+}
+
+/* request.time and request.modifiedFields are the same whoever asks. */
+static bool is_of_caller(const struct inst_cel_node *node) {
+    bool is_field = node->kind == INST_CEL_N_SELECT || node->kind == INST_CEL_N_HAS;
+    bool is_common =
+        is_field && (strcmp(node->name, "time") == 0 || strcmp(node->name, "modifiedFields") == 0);
+    for (uint32_t i = 0; i < node->count; i++)
+        if (is_request(node->args[i]) && !is_common)
+            return true;
+    return false;
+}
+
 static void note_use(void *ctx, const struct inst_cel_node *node) {
     struct inst_cel_program *program = ctx;
+    program->uses_caller |= is_of_caller(node);
     if (node->kind != INST_CEL_N_IDENT || node->is_type_name || node->slot < 0)
         return;
     program->uses_auth |= node->slot == SLOT_AUTH;
@@ -62,6 +78,7 @@ enum inst_status inst_cel_compile(const char *text, size_t len, enum inst_cel_sc
     if (program->root && !issues.first && !issues.failed &&
         inst_cel_check(program->root, decls, scope_slots[scope], &vars, &issues))
         inst_cel_visit(program->root, note_use, program);
+    program->uses_caller |= program->root && is_request(program->root);
     program->issues = issues.first;
     if (issues.failed || vars.failed || (!program->root && !issues.first)) {
         inst_cel_program_free(program);

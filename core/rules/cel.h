@@ -26,6 +26,7 @@ struct inst_cel_program {
     bool uses_auth;                /* auth, ruleParams, request or rateLimit is mentioned: */
     bool uses_rule_params;         /* a result that depends on none of them is the same for */
     bool uses_request;             /* every viewer */
+    bool uses_caller;              /* of request: more than its time and modifiedFields */
     bool uses_rate_limit;
 };
 

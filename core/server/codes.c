@@ -262,7 +262,8 @@ enum inst_status inst_code_verify(struct inst_app *app, const char *code, size_t
     struct inst_new_user user = {.email = sign_in->email,
                                  .type = "user",
                                  .extra_fields = sign_in->extra_fields,
-                                 .is_admin = sign_in->is_admin};
+                                 .is_admin = sign_in->is_admin,
+                                 .from = sign_in->from};
     uint32_t e = 0;
     bool is_test = false;
     enum inst_status st = count(app, "verify", sign_in->email, err);

@@ -198,7 +198,7 @@ static enum inst_status answer_verify(struct inst_server *server,
                                       struct inst_http_response *response, struct inst_err *err) {
     struct inst_value body, code = inst_undefined();
     struct inst_app *app;
-    struct inst_sign_in sign_in = {0};
+    struct inst_sign_in sign_in = {.from = inst_http_caller(request)};
     char email[INST_USERS_MAX_EMAIL + 1];
     enum inst_status st;
     if ((st = inst_auth_body(server, request, '_', '-', &body, err)) != INST_OK ||
@@ -225,7 +225,7 @@ static enum inst_status answer_guest(struct inst_server *server,
                                      struct inst_http_response *response, struct inst_err *err) {
     struct inst_value body;
     struct inst_app *app;
-    struct inst_new_user user = {.type = "guest"};
+    struct inst_new_user user = {.type = "guest", .from = inst_http_caller(request)};
     enum inst_status st;
     if ((st = inst_auth_body(server, request, '_', '-', &body, err)) != INST_OK ||
         (st = inst_auth_app(server, &body, "app-id", &app, err)) != INST_OK ||

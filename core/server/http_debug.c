@@ -1,4 +1,5 @@
 #include "base/json.h"
+#include "base/number.h"
 #include "base/text.h"
 #include "server/admin_steps.h"
 #include "server/evaluation.h"
@@ -25,16 +26,29 @@ static enum inst_status read_override(const struct inst_value *body, struct inst
     return st == INST_OK ? inst_rules_new(code, own, err) : st;
 }
 
-static enum inst_status check_text(const struct inst_value *body, const char *name,
-                                   struct inst_err *err) {
+/* A text to try out in place of what the request says of itself. */
+static enum inst_status read_text(const struct inst_value *body, const char *name,
+                                  struct inst_arena *arena, const char **out,
+                                  struct inst_err *err) {
     const char *const path[] = {"body", name};
     const struct inst_value *v = inst_getz(body, name);
-    if (!is_given(v) || v->tag == INST_NUMBER)
+    bool is_blank = true;
+    if (!is_given(v))
         return INST_OK;
+    if (v->tag == INST_NUMBER) { /* as upstream reads one */
+        char *text = inst_arena_alloc(arena, INST_NUMBER_TEXT_MAX);
+        if (text == NULL)
+            return inst_err_nomem(err);
+        inst_number_text(v->u.num, text);
+        *out = text;
+        return INST_OK;
+    }
     for (uint32_t i = 0; v->tag == INST_STRING && i < v->len; i++)
-        if (strchr(" \t\r\n", v->u.str[i]) == NULL)
-            return INST_OK;
-    return inst_refuse_malformed(err, path, 2, v);
+        is_blank = is_blank && strchr(" \t\r\n", v->u.str[i]) != NULL;
+    if (is_blank)
+        return inst_refuse_malformed(err, path, 2, v);
+    *out = inst_arena_dup(arena, v->u.str, v->len);
+    return *out != NULL ? INST_OK : inst_err_nomem(err);
 }
 
 /* Only an admin may ask, and only about somebody else. */
@@ -50,9 +64,9 @@ static enum inst_status read_request(struct inst_server *server,
         return st;
     if (viewer->is_admin)
         return inst_refuse_validation(err, "non-admin", &input, NULL, "Cannot test perms as admin");
-    if ((st = check_text(body, "ip-override", err)) != INST_OK)
+    if ((st = read_text(body, "ip-override", &server->scratch, &viewer->from.ip, err)) != INST_OK)
         return st;
-    return check_text(body, "origin-override", err);
+    return read_text(body, "origin-override", &server->scratch, &viewer->from.origin, err);
 }
 
 /* ---- queries ---- */

@@ -117,7 +117,7 @@ static enum inst_status answer_token(struct inst_server *server,
                                         "client_id"};
     struct inst_value params;
     struct inst_app *app;
-    struct inst_sign_in sign_in = {0};
+    struct inst_sign_in sign_in = {.from = inst_http_caller(request)};
     struct inst_uuid token;
     char text[INST_UUID_TEXT + 1];
     enum inst_status st;

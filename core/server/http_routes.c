@@ -23,6 +23,13 @@ const char *inst_http_header(const struct inst_http_request *request, const char
     return find_field(request->fields, request->field_count, name);
 }
 
+struct inst_caller inst_http_caller(const struct inst_http_request *request) {
+    const char *origin = inst_http_header(request, "origin");
+    bool has_ip = request->ip != NULL && request->ip[0] != '\0';
+    bool is_known = origin != NULL && strlen(origin) <= INST_SESSION_MAX_ORIGIN;
+    return (struct inst_caller){has_ip ? request->ip : NULL, is_known ? origin : NULL};
+}
+
 const char *inst_http_path_param(const struct inst_http_request *request, const char *name) {
     return find_field(request->path_params, request->path_param_count, name);
 }

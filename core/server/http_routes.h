@@ -74,6 +74,8 @@ enum inst_status inst_http_upload_done(struct inst_server *server, const struct 
 
 /* The first header field of that name (lower case); NULL: none. */
 const char *inst_http_header(const struct inst_http_request *request, const char *name);
+/* Where it comes from, borrowed. */
+struct inst_caller inst_http_caller(const struct inst_http_request *request);
 /* What stood in the place of `:name`; NULL: the route has no such segment. A slash that was
  * percent-encoded is still encoded. */
 const char *inst_http_path_param(const struct inst_http_request *request, const char *name);

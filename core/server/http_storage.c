@@ -64,7 +64,7 @@ enum inst_status inst_storage_user(struct inst_server *server,
     const char *token = inst_http_bearer(server, request);
     struct inst_uuid uuid;
     uint32_t user = 0;
-    *viewer = (struct inst_files_viewer){0};
+    *viewer = (struct inst_files_viewer){.who.from = inst_http_caller(request)};
     struct inst_err why = {0};
     enum inst_status st = inst_app_get(server, app_id, &viewer->app, &why);
     bool is_unknown =

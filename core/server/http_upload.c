@@ -99,6 +99,7 @@ static enum inst_status make_upload(struct inst_server *server, const char *app_
     if (upload == NULL)
         return inst_err_nomem(err);
     *upload = (struct inst_upload){.who = *who, .path = (char *)(upload + 1)};
+    upload->who.from = (struct inst_caller){0}; /* the rules have been asked */
     memcpy(upload->app, app_id, sizeof upload->app);
     inst_uuid_make_text(server->env, upload->location);
     upload->content_type = upload->path + path_size;
@@ -208,6 +209,7 @@ static enum inst_status give_upload_url(struct inst_server *server,
         return inst_err_nomem(err);
     *pending =
         (struct inst_pending_upload){.who = viewer->who, .until_ms = now + INST_FILES_PENDING_MS};
+    pending->who.from = (struct inst_caller){0}; /* as above */
     inst_uuid_make_text(server->env, pending->id);
     memcpy(pending->app, viewer->app->info.id, sizeof pending->app);
     memcpy(pending->path, path, size);

@@ -49,7 +49,7 @@ enum inst_status inst_http_viewer(struct inst_server *server,
                                   struct inst_viewer *viewer, struct inst_err *err) {
     const char *token = inst_http_header(request, "as-token");
     const char *email = inst_http_header(request, "as-email");
-    *viewer = (struct inst_viewer){0};
+    *viewer = (struct inst_viewer){.from = inst_http_caller(request)};
     if (token != NULL)
         return as_token(server, request, token, app, viewer, err);
     if (email != NULL)
@@ -68,7 +68,7 @@ enum inst_status inst_http_bearer_user(struct inst_server *server,
     struct inst_uuid uuid;
     uint32_t user = 0;
     enum inst_status st = INST_OK;
-    *viewer = (struct inst_viewer){0};
+    *viewer = (struct inst_viewer){.from = inst_http_caller(request)};
     if (token != NULL && inst_uuid_parse(token, strlen(token), &uuid))
         st = inst_user_by_token(app, &uuid, &user, err);
     inst_row_id(app, user, viewer->user);

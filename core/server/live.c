@@ -10,6 +10,7 @@
 #include "server/names.h"
 #include "server/permissions.h"
 #include "server/recording_store.h"
+#include "server/split.h"
 
 #include <stdlib.h>
 
@@ -26,8 +27,9 @@ struct inst_computation {
     size_t compiled_place;    /* in live->compiled, while query is set */
     bool was_used;            /* since the clock last passed */
     struct inst_live_form form;
-    struct inst_viewer viewer; /* its user only when is_personal */
-    bool is_personal;          /* only for sessions of this user (or of nobody) */
+    struct inst_viewer viewer; /* its user and where it comes from only as far as `split` says */
+    struct inst_split split;   /* by_user: only for sessions of this user (or of nobody) */
+    char *ip, *origin;         /* owned: what viewer.from says */
     bool has_params;           /* q has $$ruleParams */
     uint64_t rules_seen;       /* live->rules_version as of its last run */
     struct inst_read_set reads;
@@ -203,6 +205,8 @@ static void free_computation(struct inst_computation *computation) {
     inst_names_free(&computation->names);
     free(computation->q);
     free(computation->key);
+    free(computation->ip);
+    free(computation->origin);
     free(computation->result);
     free(computation->meta);
     free(computation->subscriptions);
@@ -218,10 +222,24 @@ static struct inst_computation *find_computation(const struct inst_live *live, c
     return computation;
 }
 
+/* false: out of memory. */
+static bool keep_viewer(struct inst_computation *computation, const struct inst_viewer *viewer) {
+    const struct inst_caller *from = &viewer->from;
+    if (computation->split.by_user)
+        memcpy(computation->viewer.user, viewer->user, sizeof viewer->user);
+    if (!computation->split.by_caller)
+        return true;
+    computation->ip = from->ip != NULL ? strdup(from->ip) : NULL;
+    computation->origin = from->origin != NULL ? strdup(from->origin) : NULL;
+    computation->viewer.from = (struct inst_caller){computation->ip, computation->origin};
+    return (from->ip == NULL || computation->ip != NULL) &&
+           (from->origin == NULL || computation->origin != NULL);
+}
+
 /* Takes the key. */
 static enum inst_status new_computation(struct inst_live *live, char *key_take, size_t key_len,
                                         const struct inst_value *q, struct inst_live_form form,
-                                        const struct inst_viewer *viewer, bool is_personal,
+                                        const struct inst_viewer *viewer, struct inst_split split,
                                         struct inst_computation **out, struct inst_err *err) {
     struct inst_computation *computation = calloc(1, sizeof *computation);
     if (computation == NULL) {
@@ -235,23 +253,25 @@ static enum inst_status new_computation(struct inst_live *live, char *key_take, 
         .hash = hash_of(live, key_take, key_len),
         .form = form,
         .viewer = {.is_admin = viewer->is_admin},
-        .is_personal = is_personal,
+        .split = split,
         .has_params = inst_getz(q, "$$ruleParams") != NULL,
         .is_outdated = true,
     };
-    if (is_personal)
-        computation->viewer = *viewer;
+    bool is_kept = keep_viewer(computation, viewer);
     struct inst_buf text;
     inst_buf_init(&text);
     inst_json_write(&text, q);
     computation->q = inst_buf_take(&text, &computation->q_len);
     inst_read_set_init(&computation->reads, computation);
     computation->next_same = inst_table_get(&live->by_key, computation->hash);
-    if (computation->q == NULL || !inst_names_of(q, live->index.seed, &computation->names) ||
+    if (!is_kept || computation->q == NULL ||
+        !inst_names_of(q, live->index.seed, &computation->names) ||
         !inst_table_put(&live->by_key, computation->hash, computation)) {
         inst_names_free(&computation->names);
         free(computation->q);
         free(computation->key);
+        free(computation->ip);
+        free(computation->origin);
         free(computation);
         return inst_err_nomem(err);
     }
@@ -553,20 +573,16 @@ static enum inst_status subscribe(struct inst_session *session,
 }
 
 /* What tells computations apart: who looks, as far as it matters, then the form, then q. */
-static void write_key(struct inst_buf *buf, const struct inst_viewer *viewer, bool is_personal,
-                      struct inst_live_form form) {
+static void write_key(struct inst_buf *buf, const struct inst_viewer *viewer,
+                      struct inst_split split, struct inst_live_form form) {
     inst_buf_addf(buf, "%c%c%c%s:", viewer->is_admin ? 'a' : 'u', form.is_tree ? 't' : 'j',
-                  form.infers ? 'i' : '-', is_personal ? viewer->user : "");
-}
-
-static bool meets_viewers(void *ctx, const struct inst_value *etype) {
-    return inst_permissions_split_viewers(ctx, etype);
-}
-
-/* May two users get different results? */
-static bool splits_viewers(struct inst_app *app, const struct inst_value *q) {
-    struct inst_reach reach = {app->catalog->attrs, meets_viewers, app};
-    return inst_query_reaches(q, &reach);
+                  form.infers ? 'i' : '-', split.by_user ? viewer->user : "");
+    for (int i = 0; split.by_caller && i < 2; i++) {
+        const char *text = i == 0 ? viewer->from.ip : viewer->from.origin;
+        if (text != NULL)
+            inst_json_write_string(buf, text, strlen(text));
+        inst_buf_add_char(buf, ':');
+    }
 }
 
 static enum inst_status join(struct inst_session *session, const struct inst_value *q,
@@ -574,14 +590,13 @@ static enum inst_status join(struct inst_session *session, const struct inst_val
                              struct inst_err *err) {
     struct inst_live *live = session->app->live;
     const struct inst_viewer *viewer = &session->viewer;
-    bool is_personal =
-        !viewer->is_admin && viewer->user[0] != '\0' && splits_viewers(session->app, q);
+    struct inst_split split = inst_split_of(session->app, viewer, q);
     struct inst_computation *computation;
     struct inst_buf text;
     size_t key_len;
     enum inst_status st = INST_OK;
     inst_buf_init(&text);
-    write_key(&text, viewer, is_personal, form);
+    write_key(&text, viewer, split, form);
     size_t head = text.len;
     inst_canonical_write(&text, q);
     char *key = inst_buf_take(&text, &key_len);
@@ -593,7 +608,7 @@ static enum inst_status join(struct inst_session *session, const struct inst_val
     memcpy(q_text, key + head, key_len - head);
     computation = find_computation(live, key, key_len);
     if (computation == NULL)
-        st = new_computation(live, key, key_len, q, form, viewer, is_personal, &computation, err);
+        st = new_computation(live, key, key_len, q, form, viewer, split, &computation, err);
     else
         free(key);
     if (st != INST_OK) {
@@ -683,15 +698,16 @@ static bool part_viewers(struct inst_computation *computation) {
     struct inst_arena arena;
     struct inst_value q;
     bool is_gone = false;
-    if (computation->viewer.is_admin || computation->is_personal)
+    if (computation->viewer.is_admin ||
+        (computation->split.by_user && computation->split.by_caller))
         return false;
     inst_arena_init(&arena);
-    if (inst_json_parse(&arena, computation->q, computation->q_len, &q, NULL) == INST_OK &&
-        splits_viewers(live->app, &q)) {
+    if (inst_json_parse(&arena, computation->q, computation->q_len, &q, NULL) == INST_OK) {
         /* From the end: what unsubscribe puts in a left place is the last, which stays. */
         for (size_t i = computation->count; i-- > 0 && !is_gone;) {
             struct inst_subscription *subscription = computation->subscriptions[i];
-            if (subscription->session->viewer.user[0] == '\0')
+            struct inst_split split = inst_split_of(live->app, &subscription->session->viewer, &q);
+            if (inst_split_equals(split, computation->split))
                 continue;
             is_gone = computation->count == 1;
             move_viewer(subscription, &q);
@@ -747,8 +763,8 @@ static void apply_rules(struct inst_session *session, const char *q_text, size_t
     inst_arena_init(&arena);
     if (inst_json_parse(&arena, q_text, q_len, &q, NULL) == INST_OK) {
         struct inst_computation *computation = subscription->computation;
-        bool is_personal = session->viewer.user[0] != '\0' && splits_viewers(session->app, &q);
-        if (is_personal != computation->is_personal)
+        if (!inst_split_equals(inst_split_of(session->app, &session->viewer, &q),
+                               computation->split))
             move_viewer(subscription, &q);
         else if (computation->rules_seen != live->rules_version)
             rerun(computation);

@@ -220,7 +220,8 @@ static enum inst_status enter_known(struct inst_app *app, uint32_t user, const s
 static enum inst_status enter_new(struct inst_app *app, const struct match *match,
                                   const struct inst_oauth_identity *identity,
                                   struct inst_sign_in *sign_in, struct inst_err *err) {
-    struct inst_new_user user = {.type = "user", .extra_fields = sign_in->extra_fields};
+    struct inst_new_user user = {
+        .type = "user", .extra_fields = sign_in->extra_fields, .from = sign_in->from};
     struct inst_row_steps steps;
     char link[INST_UUID_TEXT + 1];
     const struct inst_value *image = &identity->image_url;

@@ -180,10 +180,15 @@ enum inst_status inst_permissions_rule(struct inst_permissions *p, const struct 
 static void fill_request(struct inst_permissions *p, const struct inst_rule_input *input,
                          struct inst_cel_request *request) {
     const struct inst_env *env = p->app->server->env;
+    const struct inst_caller *from = &p->viewer->from;
     int64_t now = env->now_ms(env->ctx);
     *request = (struct inst_cel_request){
         .time_seconds = now / 1000,
         .time_nanos = (int32_t)(now % 1000) * 1000000,
+        .origin = from->origin,
+        .origin_len = from->origin != NULL ? strlen(from->origin) : 0,
+        .ip = from->ip,
+        .ip_len = from->ip != NULL ? strlen(from->ip) : 0,
         .modified_fields = input->modified_fields,
     };
 }
@@ -285,29 +290,4 @@ int inst_view_shows(void *ctx, const struct inst_attr *attr, const struct inst_t
             return inst_err_nomem(err) == INST_OK ? 0 : -1;
     }
     return shows == 1 ? ask(view, INST_RULE_FIELD, attr, triple->e, err) : shows;
-}
-
-static bool is_personal(const struct inst_rule *rule) {
-    const struct inst_cel_program *program = rule != NULL ? rule->program : NULL;
-    return program != NULL &&
-           (program->uses_auth || program->uses_request || program->uses_rate_limit);
-}
-
-bool inst_permissions_split_viewers(struct inst_app *app, const struct inst_value *etype) {
-    const struct inst_rule *rule = NULL;
-    const struct inst_value *own = inst_get(inst_rules_code(app->rules), etype->u.str, etype->len);
-    const struct inst_value *fields =
-        own != NULL && own->tag == INST_OBJECT ? inst_getz(own, "fields") : NULL;
-    if (inst_rules_find(app->rules, etype->u.str, etype->len, INST_RULE_VIEW, NULL, 0, &rule,
-                        NULL) != INST_OK ||
-        is_personal(rule))
-        return true;
-    for (uint32_t i = 0; fields != NULL && fields->tag == INST_OBJECT && i < fields->len; i++) {
-        const struct inst_member *field = &fields->u.members[i];
-        if (inst_rules_find(app->rules, etype->u.str, etype->len, INST_RULE_FIELD, field->key,
-                            field->key_len, &rule, NULL) != INST_OK ||
-            is_personal(rule))
-            return true;
-    }
-    return false;
 }

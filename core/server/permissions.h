@@ -97,9 +97,6 @@ void inst_view_release(struct inst_view *view);
 /* Fits inst_collect_options.is_visible with the view as ctx; not for admins, who see everything. */
 int inst_view_shows(void *view, const struct inst_attr *attr, const struct inst_triple *triple,
                     struct inst_err *err);
-/* Does what may be seen of this etype depend on who looks? */
-bool inst_permissions_split_viewers(struct inst_app *app, const struct inst_value *etype);
-
 /* ---- the app's rules ---- */
 
 /* Reads them from the data file, when that was not done yet. */

@@ -8,6 +8,7 @@
 #include "server/rooms.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* ---- the server ---- */
 
@@ -174,8 +175,10 @@ static enum inst_status replace_text(char **at, const char *text, size_t max,
 enum inst_status inst_session_set_caller(struct inst_session *session, const char *ip,
                                          const char *origin, struct inst_err *err) {
     enum inst_status st = replace_text(&session->ip, ip, INST_SESSION_MAX_IP, err);
-    return st == INST_OK ? replace_text(&session->origin, origin, INST_SESSION_MAX_ORIGIN, err)
-                         : st;
+    if (st == INST_OK)
+        st = replace_text(&session->origin, origin, INST_SESSION_MAX_ORIGIN, err);
+    session->viewer.from = (struct inst_caller){session->ip, session->origin};
+    return st;
 }
 
 static void list_waiting(struct inst_session *session) {

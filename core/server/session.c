@@ -104,6 +104,7 @@ void inst_session_enter(struct inst_session *session, struct inst_app *app,
                         const struct inst_viewer *viewer) {
     session->app = app;
     session->viewer = *viewer;
+    session->viewer.from = (struct inst_caller){session->ip, session->origin};
     session->app_previous = NULL;
     session->app_next = app->sessions;
     if (app->sessions != NULL)

@@ -270,7 +270,7 @@ static bool make_record(struct inst_arena *arena, const struct inst_new_user *us
 static enum inst_status ask_rule(struct inst_app *app, struct inst_rules *rules,
                                  const struct inst_new_user *user, bool *is_allowed,
                                  struct inst_err *err) {
-    static const struct inst_viewer nobody;
+    const struct inst_viewer nobody = {.from = user->from};
     struct inst_arena *arena = &app->server->scratch;
     struct inst_rule_input input = {.etype = inst_cstring("$users")};
     struct inst_permissions permissions;

@@ -59,6 +59,7 @@ struct inst_new_user {
     const char *image_url;                 /* NULL: none */
     const struct inst_value *extra_fields; /* custom attrs by label; NULL: none */
     bool is_admin;                         /* made by an admin: no rule is asked */
+    struct inst_caller from;               /* who asks for it */
 };
 /* May it be made (http.md 4.4)? Before anything is consumed for it. */
 enum inst_status inst_user_check_new(struct inst_app *app, const struct inst_new_user *user,
@@ -95,6 +96,7 @@ struct inst_sign_in {
     uint32_t guest; /* who signs in is this guest; 0: none */
     const struct inst_value *extra_fields;
     bool is_admin;
+    struct inst_caller from;
     /* out */
     char user[INST_UUID_TEXT + 1];
     bool is_created;

@@ -9,9 +9,17 @@
 
 #include <stdbool.h>
 
+/* Where a connection or a request comes from, as rules see it (permissions.md 3.4). The texts are
+ * borrowed and outlive the viewer; NULL: not known. */
+struct inst_caller {
+    const char *ip;     /* address of the client: the host has looked behind its proxies */
+    const char *origin; /* the `Origin` header */
+};
+
 struct inst_viewer {
     bool is_admin;                 /* sees and may do everything */
     char user[INST_UUID_TEXT + 1]; /* id of the signed-in user; "" nobody */
+    struct inst_caller from;
 };
 
 /* Room for the JSON text of who wrote, as the log keeps it. */

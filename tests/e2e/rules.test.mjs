@@ -1,7 +1,8 @@
 // Permission rules as two official clients meet them, each signed in as a guest of its own.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { connect, id, live, makeApp, serve } from './harness.mjs';
+import WS from 'ws';
+import { connect, id, live, makeApp, serve, within } from './harness.mjs';
 
 const rules = {
   notes: {
@@ -20,6 +21,23 @@ async function guest(t, server, app) {
   const db = connect(t, server, app);
   const { user } = await db.auth.signInAsGuest();
   return { db, user };
+}
+
+// One query over a raw session, told apart by nothing but where it comes from.
+async function seenFrom(server, app, options) {
+  const socket = new WS(`${server.api.replace('http', 'ws')}/runtime/session?app_id=${app.id}`, options);
+  const messages = [];
+  const waiting = [];
+  socket.on('message', (data) => (waiting.shift() ?? ((m) => messages.push(m)))(JSON.parse(data)));
+  const next = () => (messages.length ? messages.shift() : within(5000, 'a message', new Promise((r) => waiting.push(r))));
+  await new Promise((resolve, reject) => socket.on('open', resolve).on('error', reject));
+  socket.send(JSON.stringify({ op: 'init', 'app-id': app.id, versions: { '@instantdb/core': 'v1.0.67' } }));
+  assert.equal((await next()).op, 'init-ok');
+  socket.send(JSON.stringify({ op: 'add-query', q: { notes: {} }, 'return-type': 'tree' }));
+  const { op, result } = await next();
+  assert.equal(op, 'add-query-ok');
+  socket.terminate();
+  return result.notes.map((note) => note.text);
 }
 
 async function saveRules(server, app, code) {
@@ -81,4 +99,31 @@ test('rules decide what two guests see and do', async (t) => {
     const other = await saveRules(server, { ...app, token: id() }, {});
     assert.equal(other.status, 400);
   });
+});
+
+test('rules know where a session and a request come from', async (t) => {
+  const server = await serve(t);
+  const view = "request.ip == '127.0.0.1' && request.origin == 'https://app.example'";
+  const app = await makeApp(server, { title: 'callers', rules: { code: { notes: { allow: { view } } } } });
+  const post = async (path, headers, body) => {
+    const response = await fetch(server.api + path, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json', 'app-id': app.id, ...headers },
+      body: JSON.stringify(body),
+    });
+    return response.json();
+  };
+  await post('/admin/transact', { authorization: `Bearer ${app.token}` }, { steps: [['update', 'notes', id(), { text: 'here' }]] });
+  assert.deepEqual(await seenFrom(server, app, { origin: 'https://app.example' }), ['here']);
+  assert.deepEqual(await seenFrom(server, app, { origin: 'https://other.example' }), []);
+  assert.deepEqual(await seenFrom(server, app, {}), []);
+  // What a client says of its own address counts for nothing.
+  const claim = { origin: 'https://app.example', headers: { 'X-Forwarded-For': '192.0.2.1' } };
+  assert.deepEqual(await seenFrom(server, app, claim), ['here']);
+  const ask = async (headers) => {
+    const { notes } = await post('/admin/query', { 'as-guest': 'true', ...headers }, { query: { notes: {} } });
+    return notes.map((note) => note.text);
+  };
+  assert.deepEqual(await ask({ origin: 'https://app.example' }), ['here']);
+  assert.deepEqual(await ask({}), []);
 });

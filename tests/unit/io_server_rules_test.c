@@ -103,6 +103,13 @@ static void sees(struct connection *c, const char *q, const char *part, bool doe
 
 static const char TODOS[] = "{'todos':{}}";
 
+static void denied(struct connection *c, const char *steps, const char *etype) {
+    struct inst_value *error =
+        refused(&world, c, steps, "permission-denied", "Permission denied: not perms-pass?");
+    const struct inst_value *input = inst_getz(inst_getz(error, "hint"), "input");
+    expect_text(&input->u.items[0], etype);
+}
+
 /* ---- queries ---- */
 
 static void view_by_owner(void **state) {
@@ -206,6 +213,51 @@ static void viewers_share(void **state) {
     assert_int_equal(stats.computations, before + 2);
 }
 
+static void came_from(struct connection *c, const char *ip, const char *origin) {
+    struct inst_err err = {0};
+    assert_int_equal(inst_session_set_caller(c->session, ip, origin, &err), INST_OK);
+}
+
+/* Guests of two addresses are told apart, but only where a rule asks for the address. */
+static void callers_are_told_apart(void **state) {
+    (void)state;
+    struct inst_server_stats stats;
+    came_from(ann, "192.0.2.1", "");
+    came_from(bob, "192.0.2.2", "https://app.example");
+    came_from(nobody, "192.0.2.2", "https://app.example");
+    rules("{'todos':{'allow':{'view':'request.ip == `192.0.2.2`',"
+          "'create':'request.origin == `https://app.example`'}},"
+          "'lists':{'allow':{'view':'request.time > timestamp(0)'}},"
+          "'comments':{'allow':{'view':'has(request.origin)'}}}");
+    sees(ann, TODOS, "of ann", false);
+    sees(bob, TODOS, "of ann", true);
+    sees(nobody, TODOS, "of ann", true);
+    sees(admin, TODOS, "of ann", true);
+    sees(ann, "{'comments':{}}", "[\"aaaaaaaa", false);
+    sees(bob, "{'comments':{}}", "[\"aaaaaaaa", true);
+    transact(&world, bob, "[['add-triple','#40','@todos.id','#40']]");
+    denied(ann, "[['add-triple','#41','@todos.id','#41']]", "todos");
+    ask(ann, "{'lists':{}}");
+    inst_server_stats(world.server, &stats);
+    size_t before = stats.computations;
+    ask(bob, "{'lists':{}}");
+    ask(nobody, "{'lists':{}}");
+    inst_server_stats(world.server, &stats);
+    assert_int_equal(stats.computations, before);
+    /* rules that no longer ask for it bring them together */
+    forget_messages(ann);
+    rules("{}");
+    expect(ann, "refresh-ok");
+    sees(ann, TODOS, "of ann", true);
+    char *endless = malloc(3000);
+    assert_non_null(endless);
+    memset(endless, 'a', 2999);
+    endless[2999] = '\0';
+    came_from(ann, "", endless);
+    assert_null(ann->session->viewer.from.origin);
+    free(endless);
+}
+
 /* One failing rule fails its own query, and says so; others go on. */
 static void failing_rule(void **state) {
     (void)state;
@@ -233,13 +285,6 @@ static void costly_rule(void **state) {
 }
 
 /* ---- transactions ---- */
-
-static void denied(struct connection *c, const char *steps, const char *etype) {
-    struct inst_value *error =
-        refused(&world, c, steps, "permission-denied", "Permission denied: not perms-pass?");
-    const struct inst_value *input = inst_getz(inst_getz(error, "hint"), "input");
-    expect_text(&input->u.items[0], etype);
-}
 
 static void create_update_delete(void **state) {
     (void)state;
@@ -398,6 +443,7 @@ int main(void) {
         CASE(refs_are_live),
         CASE(changed_rules_refresh),
         CASE(viewers_share),
+        CASE(callers_are_told_apart),
         CASE(failing_rule),
         CASE(costly_rule),
         CASE(create_update_delete),
