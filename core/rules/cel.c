@@ -3,42 +3,31 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Slots, in the order of the declarations below. */
-enum slot {
-    SLOT_DATA,
-    SLOT_AUTH,
-    SLOT_RULE_PARAMS,
-    SLOT_REQUEST,
-    SLOT_RATE_LIMIT,
-    SLOT_NEW_DATA,
-    SLOT_LINKED_DATA,
-    SLOT_ACTIONS,
-    SLOTS,
-};
-
 static const size_t scope_slots[] = {
-    [INST_CEL_SCOPE_READ] = SLOT_NEW_DATA,
-    [INST_CEL_SCOPE_WRITE] = SLOT_LINKED_DATA,
-    [INST_CEL_SCOPE_UNLINK] = SLOT_ACTIONS,
-    [INST_CEL_SCOPE_LINK] = SLOTS,
+    [INST_CEL_SCOPE_READ] = INST_CEL_SLOT_NEW_DATA,
+    [INST_CEL_SCOPE_WRITE] = INST_CEL_SLOT_LINKED_DATA,
+    [INST_CEL_SCOPE_UNLINK] = INST_CEL_SLOT_ACTIONS,
+    [INST_CEL_SCOPE_LINK] = INST_CEL_SLOTS,
 };
 
-static void declare(struct inst_cel_vars *vars, struct inst_cel_decl decls[SLOTS]) {
+static void declare(struct inst_cel_vars *vars, struct inst_cel_decl decls[INST_CEL_SLOTS]) {
     const struct inst_cel_type *text = inst_cel_simple(INST_CEL_STRING);
     const struct inst_cel_type *object = inst_cel_map_of(vars, text, inst_cel_simple(INST_CEL_DYN));
-    decls[SLOT_DATA] = (struct inst_cel_decl){"data", object};
-    decls[SLOT_AUTH] = (struct inst_cel_decl){"auth", object};
-    decls[SLOT_RULE_PARAMS] = (struct inst_cel_decl){"ruleParams", object};
-    decls[SLOT_REQUEST] = (struct inst_cel_decl){"request", inst_cel_simple(INST_CEL_REQUEST)};
-    decls[SLOT_RATE_LIMIT] = (struct inst_cel_decl){
+    decls[INST_CEL_SLOT_DATA] = (struct inst_cel_decl){"data", object};
+    decls[INST_CEL_SLOT_AUTH] = (struct inst_cel_decl){"auth", object};
+    decls[INST_CEL_SLOT_RULE_PARAMS] = (struct inst_cel_decl){"ruleParams", object};
+    decls[INST_CEL_SLOT_REQUEST] =
+        (struct inst_cel_decl){"request", inst_cel_simple(INST_CEL_REQUEST)};
+    decls[INST_CEL_SLOT_RATE_LIMIT] = (struct inst_cel_decl){
         "rateLimit", inst_cel_map_of(vars, text, inst_cel_simple(INST_CEL_BUCKET))};
-    decls[SLOT_NEW_DATA] = (struct inst_cel_decl){"newData", object};
-    decls[SLOT_LINKED_DATA] = (struct inst_cel_decl){"linkedData", object};
-    decls[SLOT_ACTIONS] = (struct inst_cel_decl){"actions", object};
+    decls[INST_CEL_SLOT_NEW_DATA] = (struct inst_cel_decl){"newData", object};
+    decls[INST_CEL_SLOT_LINKED_DATA] = (struct inst_cel_decl){"linkedData", object};
+    decls[INST_CEL_SLOT_ACTIONS] = (struct inst_cel_decl){"actions", object};
 }
 
 static bool is_request(const struct inst_cel_node *node) {
-    return node->kind == INST_CEL_N_IDENT && !node->is_type_name && node->slot == SLOT_REQUEST;
+    return node->kind == INST_CEL_N_IDENT && !node->is_type_name &&
+           node->slot == INST_CEL_SLOT_REQUEST;
 }
 
 /* request.time and request.modifiedFields are the same whoever asks. */
@@ -57,10 +46,10 @@ static void note_use(void *ctx, const struct inst_cel_node *node) {
     program->uses_caller |= is_of_caller(node);
     if (node->kind != INST_CEL_N_IDENT || node->is_type_name || node->slot < 0)
         return;
-    program->uses_auth |= node->slot == SLOT_AUTH;
-    program->uses_rule_params |= node->slot == SLOT_RULE_PARAMS;
-    program->uses_request |= node->slot == SLOT_REQUEST;
-    program->uses_rate_limit |= node->slot == SLOT_RATE_LIMIT;
+    program->uses_auth |= node->slot == INST_CEL_SLOT_AUTH;
+    program->uses_rule_params |= node->slot == INST_CEL_SLOT_RULE_PARAMS;
+    program->uses_request |= node->slot == INST_CEL_SLOT_REQUEST;
+    program->uses_rate_limit |= node->slot == INST_CEL_SLOT_RATE_LIMIT;
 }
 
 enum inst_status inst_cel_compile(const char *text, size_t len, enum inst_cel_scope scope,
@@ -71,7 +60,7 @@ enum inst_status inst_cel_compile(const char *text, size_t len, enum inst_cel_sc
     inst_arena_init(&program->arena);
     struct inst_cel_issues issues;
     struct inst_cel_vars vars = {.arena = &program->arena};
-    struct inst_cel_decl decls[SLOTS];
+    struct inst_cel_decl decls[INST_CEL_SLOTS];
     inst_cel_issues_init(&issues, &program->arena);
     declare(&vars, decls);
     program->root = inst_cel_parse(&program->arena, text, len, &issues);
@@ -108,21 +97,28 @@ static struct inst_cel_value object(const struct inst_cel_bindings *bindings,
         .tag = INST_CEL_V_OBJECT, .object = (uint8_t)which, .u.json = json};
 }
 
+void inst_cel_fill_values(const struct inst_cel_bindings *bindings,
+                          struct inst_cel_value values[INST_CEL_SLOTS]) {
+    const struct inst_cel_value all[INST_CEL_SLOTS] = {
+        [INST_CEL_SLOT_DATA] = object(bindings, INST_CEL_DATA, false),
+        [INST_CEL_SLOT_AUTH] = object(bindings, INST_CEL_AUTH, false),
+        [INST_CEL_SLOT_RULE_PARAMS] = object(bindings, INST_CEL_RULE_PARAMS, false),
+        [INST_CEL_SLOT_REQUEST] = {.tag = INST_CEL_V_REQUEST},
+        [INST_CEL_SLOT_RATE_LIMIT] = {.tag = INST_CEL_V_RATE_LIMITS},
+        [INST_CEL_SLOT_NEW_DATA] = object(bindings, INST_CEL_NEW_DATA, true),
+        [INST_CEL_SLOT_LINKED_DATA] = object(bindings, INST_CEL_LINKED_DATA, true),
+        [INST_CEL_SLOT_ACTIONS] = object(bindings, INST_CEL_ACTIONS, true),
+    };
+    memcpy(values, all, sizeof all);
+}
+
 bool inst_cel_program_run(const struct inst_cel_program *program,
                           const struct inst_cel_bindings *bindings,
                           const struct inst_cel_host *host, struct inst_arena *arena,
                           uint32_t max_steps, struct inst_cel_value *out,
                           struct inst_cel_error *error) {
-    const struct inst_cel_value values[SLOTS] = {
-        [SLOT_DATA] = object(bindings, INST_CEL_DATA, false),
-        [SLOT_AUTH] = object(bindings, INST_CEL_AUTH, false),
-        [SLOT_RULE_PARAMS] = object(bindings, INST_CEL_RULE_PARAMS, false),
-        [SLOT_REQUEST] = {.tag = INST_CEL_V_REQUEST},
-        [SLOT_RATE_LIMIT] = {.tag = INST_CEL_V_RATE_LIMITS},
-        [SLOT_NEW_DATA] = object(bindings, INST_CEL_NEW_DATA, true),
-        [SLOT_LINKED_DATA] = object(bindings, INST_CEL_LINKED_DATA, true),
-        [SLOT_ACTIONS] = object(bindings, INST_CEL_ACTIONS, true),
-    };
+    struct inst_cel_value values[INST_CEL_SLOTS];
+    inst_cel_fill_values(bindings, values);
     struct inst_cel_run run = {
         .arena = arena,
         .values = values,

@@ -19,6 +19,19 @@ enum inst_cel_scope {
     INST_CEL_SCOPE_LINK,   /* actions too */
 };
 
+/* Variables by number, in the order in which they are declared. */
+enum inst_cel_slot {
+    INST_CEL_SLOT_DATA,
+    INST_CEL_SLOT_AUTH,
+    INST_CEL_SLOT_RULE_PARAMS,
+    INST_CEL_SLOT_REQUEST,
+    INST_CEL_SLOT_RATE_LIMIT,
+    INST_CEL_SLOT_NEW_DATA,
+    INST_CEL_SLOT_LINKED_DATA,
+    INST_CEL_SLOT_ACTIONS,
+    INST_CEL_SLOTS,
+};
+
 struct inst_cel_program {
     struct inst_arena arena;
     struct inst_cel_node *root;
@@ -50,6 +63,9 @@ bool inst_cel_program_run(const struct inst_cel_program *program,
                           const struct inst_cel_host *host, struct inst_arena *arena,
                           uint32_t max_steps, struct inst_cel_value *out,
                           struct inst_cel_error *error);
+/* The variables' values, as a run has them. */
+void inst_cel_fill_values(const struct inst_cel_bindings *bindings,
+                          struct inst_cel_value values[INST_CEL_SLOTS]);
 /* Everything but null and false allows (permissions.md 4.5). */
 bool inst_cel_allows(const struct inst_cel_value *value);
 

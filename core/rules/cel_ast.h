@@ -45,6 +45,7 @@ struct inst_cel_overload;
 
 struct inst_cel_node {
     enum inst_cel_node_kind kind;
+    bool is_not_not;  /* `!!` stood before it, which changes nothing (but see cel_where.c) */
     bool is_member;   /* CALL: args[0] is what stands in front of the point */
     uint32_t offset;  /* in code points, for messages */
     uint32_t count;   /* of args */

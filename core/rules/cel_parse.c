@@ -423,6 +423,8 @@ static struct inst_cel_node *parse_unary(struct parser *p) {
         *p = before;
     }
     struct inst_cel_node *operand = parse_member(p);
+    if (operand && !is_odd)
+        operand->is_not_not = !is_minus;
     if (!operand || !is_odd)
         return operand;
     return call(p, offset, is_minus ? "-_" : "!_", operand, NULL, NULL);

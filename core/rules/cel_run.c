@@ -6,14 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A local variable. That of cel.bind is evaluated when it is first needed, and once. */
-struct inst_cel_frame {
-    struct inst_cel_frame *outer;
-    struct inst_cel_value value;
-    const struct inst_cel_node *pending; /* not evaluated yet */
-    struct inst_cel_error error;         /* it was, and failed */
-};
-
 static bool eval(struct inst_cel_run *run, const struct inst_cel_node *node,
                  struct inst_cel_value *out);
 
@@ -490,6 +482,13 @@ bool inst_cel_evaluate(struct inst_cel_run *run, const struct inst_cel_node *roo
     run->error = (struct inst_cel_error){0};
     run->frame = NULL;
     return eval(run, root, out);
+}
+
+bool inst_cel_evaluate_in(struct inst_cel_run *run, struct inst_cel_frame *frame,
+                          const struct inst_cel_node *node, struct inst_cel_value *out) {
+    run->error = (struct inst_cel_error){0};
+    run->frame = frame;
+    return eval(run, node, out);
 }
 
 /* ---- asking the host ---- */

@@ -72,7 +72,13 @@ struct inst_cel_request {
     const struct inst_value *modified_fields;
 };
 
-struct inst_cel_frame;
+/* A local variable. That of cel.bind is evaluated when it is first needed, and once. */
+struct inst_cel_frame {
+    struct inst_cel_frame *outer;
+    struct inst_cel_value value;
+    const struct inst_cel_node *pending; /* not evaluated yet */
+    struct inst_cel_error error;         /* it was, and failed */
+};
 
 struct inst_cel_run {
     struct inst_arena *arena;
@@ -90,6 +96,10 @@ struct inst_cel_run {
 /* false: run->error says why. */
 bool inst_cel_evaluate(struct inst_cel_run *run, const struct inst_cel_node *root,
                        struct inst_cel_value *out);
+
+/* Of a part of it, among the local variables of its place; steps go on counting. */
+bool inst_cel_evaluate_in(struct inst_cel_run *run, struct inst_cel_frame *frame,
+                          const struct inst_cel_node *node, struct inst_cel_value *out);
 
 /* For functions: sets the error; returns false. */
 bool inst_cel_fail(struct inst_cel_run *run, enum inst_cel_code code, const char *fmt, ...)

@@ -5,6 +5,7 @@
 
 #include "base/date.h"
 #include "base/json.h"
+#include "rules/cel_where.h"
 #include "rules/rules.h"
 
 #include <math.h>
@@ -214,6 +215,116 @@ static void run_validate(struct vec_case *c) {
         vec_expect_json(c, "errors", inst_getz(vec_get(c, "expected"), "errors"), &errors);
 }
 
+/* ---- rules as query filters ---- */
+
+/* `{"owner": {"link": "owners", "reverse": "etype"}, "owners.id": {}, "field": {"type": "date"}}`:
+ * a name without a namespace is of the case's own. */
+static struct inst_attrs *read_attrs(struct vec_case *c) {
+    const struct inst_value *given = vec_get(c, "attrs"), *etype = vec_get(c, "etype");
+    struct inst_buf text;
+    struct inst_value list;
+    struct inst_attrs *attrs = NULL;
+    struct inst_err err = {0};
+    inst_buf_init(&text);
+    inst_buf_add_char(&text, '[');
+    for (uint32_t i = 0; i < given->len; i++) {
+        const struct inst_member *m = &given->u.members[i];
+        const char *dot = memchr(m->key, '.', m->key_len);
+        struct inst_value of = dot ? inst_string(m->key, (size_t)(dot - m->key)) : *etype;
+        const char *label = dot ? dot + 1 : m->key;
+        size_t len = m->key_len - (size_t)(label - m->key);
+        const struct inst_value *link = inst_getz(&m->value, "link");
+        const struct inst_value *type = inst_getz(&m->value, "type");
+        inst_buf_addf(&text, "%s{\"id\":\"a%u\",\"forward-identity\":[\"f%u\",", i ? "," : "", i,
+                      i);
+        inst_json_write(&text, &of);
+        inst_buf_add_char(&text, ',');
+        inst_json_write_string(&text, label, len);
+        inst_buf_addf(&text, "],\"value-type\":\"%s\",\"cardinality\":\"one\",\"index?\":%s",
+                      link ? "ref" : "blob",
+                      inst_get_true(&m->value, "indexed") ? "true" : "false");
+        if (link) {
+            inst_buf_addf(&text, ",\"reverse-identity\":[\"r%u\",", i);
+            inst_json_write(&text, link);
+            inst_buf_add_char(&text, ',');
+            inst_json_write(&text, inst_getz(&m->value, "reverse"));
+            inst_buf_add_char(&text, ']');
+        }
+        if (type) {
+            inst_buf_add_str(&text, ",\"checked-data-type\":");
+            inst_json_write(&text, type);
+        }
+        inst_buf_add_char(&text, '}');
+    }
+    inst_buf_add_char(&text, ']');
+    if (vec_expect_ok(c, "attrs", inst_json_parse(c->arena, text.data, text.len, &list, &err),
+                      &err))
+        vec_expect_ok(c, "attrs", inst_attrs_new(&list, &attrs, &err), &err);
+    inst_buf_free(&text);
+    return attrs;
+}
+
+/* Upstream's pattern of contains() ends in "%s" by a slip, which finds other rows than the rule
+ * allows; ours ends in "%". */
+static const struct inst_value *without_slip(const struct inst_value *where) {
+    static struct inst_member like = {"$like", 5, {.tag = INST_STRING}};
+    static struct inst_member path = {"path", 4, {.tag = INST_OBJECT}};
+    static struct inst_value mended;
+    like.value = inst_cstring("%mid%");
+    path.value = inst_object(&like, 1);
+    mended = inst_object(&path, 1);
+    const struct inst_value *given = where->tag == INST_OBJECT ? inst_getz(where, "path") : NULL;
+    const struct inst_value *text =
+        given && given->tag == INST_OBJECT ? inst_getz(given, "$like") : NULL;
+    return text && inst_is_string(text, "%mid%s") ? &mended : where;
+}
+
+static void expect_where(struct vec_case *c, const struct inst_cel_where *where) {
+    const struct inst_value *expected = vec_get(c, "expected");
+    const struct inst_value *wanted = inst_getz(expected, "where");
+    if (inst_getz(expected, "error")) {
+        if (where->kind != INST_CEL_WHERE_NONE)
+            vec_fail(c, "translated");
+        else
+            expect_part(c, expected, where->why);
+    } else if (where->kind == INST_CEL_WHERE_NONE) {
+        vec_fail(c, "not translated: %s", where->why);
+    } else if (wanted->tag == INST_NULL) {
+        bool is_never = inst_get_true(expected, "shortCircuit");
+        if (where->kind != (is_never ? INST_CEL_WHERE_NEVER : INST_CEL_WHERE_ALWAYS))
+            vec_fail(c, "kind %d", (int)where->kind);
+    } else if (where->kind != INST_CEL_WHERE_SOME) {
+        vec_fail(c, "kind %d", (int)where->kind);
+    } else {
+        vec_expect_json(c, "where", without_slip(wanted), &where->where);
+    }
+}
+
+static void run_where(struct vec_case *c) {
+    const struct inst_value *rule = vec_get(c, "rule");
+    struct inst_value objects[INST_CEL_OBJECTS];
+    struct inst_cel_bindings bindings = read_bindings(c, objects);
+    struct host host = {.c = c, .bindings = vec_get(c, "bindings")};
+    struct inst_cel_host ops = {&host, find_ref, take};
+    struct inst_cel_program *program;
+    struct inst_cel_where where;
+    struct inst_err err = {0};
+    if (!vec_expect_ok(
+            c, "compile",
+            inst_cel_compile(rule->u.str, rule->len, INST_CEL_SCOPE_READ, &program, &err), &err))
+        return;
+    struct inst_attrs *attrs = read_attrs(c);
+    struct inst_cel_where_of of = {.attrs = attrs, .etype = *vec_get(c, "etype")};
+    if (program->issues)
+        vec_fail(c, "%s", program->issues->message);
+    else if (attrs && inst_cel_program_where(program, &bindings, &ops, &of, c->arena, &where))
+        expect_where(c, &where);
+    else
+        vec_fail(c, "out of memory");
+    inst_attrs_unref(attrs);
+    inst_cel_program_free(program);
+}
+
 void vec_cel(struct vec_case *c) {
     const struct inst_value *kind = vec_get(c, "kind");
     if (inst_is_string(kind, "eval") || inst_is_string(kind, "compile"))
@@ -223,7 +334,7 @@ void vec_cel(struct vec_case *c) {
     else if (inst_is_string(kind, "validate"))
         run_validate(c);
     else if (inst_is_string(kind, "where"))
-        c->skipped = "rules are not turned into conditions (permissions.md 10 leaves that open)";
+        run_where(c);
     else
         vec_fail(c, "unknown kind");
 }
