@@ -175,6 +175,17 @@ static int take_match(struct inst_collector *c, const struct inst_matcher *m,
     return is_visible;
 }
 
+int inst_collect_sees(struct inst_collector *c, const struct inst_matcher *m) {
+    int sees = 1;
+    for (uint32_t i = 0; sees == 1 && c->opts->is_visible && i < m->depth; i++) {
+        const struct inst_frame *f = &m->frames[i];
+        if (f->step->attr) {
+            sees = c->opts->is_visible(c->opts->ctx, f->step->attr, &f->triple, c->run.err);
+        }
+    }
+    return sees;
+}
+
 static bool add_entity(struct inst_collector *c, struct inst_collect_form *state, uint32_t e) {
     struct inst_entities *list = &state->entities;
     bool failed = false;
@@ -466,11 +477,111 @@ static enum inst_status keep_cursor(struct inst_collector *c, const struct inst_
     return keep(c, c->arena, attr, t, &out->triple) ? INST_OK : nomem(c);
 }
 
+/*
+ * What the rules say of namespaces.
+ */
+
+/* Recursion is as deep as the where's lists are nested. */
+static enum inst_status meet_filters(struct inst_collector *c, const struct inst_steps *steps,
+                                     bool *has_any) {
+    enum inst_status status = INST_OK;
+    for (uint32_t i = 0; status == INST_OK && !*has_any && i < steps->count; i++) {
+        const struct inst_step *step = &steps->items[i];
+        struct inst_filter *filter = NULL;
+        for (uint32_t k = 0; status == INST_OK && k < step->branch_count; k++) {
+            status = meet_filters(c, &step->branches[k], has_any);
+        }
+        if (status == INST_OK && step->attr) {
+            status = c->opts->filter(c->opts->ctx, &step->attr->forward.etype, &filter, c->run.err);
+            *has_any = *has_any || filter;
+        }
+    }
+    return status;
+}
+
+static enum inst_status find_filters(struct inst_collector *c, const struct inst_form *form,
+                                     struct inst_form_filter *out) {
+    *out = (struct inst_form_filter){0};
+    if (!c->opts->filter) {
+        return INST_OK;
+    }
+    enum inst_status status = c->opts->filter(c->opts->ctx, &form->etype, &out->root, c->run.err);
+    out->counts_visible = out->root;
+    return status == INST_OK ? meet_filters(c, &form->spec.steps, &out->counts_visible) : status;
+}
+
+/* Fewer triples to look at than this, and who may see them is asked one by one. */
+enum { FEW_TRIPLES = 64 };
+
+bool inst_collect_is_sooner(struct inst_filter *filter, struct inst_matcher *m, bool is_whole) {
+    enum { MANY_TRIPLES = 512 }; /* stores count one by one */
+    size_t cost = inst_filter_cost(filter, MANY_TRIPLES);
+    return cost < MANY_TRIPLES ? cost <= inst_plan_cost(m, cost + 1) : is_whole;
+}
+
+/* The conditions to find the form's entities by; *out NULL: the form's own are the shorter way. */
+static enum inst_status find_driver(struct inst_collector *c, const struct inst_form *form,
+                                    struct inst_filter **out) {
+    struct inst_matcher *m = &c->forms[form->number].all;
+    *out = NULL;
+    if (form->level > 0 || form->has_count || !c->opts->filter) {
+        return INST_OK;
+    }
+    inst_matcher_start(m, 0, 0);
+    if (inst_plan_cost(m, FEW_TRIPLES) < FEW_TRIPLES) {
+        return INST_OK;
+    }
+    enum inst_status status = c->opts->filter(c->opts->ctx, &form->etype, out, c->run.err);
+    if (status == INST_OK && *out &&
+        !inst_collect_is_sooner(*out, m, inst_form_is_unconditional(form))) {
+        *out = NULL;
+    }
+    return status;
+}
+
+/* All matches of what meets the conditions. */
+static enum inst_status take_found(struct inst_collector *c, const struct inst_form *form,
+                                   struct inst_filter *filter, uint64_t *count) {
+    uint32_t e;
+    int got;
+    enum inst_status status = INST_OK;
+    inst_filter_start(filter);
+    while ((got = inst_filter_next(filter, &e, c->run.err)) == 1) {
+        status = c->opts->found(c->opts->ctx, &form->etype, e, c->run.err);
+        struct inst_matcher *m = status == INST_OK ? inst_collect_bound(c, form, 0, e) : NULL;
+        if (status == INST_OK) {
+            status = m ? take_matches(c, form, m, NULL, NULL, count) : nomem(c);
+        }
+        if (status != INST_OK) {
+            inst_filter_stop(filter);
+            return status;
+        }
+    }
+    return got < 0 ? INST_FAILED : INST_OK;
+}
+
+/* Every match of the form for one parent. */
+static enum inst_status take_all(struct inst_collector *c, const struct inst_form *form,
+                                 uint32_t parent, uint64_t *count) {
+    struct inst_collect_form *state = &c->forms[form->number];
+    struct inst_filter *driver;
+    enum inst_status status = find_driver(c, form, &driver);
+    if (status != INST_OK || driver) {
+        return driver ? take_found(c, form, driver, count) : status;
+    }
+    inst_matcher_start(&state->all, parent, 0);
+    return take_matches(c, form, &state->all, NULL, NULL, count);
+}
+
 /* The page, its rows' matches, and cursors from what of it may be seen. */
 static enum inst_status take_page(struct inst_collector *c, const struct inst_form *form,
                                   uint64_t *count) {
     struct inst_page page;
-    enum inst_status status = inst_page_find(c, form, &page);
+    struct inst_form_filter by;
+    enum inst_status status = find_filters(c, form, &by);
+    if (status == INST_OK) {
+        status = inst_page_find(c, form, &by, &page);
+    }
     if (status != INST_OK) {
         return status;
     }
@@ -515,8 +626,7 @@ static enum inst_status collect_form(struct inst_collector *c, const struct inst
     if (status == INST_OK && form->paging) {
         status = take_page(c, form, &count);
     } else if (status == INST_OK) {
-        inst_matcher_start(&state->all, parent, 0);
-        status = take_matches(c, form, &state->all, NULL, NULL, &count);
+        status = take_all(c, form, parent, &count);
     }
     if (status == INST_OK && form->level == 0 && form->has_count) {
         c->out->counts[c->out->count_count++] =

@@ -11,6 +11,7 @@
 #ifndef INST_INSTAQL_COLLECT_H
 #define INST_INSTAQL_COLLECT_H
 
+#include "instaql/filter.h"
 #include "instaql/match.h"
 #include "instaql/memo.h"
 #include "instaql/query.h"
@@ -73,9 +74,23 @@ struct inst_page {
     bool has_previous;
 };
 
-/* Which entities are on the page (instaql.md 4.3), whoever may see them. */
+/* How the rules bear on a form. */
+struct inst_form_filter {
+    struct inst_filter *root; /* conditions on its entities; NULL: none */
+    bool counts_visible;      /* limits count only rows that may be seen */
+};
+
+/* Which entities are on the page (instaql.md 4.3): whoever may see them, unless by->counts_visible.
+ */
 enum inst_status inst_page_find(struct inst_collector *c, const struct inst_form *form,
-                                struct inst_page *out);
+                                const struct inst_form_filter *by, struct inst_page *out);
+
+/* Is everything of its namespace a match? */
+bool inst_form_is_unconditional(const struct inst_form *form);
+/* Do the conditions find entities sooner than m does? is_whole: m goes through all there are. */
+bool inst_collect_is_sooner(struct inst_filter *filter, struct inst_matcher *m, bool is_whole);
+/* May all triples of m's current match be seen? 1, 0, -1. Notes nothing. */
+int inst_collect_sees(struct inst_collector *c, const struct inst_matcher *m);
 
 enum inst_status inst_collect_ready(struct inst_collector *c, const struct inst_form *form,
                                     uint32_t parent);

@@ -33,7 +33,8 @@
 
 enum inst_query_mode { INST_QUERY_CLIENT = 0, INST_QUERY_SERVER };
 
-struct inst_query; /* opaque; owned by whoever made it */
+struct inst_query;  /* opaque; owned by whoever made it */
+struct inst_filter; /* filter.h */
 
 /* Copies the query. Only limits can fail. */
 enum inst_status inst_query_new(const struct inst_value *query, enum inst_query_mode mode,
@@ -77,10 +78,18 @@ enum inst_status inst_instaql_eval(struct inst_store *store, const struct inst_v
 struct inst_collect_options {
     bool is_admin; /* aggregates are allowed */
     /* May the viewer see this triple? 1, 0, or -1 with err set (which fails the query). NULL:
-     * everything. Asked at most once per triple of a run, in no particular order. A match with a
-     * triple that is not visible does not count (permissions.md 7.1); paging comes first. */
+     * everything. In no particular order. A match with a triple that is not visible does not count
+     * (permissions.md 7.1); paging comes first, but for what `filter` says. */
     int (*is_visible)(void *ctx, const struct inst_attr *attr, const struct inst_triple *triple,
                       struct inst_err *err);
+    /* Conditions that everything visible of a namespace meets (permissions.md 10); *out NULL: none
+     * are known. Where a form meets such a namespace, its limits count visible rows only, and rows
+     * are found by the conditions when that is the shorter way. NULL: there are none. */
+    enum inst_status (*filter)(void *ctx, const struct inst_value *etype, struct inst_filter **out,
+                               struct inst_err *err);
+    /* An entity was found by its namespace's filter: it meets the conditions. */
+    enum inst_status (*found)(void *ctx, const struct inst_value *etype, uint32_t e,
+                              struct inst_err *err);
     /* The value of $files.url (instaql.md 4.6) of a file, allocated in arena. NULL: no urls. */
     enum inst_status (*file_url)(void *ctx, uint32_t e, const struct inst_value *location_id,
                                  struct inst_arena *arena, struct inst_value *url,

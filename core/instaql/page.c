@@ -100,8 +100,10 @@ struct pager {
     const struct inst_form *form;
     const struct inst_paging *paging;
     struct order order;
+    const struct inst_form_filter *by;
     bool is_walk;
-    bool is_whole; /* every row that is walked matches */
+    bool is_whole;  /* every row that is walked matches */
+    bool is_driven; /* gather: by the rules' conditions, not the form's own */
     /* gather: every match, ascending */
     struct inst_page_row *rows;
     size_t count;
@@ -193,37 +195,97 @@ static int find_triple(struct pager *p, uint32_t e, struct inst_page_row *row) {
     return got;
 }
 
+/* Is there a match of the row's entity that may be seen, as its place in the order may be? 1, 0,
+ * -1. */
+static int has_visible_match(struct pager *p, const struct inst_page_row *row) {
+    const struct inst_collect_options *opts = p->c->opts;
+    int sees = opts->is_visible
+                   ? opts->is_visible(opts->ctx, p->paging->attr, &row->triple, p->c->run.err)
+                   : 1;
+    if (sees != 1 || p->is_whole) {
+        return sees;
+    }
+    struct inst_matcher *m = inst_collect_bound(p->c, p->form, 0, row->e);
+    int got = m ? 0 : -1;
+    sees = 0;
+    while (m && sees == 0 && (got = inst_matcher_next(m)) == 1) {
+        sees = inst_collect_sees(p->c, m);
+    }
+    if (m) {
+        inst_matcher_stop(m);
+    }
+    return got < 0 ? -1 : sees;
+}
+
+/* The next entity that may be a row. 1, 0, -1. */
+static int next_candidate(struct pager *p, struct inst_matcher *m, uint32_t *e) {
+    struct inst_collector *c = p->c;
+    if (p->is_driven) {
+        int got = inst_filter_next(p->by->root, e, c->run.err);
+        return got == 1 && c->opts->found(c->opts->ctx, &p->form->etype, *e, c->run.err) != INST_OK
+                   ? -1
+                   : got;
+    }
+    int got = inst_matcher_next(m);
+    if (got == 1) {
+        *e = inst_binding_entity(&c->run, &m->slots[p->form->spec.root]);
+        inst_matcher_leave_root(m);
+    }
+    return got;
+}
+
+/* The entity's row, unless it is none that counts. 1, 0, -1. */
+static int gather_one(struct pager *p, uint32_t e) {
+    struct inst_page_row row;
+    int found = find_triple(p, e, &row);
+    if (found == 1 && p->by->counts_visible) {
+        found = has_visible_match(p, &row);
+    }
+    if (found != 1) {
+        return found;
+    }
+    if (!add_row(p, &p->rows, &p->count, &p->cap, &row)) {
+        return -1;
+    }
+    if (p->count > INST_INSTAQL_MAX_ROWS) {
+        inst_err_set(p->c->run.err, "limit-exceeded", 400,
+                     "The query has too many matches: the limit is %u.", INST_INSTAQL_MAX_ROWS);
+        return -1;
+    }
+    return 1;
+}
+
 static enum inst_status gather(struct pager *p) {
     struct inst_collect_form *state = &p->c->forms[p->form->number];
     struct inst_matcher *m = &state->all;
     bool failed = false;
+    uint32_t e;
     inst_matcher_start(m, 0, 0);
     inst_entity_set_clear(&state->seen);
     m->is_existential = true;
+    if (p->is_driven) {
+        inst_filter_start(p->by->root);
+    }
     int got;
-    while ((got = inst_matcher_next(m)) == 1) {
-        struct inst_page_row row;
-        uint32_t e = inst_binding_entity(&p->c->run, &m->slots[p->form->spec.root]);
-        inst_matcher_leave_root(m);
+    while ((got = next_candidate(p, m, &e)) == 1) {
         if (!inst_entity_set_add(&state->seen, p->c->run.scratch, e, &failed)) {
             continue;
         }
-        int found = failed ? -1 : find_triple(p, e, &row);
-        if (found < 0 || (found && !add_row(p, &p->rows, &p->count, &p->cap, &row))) {
+        if (failed || gather_one(p, e) < 0) {
             got = -1;
             break;
         }
-        if (p->count > INST_INSTAQL_MAX_ROWS) {
-            inst_err_set(p->c->run.err, "limit-exceeded", 400,
-                         "The query has too many matches: the limit is %u.", INST_INSTAQL_MAX_ROWS);
-            got = -1;
-            break;
-        }
+    }
+    if (failed) {
+        inst_err_nomem(p->c->run.err);
     }
     inst_entity_set_clear(&state->seen);
     m->is_existential = false;
     if (got < 0) {
         inst_matcher_stop(m);
+        if (p->is_driven) {
+            inst_filter_stop(p->by->root);
+        }
         return INST_FAILED;
     }
     if (p->count > 1) {
@@ -373,7 +435,9 @@ static int next_walked(struct source *s, struct inst_page_row *row) {
         if (!is_behind(s, candidate)) {
             continue;
         }
-        int fits = s->p->is_whole ? 1 : matches(s->p, candidate->e);
+        int fits = s->p->by->counts_visible ? has_visible_match(s->p, candidate)
+                   : s->p->is_whole         ? 1
+                                            : matches(s->p, candidate->e);
         if (fits != 0) {
             *row = *candidate;
             return fits;
@@ -502,7 +566,7 @@ static void turn_round(struct inst_page_row *rows, size_t count) {
     }
 }
 
-static bool is_unconditional(const struct inst_form *form) {
+bool inst_form_is_unconditional(const struct inst_form *form) {
     return form->spec.chain == 1 && !form->spec.has_operators &&
            form->spec.steps.items[0].v.kind == INST_TERM_ANY;
 }
@@ -515,16 +579,19 @@ static bool can_walk(const struct pager *p) {
         (!p->paging->is_by_time && attr->checked_type == INST_CHECKED_STRING)) {
         return false;
     }
-    if (is_unconditional(p->form)) {
+    if (p->by->root && inst_filter_cost(p->by->root, FEW_MATCHES) < FEW_MATCHES) {
+        return false;
+    }
+    if (inst_form_is_unconditional(p->form)) {
         return true;
     }
     return p->paging->limit && inst_plan_cost(&state->all, FEW_MATCHES) >= FEW_MATCHES;
 }
 
 enum inst_status inst_page_find(struct inst_collector *c, const struct inst_form *form,
-                                struct inst_page *out) {
+                                const struct inst_form_filter *by, struct inst_page *out) {
     const struct inst_paging *paging = form->paging;
-    struct pager p = {.c = c, .form = form, .paging = paging, .order.paging = paging};
+    struct pager p = {.c = c, .form = form, .paging = paging, .order.paging = paging, .by = by};
     struct inst_page_row after = row_of_cursor(&paging->after_id, &paging->after);
     struct inst_page_row before = row_of_cursor(&paging->before_id, &paging->before);
     struct fetched fetched = {0};
@@ -539,8 +606,10 @@ enum inst_status inst_page_find(struct inst_collector *c, const struct inst_form
     }
     inst_matcher_start(&c->forms[form->number].all, 0, 0);
     p.is_walk = can_walk(&p);
-    p.is_whole = paging->is_by_time && is_unconditional(form);
+    p.is_whole = paging->is_by_time && inst_form_is_unconditional(form);
     if (!p.is_walk) {
+        p.is_driven = by->root && inst_collect_is_sooner(by->root, &c->forms[form->number].all,
+                                                         inst_form_is_unconditional(form));
         status = gather(&p);
     }
     if (status == INST_OK) {

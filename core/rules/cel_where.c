@@ -30,7 +30,7 @@ struct part {
     /* COND: rows on which it is true, and those on which it is false; rows on which it fails are in
      * both when reading strictly. no NULL: that cannot be said, because of no_why. */
     cond_t *yes, *no;
-    bool is_exact;
+    bool is_exact, is_no_exact; /* of each: it holds for no other rows, and there are no failing */
     const char *no_why;
 };
 
@@ -49,6 +49,7 @@ struct translation {
     struct inst_cel_run *run;
     struct scope *scope;
     const char *why;
+    bool has_refs;
     bool has_failed; /* out of memory, or too much work: nothing is to be made of it */
 };
 
@@ -185,7 +186,8 @@ static cond_t *is(struct translation *t, const struct part *key, const char *op,
 }
 
 static bool set(struct translation *t, struct part *out, cond_t *yes, cond_t *no, bool is_exact) {
-    *out = (struct part){.kind = COND, .yes = yes, .no = no, .is_exact = is_exact};
+    *out = (struct part){
+        .kind = COND, .yes = yes, .no = no, .is_exact = is_exact, .is_no_exact = is_exact};
     return (yes && no) || nomem(t);
 }
 
@@ -196,10 +198,8 @@ static bool set_yes(struct translation *t, struct part *out, cond_t *yes, bool i
     snprintf(text, sizeof text, "Function '%s' failed", overload);
     *out = (struct part){.kind = COND, .yes = yes, .is_exact = is_exact};
     out->no_why = inst_arena_dup(t->run->arena, text, strlen(text));
-    if (t->of->is_strict) {
+    if (t->of->is_strict)
         out->no = &inst_cel_always;
-        out->is_exact = false;
-    }
     return (yes && out->no_why) || nomem(t);
 }
 
@@ -275,7 +275,12 @@ static bool turn(struct translation *t, struct part *part) {
     struct part was = *part;
     if (!was.no)
         return refuse(t, "%s", was.no_why);
-    return set(t, part, was.no, was.yes, was.is_exact);
+    *part = (struct part){.kind = COND,
+                          .yes = was.no,
+                          .no = was.yes,
+                          .is_exact = was.is_no_exact,
+                          .is_no_exact = was.is_exact};
+    return true;
 }
 
 static bool not_equals(struct translation *t, struct part *a, struct part *b, struct part *out) {
@@ -429,7 +434,7 @@ static bool logic(struct translation *t, const struct inst_cel_node *node, struc
     bool is_and = node->name[1] == '&';
     cond_t **yes = inst_arena_alloc(t->run->arena, (node->count + 1) * sizeof(cond_t *));
     cond_t **no = inst_arena_alloc(t->run->arena, (node->count + 1) * sizeof(cond_t *));
-    bool is_exact = true, has_no = true;
+    bool is_exact = true, is_no_exact = true, has_no = true;
     const char *no_why = NULL;
     if (!yes || !no)
         return nomem(t);
@@ -440,6 +445,7 @@ static bool logic(struct translation *t, const struct inst_cel_node *node, struc
         yes[i] = part.yes;
         no[i] = part.no;
         is_exact = is_exact && part.is_exact;
+        is_no_exact = is_no_exact && part.is_no_exact;
         if (!part.no)
             no_why = part.no_why;
         has_no = has_no && part.no;
@@ -449,7 +455,8 @@ static bool logic(struct translation *t, const struct inst_cel_node *node, struc
         }
     }
     enum inst_cel_cond_kind kind = is_and ? INST_CEL_C_AND : INST_CEL_C_OR;
-    *out = (struct part){.kind = COND, .is_exact = is_exact, .no_why = no_why};
+    *out = (struct part){
+        .kind = COND, .is_exact = is_exact, .is_no_exact = is_no_exact, .no_why = no_why};
     out->yes = inst_cel_cond_join(t->run->arena, kind, yes, node->count);
     if (has_no)
         out->no = inst_cel_cond_join(t->run->arena, is_and ? INST_CEL_C_OR : INST_CEL_C_AND, no,
@@ -524,6 +531,7 @@ static bool set_ref(struct translation *t, const struct part *path, struct part 
     const struct inst_attr *attr = end_of(t, text, path->value.len);
     if (!attr)
         return refuse(t, "the path of a ref leads nowhere");
+    t->has_refs = true;
     *out = (struct part){.kind = REF, .attr = attr, .path = text, .len = path->value.len};
     return true;
 }
@@ -679,6 +687,7 @@ static bool finish(struct translation *t, struct part *part, struct inst_cel_whe
         return true;
     }
     out->is_exact = part->is_exact;
+    out->has_refs = t->has_refs;
     if (part->yes->kind == INST_CEL_C_NEVER) {
         out->kind = INST_CEL_WHERE_NEVER;
         out->is_exact = true;

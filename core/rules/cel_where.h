@@ -32,6 +32,7 @@ struct inst_cel_where {
     enum inst_cel_where_kind kind;
     struct inst_value where; /* SOME: an InstaQL `where` */
     bool is_exact;           /* strict: the rule need not be asked */
+    bool has_refs;           /* it follows `data.ref` */
     const char *why;
 };
 

@@ -3,7 +3,7 @@
 #include "base/json.h"
 #include "server/engine.h"
 #include "server/files.h"
-#include "server/permissions.h"
+#include "server/view.h"
 
 void inst_outcome_init(struct inst_outcome *outcome) {
     *outcome = (struct inst_outcome){.sum = {0, 0}};
@@ -85,6 +85,8 @@ enum inst_status inst_evaluate(struct inst_app *app, struct inst_query *query,
     struct inst_collect_options options = {
         .is_admin = how->viewer->is_admin,
         .is_visible = is_guarded ? inst_view_shows : NULL,
+        .filter = is_guarded && !how->asks_each ? inst_view_filter : NULL,
+        .found = inst_view_found,
         .file_url = server->host.files != NULL ? file_url : NULL,
         .ctx = &run,
         .collator = server->collator,

@@ -20,6 +20,7 @@ struct inst_evaluation {
     bool is_guarded; /* rules apply to what the query may come to see */
     const struct inst_value *rule_params; /* of the query; NULL: none */
     struct inst_rules *rules;             /* to try out; NULL: the app's */
+    bool asks_each; /* for comparing: every entity's rule is asked, none becomes conditions */
 };
 
 /* What came out; buffers are the caller's to free. */

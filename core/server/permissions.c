@@ -219,6 +219,25 @@ enum inst_status inst_permissions_evaluate(struct inst_permissions *p, const str
     return refuse_evaluation(p, rule, &error, err);
 }
 
+enum inst_status inst_permissions_where(struct inst_permissions *p, const struct inst_rule *rule,
+                                        const struct inst_value *etype, struct inst_cel_where *out,
+                                        struct inst_err *err) {
+    struct inst_cel_host host = {p, find_ref, take_tokens};
+    struct inst_rule_input input = {.etype = *etype};
+    struct inst_cel_where_of of = {
+        .attrs = p->data.store->attrs, .etype = *etype, .is_strict = true};
+    enum inst_status st = rule->program->uses_auth ? load_auth(p, err) : INST_OK;
+    if (st != INST_OK)
+        return st;
+    struct inst_cel_bindings bindings = {
+        .objects = {[INST_CEL_AUTH] = p->auth, [INST_CEL_RULE_PARAMS] = p->rule_params}};
+    fill_request(p, &input, &bindings.request);
+    p->input = &input;
+    bool ok = inst_cel_program_where(rule->program, &bindings, &host, &of, p->data.arena, out);
+    p->input = NULL;
+    return ok ? INST_OK : inst_err_nomem(err);
+}
+
 void inst_permissions_write_program(struct inst_buf *buf, const struct inst_rule *rule) {
     if (rule == NULL) {
         inst_buf_add_str(buf, "{}");
@@ -238,56 +257,4 @@ void inst_permissions_write_program(struct inst_buf *buf, const struct inst_rule
     inst_buf_add_str(buf, ",\"etype\":");
     inst_json_write_string(buf, rule->etype, strlen(rule->etype));
     inst_buf_addf(buf, ",\"action\":\"%s\"}", action);
-}
-
-/* ---- queries ---- */
-
-void inst_view_init(struct inst_view *view, struct inst_app *app, struct inst_rules *rules,
-                    const struct inst_viewer *viewer, const struct inst_value *rule_params,
-                    struct inst_store *store, struct inst_arena *arena) {
-    inst_permissions_init(&view->permissions, app, rules != NULL ? rules : app->rules, viewer,
-                          store, arena);
-    view->permissions.rule_params = rule_params;
-    inst_table_init(&view->seen);
-}
-
-void inst_view_release(struct inst_view *view) {
-    inst_permissions_release(&view->permissions);
-    inst_table_free(&view->seen);
-}
-
-/* 1, 0, -1. */
-static int ask(struct inst_view *view, enum inst_rule_action action, const struct inst_attr *attr,
-               uint32_t e, struct inst_err *err) {
-    struct inst_permissions *p = &view->permissions;
-    struct inst_rule_input input = {.etype = attr->forward.etype, .e = e};
-    const struct inst_rule *rule;
-    struct inst_cel_value value;
-    const struct inst_value *label = action == INST_RULE_FIELD ? &attr->forward.label : NULL;
-    enum inst_status st = inst_permissions_rule(p, &input.etype, action, label, &rule, err);
-    if (st != INST_OK || rule == NULL)
-        return st == INST_OK ? 1 : -1;
-    st = inst_rule_data_record(&p->data, &input.etype, e, &input.data, err);
-    if (st == INST_OK)
-        st = inst_permissions_evaluate(p, rule, &input, &value, err);
-    return st != INST_OK ? -1 : inst_cel_allows(&value);
-}
-
-int inst_view_shows(void *ctx, const struct inst_attr *attr, const struct inst_triple *triple,
-                    struct inst_err *err) {
-    struct inst_view *view = ctx;
-    const struct inst_value *etype = &attr->forward.etype;
-    bool is_system = etype->len > 0 && etype->u.str[0] == '$';
-    if (!is_system && inst_rules_code(view->permissions.rules)->len == 0)
-        return 1;
-    struct inst_table_key key = {
-        triple->e, inst_text_hash(etype->u.str, etype->len, view->permissions.data.seed)};
-    uintptr_t known = inst_table_unpack(inst_table_get(&view->seen, key));
-    int shows = (int)known - 1;
-    if (known == 0) {
-        shows = ask(view, INST_RULE_VIEW, attr, triple->e, err);
-        if (shows >= 0 && !inst_table_put(&view->seen, key, inst_table_pack((uintptr_t)shows + 1)))
-            return inst_err_nomem(err) == INST_OK ? 0 : -1;
-    }
-    return shows == 1 ? ask(view, INST_RULE_FIELD, attr, triple->e, err) : shows;
 }

@@ -10,6 +10,7 @@
 #ifndef INST_SERVER_PERMISSIONS_H
 #define INST_SERVER_PERMISSIONS_H
 
+#include "rules/cel_where.h"
 #include "rules/rate_limit.h"
 #include "rules/rules.h"
 #include "server/rule_data.h"
@@ -63,6 +64,12 @@ enum inst_status inst_permissions_evaluate(struct inst_permissions *permissions,
                                            const struct inst_rule_input *input,
                                            struct inst_cel_value *out, struct inst_err *err);
 
+/* The rule as conditions on rows of its etype, read strictly, for this viewer (cel_where.h). */
+enum inst_status inst_permissions_where(struct inst_permissions *permissions,
+                                        const struct inst_rule *rule,
+                                        const struct inst_value *etype, struct inst_cel_where *out,
+                                        struct inst_err *err);
+
 /* ---- transactions (tx_permissions.h) ---- */
 
 /* One check, as the debug endpoint reports it. */
@@ -81,22 +88,6 @@ struct inst_tx_verdict {
 typedef enum inst_status inst_tx_verdict_fn(void *ctx, const struct inst_tx_verdict *verdict,
                                             struct inst_err *err);
 
-/* ---- queries (permissions.md 7.1) ---- */
-
-/* What the viewer sees during one run. */
-struct inst_view {
-    struct inst_permissions permissions;
-    struct inst_table seen; /* (e, hash of etype) -> whether it may be seen */
-};
-
-/* rules NULL: the app's. */
-void inst_view_init(struct inst_view *view, struct inst_app *app, struct inst_rules *rules,
-                    const struct inst_viewer *viewer, const struct inst_value *rule_params,
-                    struct inst_store *store, struct inst_arena *arena);
-void inst_view_release(struct inst_view *view);
-/* Fits inst_collect_options.is_visible with the view as ctx; not for admins, who see everything. */
-int inst_view_shows(void *view, const struct inst_attr *attr, const struct inst_triple *triple,
-                    struct inst_err *err);
 /* ---- the app's rules ---- */
 
 /* Reads them from the data file, when that was not done yet. */

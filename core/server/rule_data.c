@@ -10,16 +10,19 @@ void inst_rule_data_init(struct inst_rule_data *data, struct inst_store *store,
     *data = (struct inst_rule_data){.store = store, .arena = arena, .seed = seed};
     inst_table_init(&data->records);
     inst_table_init(&data->hops);
+    inst_table_init(&data->tails);
 }
 
 void inst_rule_data_release(struct inst_rule_data *data) {
     inst_table_free(&data->records);
     inst_table_free(&data->hops);
+    inst_table_free(&data->tails);
 }
 
 void inst_rule_data_forget(struct inst_rule_data *data) {
     inst_table_clear(&data->records);
     inst_table_clear(&data->hops);
+    inst_table_clear(&data->tails);
 }
 
 /* ---- records ---- */
@@ -268,9 +271,35 @@ static enum inst_status step(struct inst_rule_data *data, struct inst_value *ety
     return is_last ? add_ids(data, at, out, err) : INST_OK;
 }
 
-enum inst_status inst_rule_data_ref(struct inst_rule_data *data, const struct inst_value *etype,
-                                    uint32_t e, const char *path, size_t len,
-                                    struct inst_value *out, struct inst_err *err) {
+static enum inst_status read_path(struct inst_rule_data *data, const struct inst_value *etype,
+                                  uint32_t e, const char *path, size_t len, struct inst_value *out,
+                                  struct inst_err *err);
+
+/* What the rest of a path gives from there, read once a run: many rows tend to have one parent. */
+static enum inst_status read_tail(struct inst_rule_data *data, const struct inst_value *etype,
+                                  uint32_t e, const char *path, size_t len, struct inst_value *out,
+                                  struct inst_err *err) {
+    uint64_t hash = inst_text_hash(etype->u.str, etype->len, data->seed);
+    struct inst_table_key key = {e, hash ^ inst_text_hash(path, len, ~data->seed)};
+    const struct inst_value *known = inst_table_get(&data->tails, key);
+    if (known != NULL) {
+        *out = *known;
+        return INST_OK;
+    }
+    struct inst_value *made = inst_arena_zalloc(data->arena, sizeof *made);
+    if (made == NULL)
+        return inst_err_nomem(err);
+    enum inst_status st = read_path(data, etype, e, path, len, made, err);
+    if (st != INST_OK)
+        return st;
+    *out = *made;
+    return inst_table_put(&data->tails, key, made) ? INST_OK : inst_err_nomem(err);
+}
+
+/* Recursion is as deep as a path has labels, each a link to one entity. */
+static enum inst_status read_path(struct inst_rule_data *data, const struct inst_value *etype,
+                                  uint32_t e, const char *path, size_t len, struct inst_value *out,
+                                  struct inst_err *err) {
     struct inst_value where = *etype;
     struct inst_array_builder values;
     struct entities at = {0};
@@ -283,10 +312,33 @@ enum inst_status inst_rule_data_ref(struct inst_rule_data *data, const struct in
         size_t end = dot != NULL ? (size_t)(dot - path) : len;
         if (where.tag != INST_STRING)
             break;
+        if (at.count == 1 && start > 0)
+            return read_tail(data, &where, at.items[0], path + start, len - start, out, err);
         st = step(data, &where, &at, path + start, end - start, dot == NULL, &values, err);
         start = end + 1;
     }
     if (st != INST_OK)
         return st;
     return inst_array_end(&values, out) ? INST_OK : inst_err_nomem(err);
+}
+
+static enum inst_status refuse_depth(struct inst_err *err) {
+    return inst_err_set(err, "limit-exceeded", 400,
+                        "A ref of a permission rule is too deep: the limit is %u labels.",
+                        INST_SERVER_MAX_REF_LABELS);
+}
+
+enum inst_status inst_rule_data_ref(struct inst_rule_data *data, const struct inst_value *etype,
+                                    uint32_t e, const char *path, size_t len,
+                                    struct inst_value *out, struct inst_err *err) {
+    size_t labels = 1;
+    for (size_t i = 0; i < len; i++)
+        labels += path[i] == '.';
+    if (labels > INST_SERVER_MAX_REF_LABELS)
+        return refuse_depth(err);
+    if (++data->asked > INST_SERVER_MAX_REFS)
+        return inst_err_set(err, "limit-exceeded", 400,
+                            "The permission rules ask for too many refs: the limit is %u.",
+                            INST_SERVER_MAX_REFS);
+    return read_path(data, etype, e, path, len, out, err);
 }
