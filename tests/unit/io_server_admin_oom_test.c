@@ -91,6 +91,10 @@ static void test_answers(void **state) {
         {"/admin/query", ADMIN, "{'query':{'todos':{'owner':{}}},'inference?':true}"},
         {"/admin/query", ADMIN "|as-email: A@b.c", "{'query':{'$users':{'todos':{}}}}"},
         {"/admin/query_perms_check", ADMIN "|as-guest: true", "{'query':{'todos':{'owner':{}}}}"},
+        {"/admin/query_perms_check", ADMIN "|as-email: a@b.c",
+         "{'query':{'todos':{'$':{'limit':2,'where':{'title':'one'}}},'$users':{'$':{'limit':1}}},"
+         "'rules-override':{'todos':{'allow':{'view':'auth.id in data.ref(\\\"owner.id\\\") && "
+         "size(data.title) > 2'}}}}"},
         {"/admin/transact_perms_check", ADMIN "|as-guest: true",
          "{'steps':[['update','todos',['title','one'],{'title':'new','more':{'a':1}}],"
          "['merge','todos','#11',{'more':{'b':2}}],['link','todos','#11',{'owner':{'email':'a@b.c'}"
