@@ -112,11 +112,11 @@ void inst_cel_fill_values(const struct inst_cel_bindings *bindings,
     memcpy(values, all, sizeof all);
 }
 
-bool inst_cel_program_run(const struct inst_cel_program *program,
-                          const struct inst_cel_bindings *bindings,
-                          const struct inst_cel_host *host, struct inst_arena *arena,
-                          uint32_t max_steps, struct inst_cel_value *out,
-                          struct inst_cel_error *error) {
+bool inst_cel_program_run_counted(const struct inst_cel_program *program,
+                                  const struct inst_cel_bindings *bindings,
+                                  const struct inst_cel_host *host, struct inst_arena *arena,
+                                  uint32_t max_steps, struct inst_cel_value *out,
+                                  struct inst_cel_error *error, uint32_t *steps) {
     struct inst_cel_value values[INST_CEL_SLOTS];
     inst_cel_fill_values(bindings, values);
     struct inst_cel_run run = {
@@ -126,10 +126,21 @@ bool inst_cel_program_run(const struct inst_cel_program *program,
         .host = host,
         .max_steps = max_steps,
     };
-    if (inst_cel_evaluate(&run, program->root, out))
-        return true;
-    *error = run.error;
-    return false;
+    bool ok = inst_cel_evaluate(&run, program->root, out);
+    *steps = run.steps;
+    if (!ok)
+        *error = run.error;
+    return ok;
+}
+
+bool inst_cel_program_run(const struct inst_cel_program *program,
+                          const struct inst_cel_bindings *bindings,
+                          const struct inst_cel_host *host, struct inst_arena *arena,
+                          uint32_t max_steps, struct inst_cel_value *out,
+                          struct inst_cel_error *error) {
+    uint32_t steps;
+    return inst_cel_program_run_counted(program, bindings, host, arena, max_steps, out, error,
+                                        &steps);
 }
 
 bool inst_cel_allows(const struct inst_cel_value *value) {

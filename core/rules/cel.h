@@ -63,6 +63,12 @@ bool inst_cel_program_run(const struct inst_cel_program *program,
                           const struct inst_cel_host *host, struct inst_arena *arena,
                           uint32_t max_steps, struct inst_cel_value *out,
                           struct inst_cel_error *error);
+/* The same; *steps gets what it took, also when it failed. */
+bool inst_cel_program_run_counted(const struct inst_cel_program *program,
+                                  const struct inst_cel_bindings *bindings,
+                                  const struct inst_cel_host *host, struct inst_arena *arena,
+                                  uint32_t max_steps, struct inst_cel_value *out,
+                                  struct inst_cel_error *error, uint32_t *steps);
 /* The variables' values, as a run has them. */
 void inst_cel_fill_values(const struct inst_cel_bindings *bindings,
                           struct inst_cel_value values[INST_CEL_SLOTS]);

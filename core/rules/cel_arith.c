@@ -24,8 +24,8 @@ bool inst_cel_not(run_t *run, args_t *args, out_t *out) {
 }
 
 bool inst_cel_equals(run_t *run, args_t *args, out_t *out) {
-    uint32_t size = inst_cel_count(&args[0]);
-    return inst_cel_spend(run, size) && give(out, inst_cel_bool(inst_cel_equal(args, args + 1)));
+    bool is_equal;
+    return inst_cel_compare(run, args, args + 1, &is_equal) && give(out, inst_cel_bool(is_equal));
 }
 
 bool inst_cel_not_equals(run_t *run, args_t *args, out_t *out) {

@@ -26,9 +26,10 @@ bool inst_cel_in_list(struct inst_cel_run *run, const struct inst_cel_value *arg
     *out = inst_cel_bool(false);
     for (uint32_t i = 0; i < count && !out->u.b; i++) {
         struct inst_cel_value item = inst_cel_element(&args[1], i);
-        out->u.b = inst_cel_equal(&args[0], &item);
+        if (!inst_cel_compare(run, &args[0], &item, &out->u.b))
+            return false;
     }
-    return inst_cel_spend(run, count);
+    return true;
 }
 
 bool inst_cel_in_map(struct inst_cel_run *run, const struct inst_cel_value *args,

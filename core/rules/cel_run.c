@@ -57,6 +57,14 @@ bool inst_cel_spend(struct inst_cel_run *run, size_t n) {
     return inst_cel_fail(run, INST_CEL_TOO_COSTLY, "the rule takes more than %u steps", max);
 }
 
+bool inst_cel_compare(struct inst_cel_run *run, const struct inst_cel_value *a,
+                      const struct inst_cel_value *b, bool *is_equal) {
+    uint32_t max = run->max_steps ? run->max_steps : INST_CEL_MAX_STEPS;
+    size_t most = max - run->steps + 1, left = most;
+    *is_equal = inst_cel_equal(a, b, &left);
+    return inst_cel_spend(run, most - left);
+}
+
 /* Errors that no && or || may hide. */
 static bool is_fatal(const struct inst_cel_run *run) {
     return run->error.code >= INST_CEL_RATE_LIMITED;
@@ -331,12 +339,16 @@ static bool eval_map(struct inst_cel_run *run, const struct inst_cel_node *node,
         return inst_cel_out_of_memory(run);
     for (uint32_t i = 0; i < count; i++) {
         if (!eval(run, node->args[2 * i], &entries[i].key) ||
-            !eval(run, node->args[2 * i + 1], &entries[i].value) || !inst_cel_spend(run, i / 8))
+            !eval(run, node->args[2 * i + 1], &entries[i].value))
             return false;
-        for (uint32_t k = 0; k < i; k++)
+        for (uint32_t k = 0; k < i; k++) {
+            bool is_same = false;
             if (entries[k].key.tag == entries[i].key.tag &&
-                inst_cel_equal(&entries[k].key, &entries[i].key))
+                !inst_cel_compare(run, &entries[k].key, &entries[i].key, &is_same))
+                return false;
+            if (is_same)
                 return duplicate_key(run, node->args[2 * i], &entries[i].key);
+        }
     }
     *out = (struct inst_cel_value){.tag = INST_CEL_V_MAP, .len = count, .u.entries = entries};
     return true;
@@ -478,6 +490,7 @@ static bool eval(struct inst_cel_run *run, const struct inst_cel_node *node,
 bool inst_cel_evaluate(struct inst_cel_run *run, const struct inst_cel_node *root,
                        struct inst_cel_value *out) {
     run->steps = 0;
+    run->refs = 0;
     run->offset = 0;
     run->error = (struct inst_cel_error){0};
     run->frame = NULL;
@@ -511,6 +524,9 @@ bool inst_cel_ref(struct inst_cel_run *run, const struct inst_cel_value *args,
     if (id && !inst_is_nullish(id)) {
         if (!run->host || !run->host->ref)
             return inst_cel_fail(run, INST_CEL_INTERNAL_ERROR, "ref is not available here");
+        if (++run->refs > INST_CEL_MAX_REFS)
+            return inst_cel_fail(run, INST_CEL_TOO_COSTLY, "the rule asks for more than %u refs",
+                                 INST_CEL_MAX_REFS);
         if (run->host->ref(run->host->ctx, (enum inst_cel_object)args[0].object, entity,
                            args[1].u.str, args[1].len, run->arena, list, &err) != INST_OK)
             return host_failed(run, &err);
@@ -526,7 +542,8 @@ bool inst_cel_limit(struct inst_cel_run *run, const struct inst_cel_value *args,
     struct inst_err err = {0};
     int64_t tokens = args[2].tag == INST_CEL_V_INT ? args[2].u.i : 1;
     if (!inst_cel_to_json(&args[1], run->arena, &key))
-        return inst_cel_out_of_memory(run);
+        return inst_cel_fail(run, INST_CEL_TOO_COSTLY,
+                             "the key of a rate limit has too many parts");
     if (!run->host || !run->host->limit)
         return inst_cel_fail(run, INST_CEL_INTERNAL_ERROR, "rateLimit is not available here");
     if (run->host->limit(run->host->ctx, args[0].u.str, args[0].len, &key, tokens, &answer, &err) !=

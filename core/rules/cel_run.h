@@ -11,6 +11,7 @@
 #include "rules/cel_ast.h"
 
 #define INST_CEL_MAX_STEPS 1000000
+#define INST_CEL_MAX_REFS 10000      /* that one run asks for */
 #define INST_CEL_MAX_TEXT (1u << 20) /* bytes of a text that an expression makes */
 
 /* permissions.md 5.2 */
@@ -88,6 +89,7 @@ struct inst_cel_run {
     uint32_t max_steps; /* 0: INST_CEL_MAX_STEPS */
     /* ---- the run's own ---- */
     uint32_t steps;
+    uint32_t refs;
     uint32_t offset; /* of the call at hand */
     struct inst_cel_error error;
     struct inst_cel_frame *frame;
@@ -107,6 +109,9 @@ bool inst_cel_fail(struct inst_cel_run *run, enum inst_cel_code code, const char
 bool inst_cel_out_of_memory(struct inst_cel_run *run);
 /* Counts n steps; false when that was too many. */
 bool inst_cel_spend(struct inst_cel_run *run, size_t n);
+/* CEL's ==, its steps counted. */
+bool inst_cel_compare(struct inst_cel_run *run, const struct inst_cel_value *a,
+                      const struct inst_cel_value *b, bool *is_equal);
 /* The buffer's bytes as a value of tag STRING or BYTES; frees the buffer. */
 bool inst_cel_take_text(struct inst_cel_run *run, struct inst_buf *buf, enum inst_cel_tag tag,
                         struct inst_cel_value *out);

@@ -8,6 +8,11 @@
 #include <stdio.h>
 #include <string.h>
 
+enum {
+    MAX_SHOWN = 1000,     /* bytes of a message, about */
+    MAX_KEY_PARTS = 1000, /* of a key that is a list or a map */
+};
+
 /* ---- JSON as CEL sees it ---- */
 
 static struct inst_cel_value of_number(double num) {
@@ -94,7 +99,8 @@ bool inst_cel_lookup(const struct inst_cel_value *map, const struct inst_cel_val
     if (map->tag != INST_CEL_V_MAP)
         return json_lookup(map, key, out);
     for (uint32_t i = 0; i < map->len; i++) {
-        if (inst_cel_equal(&map->u.entries[i].key, key)) {
+        size_t left = MAX_KEY_PARTS;
+        if (inst_cel_equal(&map->u.entries[i].key, key, &left)) {
             *out = map->u.entries[i].value;
             return true;
         }
@@ -135,38 +141,46 @@ static bool numbers_equal(const struct inst_cel_value *a, const struct inst_cel_
     return a->u.d == b->u.d;
 }
 
-static bool lists_equal(const struct inst_cel_value *a, const struct inst_cel_value *b) {
+static void take(size_t *left, size_t count) { *left -= count < *left ? count : *left; }
+
+static bool lists_equal(const struct inst_cel_value *a, const struct inst_cel_value *b,
+                        size_t *left) {
     uint32_t count = inst_cel_count(a);
     if (count != inst_cel_count(b))
         return false;
     for (uint32_t i = 0; i < count; i++) {
         struct inst_cel_value x = inst_cel_element(a, i), y = inst_cel_element(b, i);
-        if (!inst_cel_equal(&x, &y))
+        if (!inst_cel_equal(&x, &y, left))
             return false;
     }
     return true;
 }
 
-static bool maps_equal(const struct inst_cel_value *a, const struct inst_cel_value *b) {
+static bool maps_equal(const struct inst_cel_value *a, const struct inst_cel_value *b,
+                       size_t *left) {
     uint32_t count = inst_cel_count(a);
     if (count != inst_cel_count(b))
         return false;
     for (uint32_t i = 0; i < count; i++) {
         struct inst_cel_value key = inst_cel_key(a, i), x, y;
+        take(left, count / 8); /* keys are looked for one after the other */
         if (!inst_cel_lookup(a, &key, &x) || !inst_cel_lookup(b, &key, &y) ||
-            !inst_cel_equal(&x, &y))
+            !inst_cel_equal(&x, &y, left))
             return false;
     }
     return true;
 }
 
-bool inst_cel_equal(const struct inst_cel_value *a, const struct inst_cel_value *b) {
+bool inst_cel_equal(const struct inst_cel_value *a, const struct inst_cel_value *b, size_t *left) {
+    take(left, 1);
+    if (*left == 0)
+        return false;
     if (is_number(a) && is_number(b))
         return numbers_equal(a, b);
     if (inst_cel_is_list(a) && inst_cel_is_list(b))
-        return lists_equal(a, b);
+        return lists_equal(a, b, left);
     if (inst_cel_is_map(a) && inst_cel_is_map(b))
-        return maps_equal(a, b);
+        return maps_equal(a, b, left);
     if (a->tag != b->tag)
         return false;
     switch (a->tag) {
@@ -175,6 +189,7 @@ bool inst_cel_equal(const struct inst_cel_value *a, const struct inst_cel_value 
     case INST_CEL_V_STRING:
     case INST_CEL_V_BYTES:
     case INST_CEL_V_BUCKET:
+        take(left, a->len / 64);
         return a->len == b->len && (a->len == 0 || memcmp(a->u.str, b->u.str, a->len) == 0);
     case INST_CEL_V_TIMESTAMP:
     case INST_CEL_V_DURATION:
@@ -302,6 +317,8 @@ static void show_members(const struct inst_cel_value *v, struct inst_buf *out) {
 }
 
 void inst_cel_show(const struct inst_cel_value *v, struct inst_buf *out) {
+    if (out->len > MAX_SHOWN)
+        return;
     switch (v->tag) {
     case INST_CEL_V_NULL:
         inst_buf_add_str(out, "NULL_VALUE");
@@ -347,8 +364,11 @@ static bool text_to_json(const struct inst_cel_value *v, struct inst_arena *aren
     return copy != NULL;
 }
 
+static bool to_json(const struct inst_cel_value *v, struct inst_arena *arena,
+                    struct inst_value *out, size_t *left);
+
 static bool members_to_json(const struct inst_cel_value *v, struct inst_arena *arena,
-                            struct inst_value *out) {
+                            struct inst_value *out, size_t *left) {
     struct inst_array_builder list;
     struct inst_object_builder map;
     bool is_list = inst_cel_is_list(v);
@@ -359,7 +379,7 @@ static bool members_to_json(const struct inst_cel_value *v, struct inst_arena *a
         struct inst_value json, key;
         if (!is_list && (!text_to_json(&item, arena, &key) || !inst_cel_lookup(v, &item, &member)))
             return false;
-        if (!inst_cel_to_json(is_list ? &item : &member, arena, &json))
+        if (!to_json(is_list ? &item : &member, arena, &json, left))
             return false;
         if (is_list)
             inst_array_add(&list, json);
@@ -369,8 +389,11 @@ static bool members_to_json(const struct inst_cel_value *v, struct inst_arena *a
     return is_list ? inst_array_end(&list, out) : inst_object_end(&map, out);
 }
 
-bool inst_cel_to_json(const struct inst_cel_value *v, struct inst_arena *arena,
-                      struct inst_value *out) {
+static bool to_json(const struct inst_cel_value *v, struct inst_arena *arena,
+                    struct inst_value *out, size_t *left) {
+    take(left, 1);
+    if (*left == 0)
+        return false;
     switch (v->tag) {
     case INST_CEL_V_NULL:
     case INST_CEL_V_UNBOUND:
@@ -392,7 +415,13 @@ bool inst_cel_to_json(const struct inst_cel_value *v, struct inst_arena *arena,
         *out = inst_string(v->u.str, v->len);
         return true;
     default:
-        return inst_cel_is_list(v) || inst_cel_is_map(v) ? members_to_json(v, arena, out)
+        return inst_cel_is_list(v) || inst_cel_is_map(v) ? members_to_json(v, arena, out, left)
                                                          : text_to_json(v, arena, out);
     }
+}
+
+bool inst_cel_to_json(const struct inst_cel_value *v, struct inst_arena *arena,
+                      struct inst_value *out) {
+    size_t left = INST_CEL_MAX_JSON;
+    return to_json(v, arena, out, &left);
 }

@@ -111,17 +111,20 @@ struct inst_cel_value inst_cel_key(const struct inst_cel_value *map, uint32_t i)
 bool inst_cel_lookup(const struct inst_cel_value *map, const struct inst_cel_value *key,
                      struct inst_cel_value *out);
 
-/* CEL's ==: numbers by value whatever their types, lists and maps deep. */
-bool inst_cel_equal(const struct inst_cel_value *a, const struct inst_cel_value *b);
+/* CEL's ==: numbers by value whatever their types, lists and maps deep. *left: how many parts it
+ * may look at, less those when it returns; 0: it gave up. A value that holds others several times
+ * over has more parts than memory. */
+bool inst_cel_equal(const struct inst_cel_value *a, const struct inst_cel_value *b, size_t *left);
 /* <0, 0, >0; both of one ordered tag. false: NaN is in it. */
 bool inst_cel_order(const struct inst_cel_value *a, const struct inst_cel_value *b, int *out);
 /* The value's kind at run time. */
 enum inst_cel_kind inst_cel_kind_of(const struct inst_cel_value *v);
-/* As Java's String.valueOf shows it in messages. */
+/* As Java's String.valueOf shows it in messages; cut off when it is long. */
 void inst_cel_show(const struct inst_cel_value *v, struct inst_buf *out);
 /* Java's text of a double: "1.0", "1.0E21". */
 void inst_cel_double_text(double d, struct inst_buf *out);
-/* As JSON; times and bytes as text. false: out of memory. */
+#define INST_CEL_MAX_JSON 1000000 /* parts of a value that becomes JSON */
+/* As JSON; times and bytes as text. false: out of memory, or too many parts. */
 bool inst_cel_to_json(const struct inst_cel_value *v, struct inst_arena *arena,
                       struct inst_value *out);
 

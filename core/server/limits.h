@@ -31,9 +31,10 @@
 #define INST_SERVER_MAX_COMPILED 1024u
 /* Values that the permission rules of one query or transaction read through refs. */
 #define INST_SERVER_MAX_REF_VALUES 1000000u
-/* Refs that they may ask for, and labels of one's path. */
-#define INST_SERVER_MAX_REFS 1000000u
+/* Labels of a ref's path. */
 #define INST_SERVER_MAX_REF_LABELS 32u
+/* Steps (cel_run.h) that the permission rules of one query or transaction take together. */
+#define INST_SERVER_MAX_RULE_STEPS 50000000u
 /* Sync tables of one session. */
 #define INST_SERVER_MAX_SYNCS 100u
 /* Durable sync subscriptions of one app; past it those not used for longest are forgotten. */

@@ -14,12 +14,15 @@
 void inst_permissions_init(struct inst_permissions *permissions, struct inst_app *app,
                            struct inst_rules *rules, const struct inst_viewer *viewer,
                            struct inst_store *store, struct inst_arena *arena) {
-    *permissions = (struct inst_permissions){.app = app, .rules = rules, .viewer = viewer};
+    *permissions = (struct inst_permissions){
+        .app = app, .rules = rules, .viewer = viewer, .steps_left = INST_SERVER_MAX_RULE_STEPS};
+    inst_arena_init(&permissions->scratch);
     inst_rule_data_init(&permissions->data, store, arena, app->server->seed);
 }
 
 void inst_permissions_release(struct inst_permissions *permissions) {
     inst_rule_data_release(&permissions->data);
+    inst_arena_free(&permissions->scratch);
 }
 
 /* ---- errors (permissions.md 5) ---- */
@@ -193,6 +196,20 @@ static void fill_request(struct inst_permissions *p, const struct inst_rule_inpu
     };
 }
 
+/* Within what is left of the steps of all rules. */
+static bool run_program(struct inst_permissions *p, const struct inst_cel_program *program,
+                        const struct inst_cel_bindings *bindings, const struct inst_cel_host *host,
+                        struct inst_cel_value *out, struct inst_cel_error *error) {
+    bool is_short = p->steps_left < INST_CEL_MAX_STEPS;
+    uint32_t steps, max = is_short ? p->steps_left + 1 : INST_CEL_MAX_STEPS;
+    bool ok =
+        inst_cel_program_run_counted(program, bindings, host, &p->scratch, max, out, error, &steps);
+    p->steps_left -= steps < p->steps_left ? steps : p->steps_left;
+    if (!ok && is_short && error->code == INST_CEL_TOO_COSTLY)
+        error->text = "the rules of one query or transaction take too many steps";
+    return ok;
+}
+
 enum inst_status inst_permissions_evaluate(struct inst_permissions *p, const struct inst_rule *rule,
                                            const struct inst_rule_input *input,
                                            struct inst_cel_value *out, struct inst_err *err) {
@@ -214,9 +231,9 @@ enum inst_status inst_permissions_evaluate(struct inst_permissions *p, const str
     };
     fill_request(p, input, &bindings.request);
     p->input = input;
-    if (inst_cel_program_run(rule->program, &bindings, &host, p->data.arena, 0, out, &error))
-        return INST_OK;
-    return refuse_evaluation(p, rule, &error, err);
+    inst_arena_reset(&p->scratch);
+    bool ok = run_program(p, rule->program, &bindings, &host, out, &error);
+    return ok ? INST_OK : refuse_evaluation(p, rule, &error, err);
 }
 
 enum inst_status inst_permissions_where(struct inst_permissions *p, const struct inst_rule *rule,

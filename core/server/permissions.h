@@ -27,7 +27,9 @@ struct inst_permissions {
     const struct inst_value *auth; /* the viewer's own row; NULL until needed */
     uint32_t user;                 /* and entity; 0: nobody */
     bool has_auth;
+    uint32_t steps_left; /* of INST_SERVER_MAX_RULE_STEPS */
     /* of the check at hand */
+    struct inst_arena scratch; /* what its rule computes */
     const struct inst_rule_input *input;
 };
 
@@ -58,7 +60,8 @@ enum inst_status inst_permissions_rule(struct inst_permissions *permissions,
 /* As the debug endpoints show it: `{}` where no rule applies, else {"code","display-code","etype",
  * "action"}. */
 void inst_permissions_write_program(struct inst_buf *buf, const struct inst_rule *rule);
-/* What the rule says: a value. err: "permission-evaluation-failed", "rate-limited". */
+/* What the rule says: a value, good until the next is asked. err: "permission-evaluation-failed",
+ * "rate-limited". */
 enum inst_status inst_permissions_evaluate(struct inst_permissions *permissions,
                                            const struct inst_rule *rule,
                                            const struct inst_rule_input *input,

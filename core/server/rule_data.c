@@ -336,9 +336,5 @@ enum inst_status inst_rule_data_ref(struct inst_rule_data *data, const struct in
         labels += path[i] == '.';
     if (labels > INST_SERVER_MAX_REF_LABELS)
         return refuse_depth(err);
-    if (++data->asked > INST_SERVER_MAX_REFS)
-        return inst_err_set(err, "limit-exceeded", 400,
-                            "The permission rules ask for too many refs: the limit is %u.",
-                            INST_SERVER_MAX_REFS);
     return read_path(data, etype, e, path, len, out, err);
 }

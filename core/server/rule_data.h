@@ -22,7 +22,6 @@ struct inst_rule_data {
     struct inst_table hops;    /* (e, attr and direction) -> where a link leads */
     struct inst_table tails;   /* (e, etype and rest of a path) -> what is at its end */
     size_t values;             /* that refs have brought */
-    size_t asked;              /* refs */
 };
 
 void inst_rule_data_init(struct inst_rule_data *data, struct inst_store *store,
@@ -36,8 +35,7 @@ enum inst_status inst_rule_data_record(struct inst_rule_data *data, const struct
                                        uint32_t e, const struct inst_value **out,
                                        struct inst_err *err);
 /* An ARRAY; values that are missing or null are left out. err: "limit-exceeded" past
- * INST_SERVER_MAX_REF_LABELS in the path, or INST_SERVER_MAX_REF_VALUES and INST_SERVER_MAX_REFS in
- * one run. */
+ * INST_SERVER_MAX_REF_LABELS in the path, or INST_SERVER_MAX_REF_VALUES in one run. */
 enum inst_status inst_rule_data_ref(struct inst_rule_data *data, const struct inst_value *etype,
                                     uint32_t e, const char *path, size_t len,
                                     struct inst_value *out, struct inst_err *err);

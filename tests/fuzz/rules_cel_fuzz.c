@@ -53,10 +53,12 @@ static void evaluate(const struct inst_cel_program *program) {
     if (inst_cel_program_run(program, &bindings, &host, &arena, STEPS, &value, &error)) {
         struct inst_buf text;
         inst_buf_init(&text);
-        FUZZ_REQUIRE(inst_cel_to_json(&value, &arena, &json));
+        inst_cel_to_json(&value, &arena, &json); /* or it has too many parts */
         inst_json_write(&text, &json);
         inst_cel_show(&value, &text);
-        FUZZ_REQUIRE(inst_cel_equal(&value, &value) || memchr("\x04\x0a\x0b", value.tag, 3));
+        size_t left = 1000000;
+        FUZZ_REQUIRE(inst_cel_equal(&value, &value, &left) || left == 0 ||
+                     memchr("\x04\x0a\x0b", value.tag, 3));
         inst_buf_free(&text);
     } else {
         FUZZ_REQUIRE(error.code != INST_CEL_NO_ERROR && error.text);

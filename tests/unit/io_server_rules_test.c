@@ -284,6 +284,71 @@ static void costly_rule(void **state) {
     assert_non_null(strstr(text, "more than 1000000 steps"));
 }
 
+/* Whatever a rule does, it ends soon and says why; others go on. */
+static void hostile_rules(void **state) {
+    (void)state;
+    static const struct {
+        const char *view, *why;
+    } cases[] = {
+        /* every list holds the one before it twice: 2^60 parts in a hundred bytes of memory */
+        {"cel.bind(a, [1], cel.bind(b, [a, a], cel.bind(c, [b, b], cel.bind(d, [c, c], "
+         "cel.bind(e, [d, d], cel.bind(f, [e, e], cel.bind(g, [f, f], cel.bind(h, [g, g], "
+         "cel.bind(i, [h, h], cel.bind(j, [i, i], cel.bind(k, [j, j], cel.bind(l, [k, k], "
+         "cel.bind(m, [l, l], cel.bind(n, [m, m], cel.bind(o, [n, n], cel.bind(p, [o, o], "
+         "cel.bind(q, [p, p], cel.bind(r, [q, q], cel.bind(s, [r, r], cel.bind(t, [s, s], "
+         "cel.bind(u, [t, t], [u, data.title] == [u, data.id])))))))))))))))))))))",
+         "more than 1000000 steps"},
+        {"ruleParams.many.all(x, ruleParams.many.all(y, x + y >= 0))", "more than 1000000 steps"},
+        {"ruleParams.many.all(x, ruleParams.many in [ruleParams.many, data.title])",
+         "more than 1000000 steps"},
+        {"ruleParams.many.map(x, data.ref(`list.members.id`)).size() > 0", "more than 10000 refs"},
+        {"data.ref(`list.todos.list.todos.list.todos.list.todos.list.todos.list.todos.list.todos."
+         "list.todos.list.todos.list.todos.list.todos.list.todos.list.todos.list.todos.list.todos."
+         "list.todos.list.id`) == []",
+         "the limit is 32 labels"},
+    };
+    struct inst_buf q, rule;
+    inst_buf_init(&q);
+    inst_buf_init(&rule);
+    inst_buf_add_str(&q, "{'todos':{},'$$ruleParams':{'many':[");
+    for (int i = 0; i < 20000; i++)
+        inst_buf_addf(&q, "%s%d", i ? "," : "", i);
+    inst_buf_add_str(&q, "]}}");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        inst_buf_clear(&rule);
+        inst_buf_addf(&rule, "{'todos':{'allow':{'view':'%s'}}}", cases[i].view);
+        rules(rule.data);
+        const char *text = ask(ann, q.data);
+        if (strstr(text, "permission-evaluation-failed") == NULL ||
+            strstr(text, cases[i].why) == NULL)
+            fail_msg("%s: %.1000s", cases[i].view, text);
+        sees(ann, "{'lists':{}}", "first", true);
+    }
+    inst_buf_free(&q);
+    inst_buf_free(&rule);
+}
+
+/* What is not too much for one row is for all of them together. */
+static void rules_share_a_limit(void **state) {
+    (void)state;
+    struct inst_buf steps;
+    inst_buf_init(&steps);
+    inst_buf_add_char(&steps, '[');
+    for (int i = 0; i < 200; i++)
+        inst_buf_addf(&steps, "%s['add-triple','#%d','@todos.id','#%d']", i ? "," : "", 1000 + i,
+                      1000 + i);
+    inst_buf_add_char(&steps, ']');
+    transact(&world, admin, steps.data);
+    inst_buf_free(&steps);
+    rules("{'todos':{'allow':{'view':'[1,2,3,4,5,6,7,8,9,10].all(a, [1,2,3,4,5,6,7,8,9,10].all(b, "
+          "[1,2,3,4,5,6,7,8,9,10].all(c, [1,2,3,4,5,6,7,8,9,10].all(d, [1,2,3,4,5,6,7,8].all(e, "
+          "a + b > 0)))))'}}}");
+    const char *text = ask(ann, TODOS);
+    assert_non_null(strstr(text, "permission-evaluation-failed"));
+    assert_non_null(strstr(text, "of one query or transaction take too many steps"));
+    sees(ann, "{'todos':{'$':{'where':{'title':'of ann'}}}}", "of ann", true);
+}
+
 /* ---- transactions ---- */
 
 static void create_update_delete(void **state) {
@@ -446,6 +511,8 @@ int main(void) {
         CASE(callers_are_told_apart),
         CASE(failing_rule),
         CASE(costly_rule),
+        CASE(hostile_rules),
+        CASE(rules_share_a_limit),
         CASE(create_update_delete),
         CASE(one_denial_refuses_all),
         CASE(modified_fields_and_merges),

@@ -162,7 +162,8 @@ static bool is_same(const struct inst_cel_value *a, const struct inst_cel_value 
         }
         return true;
     }
-    return inst_cel_equal(a, b);
+    size_t left = SIZE_MAX;
+    return inst_cel_equal(a, b, &left);
 }
 
 /* ---- a case ---- */
