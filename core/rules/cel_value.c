@@ -376,7 +376,7 @@ static bool members_to_json(const struct inst_cel_value *v, struct inst_arena *a
     inst_object_begin(&map, arena);
     for (uint32_t i = 0; i < inst_cel_count(v); i++) {
         struct inst_cel_value item = is_list ? inst_cel_element(v, i) : inst_cel_key(v, i), member;
-        struct inst_value json, key;
+        struct inst_value json, key = inst_undefined();
         if (!is_list && (!text_to_json(&item, arena, &key) || !inst_cel_lookup(v, &item, &member)))
             return false;
         if (!to_json(is_list ? &item : &member, arena, &json, left))

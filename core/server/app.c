@@ -433,6 +433,7 @@ enum inst_status inst_app_transact(struct inst_app *app, const struct inst_value
     inst_tx_permit_init(&permit, app, source->rules != NULL ? source->rules : app->rules, viewer,
                         &app->db->store, &app->server->scratch);
     permit.report = source->report;
+    permit.permissions.explains = source->report != NULL;
     permit.report_ctx = source->report_ctx;
     struct inst_transaction transaction = {
         .is_admin = viewer->is_admin,

@@ -82,6 +82,8 @@ enum inst_status inst_evaluate(struct inst_app *app, struct inst_query *query,
         return st;
     if (is_guarded)
         inst_view_init(&run.view, app, how->rules, how->viewer, how->rule_params, store, arena);
+    if (is_guarded)
+        run.view.permissions.explains = how->explains;
     struct inst_collect_options options = {
         .is_admin = how->viewer->is_admin,
         .is_visible = is_guarded ? inst_view_shows : NULL,
@@ -101,29 +103,34 @@ enum inst_status inst_evaluate(struct inst_app *app, struct inst_query *query,
     return st;
 }
 
+static enum inst_status run_once(struct inst_app *app, const struct inst_value *q,
+                                 struct inst_evaluation *how, struct inst_outcome *out,
+                                 struct inst_err *err) {
+    struct inst_query *query;
+    enum inst_status st = inst_query_new(q, INST_QUERY_SERVER, &query, err);
+    if (st != INST_OK)
+        return st;
+    how->is_guarded = true;
+    how->rule_params = inst_getz(q, "$$ruleParams");
+    app->server->stats.computations_run++;
+    st = inst_evaluate(app, query, &app->db->store, how, &app->server->scratch, out, err);
+    app->db->db_ops->trim(app->db);
+    inst_query_free(query);
+    return st;
+}
+
 enum inst_status inst_evaluate_once(struct inst_app *app, const struct inst_value *q,
                                     const struct inst_viewer *viewer, bool is_tree, bool infers,
                                     struct inst_outcome *out, struct inst_err *err) {
-    return inst_evaluate_by(app, q, NULL, viewer, is_tree, infers, out, err);
+    struct inst_evaluation how = {.viewer = viewer, .is_tree = is_tree, .infers = infers};
+    return run_once(app, q, &how, out, err);
 }
 
 enum inst_status inst_evaluate_by(struct inst_app *app, const struct inst_value *q,
                                   struct inst_rules *rules, const struct inst_viewer *viewer,
                                   bool is_tree, bool infers, struct inst_outcome *out,
                                   struct inst_err *err) {
-    struct inst_query *query;
-    enum inst_status st = inst_query_new(q, INST_QUERY_SERVER, &query, err);
-    if (st != INST_OK)
-        return st;
-    struct inst_evaluation how = {.viewer = viewer,
-                                  .is_tree = is_tree,
-                                  .infers = infers,
-                                  .is_guarded = true,
-                                  .rules = rules,
-                                  .rule_params = inst_getz(q, "$$ruleParams")};
-    app->server->stats.computations_run++;
-    st = inst_evaluate(app, query, &app->db->store, &how, &app->server->scratch, out, err);
-    app->db->db_ops->trim(app->db);
-    inst_query_free(query);
-    return st;
+    struct inst_evaluation how = {
+        .viewer = viewer, .is_tree = is_tree, .infers = infers, .rules = rules, .explains = true};
+    return run_once(app, q, &how, out, err);
 }

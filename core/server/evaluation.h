@@ -20,6 +20,7 @@ struct inst_evaluation {
     bool is_guarded; /* rules apply to what the query may come to see */
     const struct inst_value *rule_params; /* of the query; NULL: none */
     struct inst_rules *rules;             /* to try out; NULL: the app's */
+    bool explains;  /* what is wrong with a rule that fails (permissions.md 5.2) */
     bool asks_each; /* for comparing: every entity's rule is asked, none becomes conditions */
 };
 
@@ -43,7 +44,7 @@ enum inst_status inst_evaluate(struct inst_app *app, struct inst_query *query,
 enum inst_status inst_evaluate_once(struct inst_app *app, const struct inst_value *q,
                                     const struct inst_viewer *viewer, bool is_tree, bool infers,
                                     struct inst_outcome *out, struct inst_err *err);
-/* The same by other rules than the app's. */
+/* The same by other rules than the app's (NULL: the app's), and what fails is explained. */
 enum inst_status inst_evaluate_by(struct inst_app *app, const struct inst_value *q,
                                   struct inst_rules *rules, const struct inst_viewer *viewer,
                                   bool is_tree, bool infers, struct inst_outcome *out,

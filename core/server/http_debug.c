@@ -163,6 +163,7 @@ static enum inst_status try_query(struct inst_app *app, const struct inst_value 
     inst_outcome_init(&outcome);
     inst_permissions_init(&checked.permissions, app, rules != NULL ? rules : app->rules, viewer,
                           &app->db->store, &app->server->scratch);
+    checked.permissions.explains = true;
     checked.permissions.rule_params = inst_getz(query, "$$ruleParams");
     inst_table_init(&checked.seen);
     inst_buf_init(&checked.json);

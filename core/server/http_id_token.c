@@ -17,6 +17,7 @@ struct sign_in {
     char app[INST_UUID_TEXT + 1];
     struct inst_value body; /* on later->arena */
     bool has_new_keys, has_new_document;
+    struct inst_caller from; /* in the arena */
 };
 
 static const char no_key[] = "Error validating JWT. Could not find signing key.";
@@ -42,9 +43,9 @@ static enum inst_status answer_user(struct inst_app *app, const struct inst_valu
 }
 
 static enum inst_status enter(struct inst_app *app, const struct inst_value *body,
-                              const struct inst_oauth_identity *identity,
+                              const struct inst_oauth_identity *identity, struct inst_caller from,
                               struct inst_http_response *response, struct inst_err *err) {
-    struct inst_sign_in sign_in = {0};
+    struct inst_sign_in sign_in = {.from = from};
     enum inst_status st;
     if ((st = inst_auth_extra(body, "extra_fields", &sign_in.extra_fields, err)) != INST_OK ||
         (st = inst_auth_guest(app, body, "refresh_token", &sign_in.guest, err)) != INST_OK ||
@@ -185,7 +186,7 @@ static enum inst_status sign_in_step(struct inst_later *later, struct inst_http_
     bool takes_any = client.sealed_secret.tag != INST_STRING &&
                      inst_get_true(&client.meta, "allowUnverifiedEmail");
     inst_openid_identify(&token.payload, client.provider, takes_any, &identity);
-    return enter(app, &state->body, &identity, response, err);
+    return enter(app, &state->body, &identity, state->from, response, err);
 }
 
 /* ---- POST /runtime/oauth/id_token ---- */
@@ -197,6 +198,15 @@ static enum inst_status check_token_param(const struct inst_value *body, struct 
         return inst_refuse_missing(err, path, 2);
     return v->tag == INST_STRING && v->len > 0 ? INST_OK
                                                : inst_refuse_malformed(err, path, 2, NULL);
+}
+
+/* false: out of memory. */
+static bool keep_caller(struct inst_arena *arena, struct inst_caller from,
+                        struct inst_caller *out) {
+    out->ip = from.ip != NULL ? inst_arena_dup(arena, from.ip, strlen(from.ip)) : NULL;
+    out->origin =
+        from.origin != NULL ? inst_arena_dup(arena, from.origin, strlen(from.origin)) : NULL;
+    return (from.ip == NULL || out->ip != NULL) && (from.origin == NULL || out->origin != NULL);
 }
 
 static enum inst_status answer_id_token(struct inst_server *server,
@@ -218,7 +228,8 @@ static enum inst_status answer_id_token(struct inst_server *server,
         return st;
     struct sign_in *state = later->state;
     memcpy(state->app, app->info.id, sizeof state->app);
-    if (!inst_value_dup(&later->arena, &body, &state->body)) {
+    if (!inst_value_dup(&later->arena, &body, &state->body) ||
+        !keep_caller(&later->arena, inst_http_caller(request), &state->from)) {
         inst_later_cancel(later);
         return inst_err_nomem(err);
     }

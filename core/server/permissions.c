@@ -9,6 +9,7 @@
 #include "base/date.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 void inst_permissions_init(struct inst_permissions *permissions, struct inst_app *app,
@@ -80,11 +81,17 @@ static enum inst_status refuse_evaluation(struct inst_permissions *p, const stru
     /* What went over a limit is no typo: it is said. */
     bool is_limit = error->code == INST_CEL_TOO_COSTLY || error->code == INST_CEL_HOST_FAILED;
     const char *why = is_limit ? error->text : typo;
+    char text[700];
     struct inst_buf hint;
     if (error->code == INST_CEL_NO_MEMORY)
         return inst_err_nomem(err);
     if (error->code == INST_CEL_RATE_LIMITED)
         return refuse_rate(p, error, err);
+    if (p->explains) {
+        snprintf(text, sizeof text, "evaluation error at <input>:%u: %s", error->offset,
+                 error->text);
+        why = text;
+    }
     inst_err_set(
         err, "permission-evaluation-failed", 400,
         "Could not evaluate permission rule for `%s.%s`. %s. Debug this in the sandbox and "

@@ -28,6 +28,8 @@ struct inst_permissions {
     uint32_t user;                 /* and entity; 0: nobody */
     bool has_auth;
     uint32_t steps_left; /* of INST_SERVER_MAX_RULE_STEPS */
+    bool
+        explains; /* errors say what the evaluator does: the debug endpoints (permissions.md 5.2) */
     /* of the check at hand */
     struct inst_arena scratch; /* what its rule computes */
     const struct inst_rule_input *input;

@@ -219,6 +219,23 @@ static void test_debug_query(void **state) {
     done(w, "POST", path, GUEST,
          "{'query':{'$$ruleParams':{'a':1},'todos':{}},'rules-override':{},'ip-override':'1.2.3.4',"
          "'origin-override':'https://x'}");
+    answer = done(w, "POST", path, GUEST,
+                  "{'query':{'todos':{}},'rules-override':{'todos':{'allow':{'view':"
+                  "'request.ip + request.origin'}}},'ip-override':'1.2.3.4',"
+                  "'origin-override':'https://x'}");
+    expect_text(inst_getz(&inst_getz(answer, "check-results")->u.items[0], "check"),
+                "1.2.3.4https://x");
+    /* here a rule that fails says what the evaluator does */
+    struct answer *failed = call(w, "POST", path, GUEST,
+                                 "{'query':{'todos':{}},'rules-override':{'todos':{'allow':{'view':"
+                                 "'1 / (size(data.title) - 3) > 0'}}}}");
+    assert_int_equal(failed->status, 400);
+    expect_text(inst_getz(&failed->value, "message"),
+                "Could not evaluate permission rule for `todos.view`. evaluation error at "
+                "<input>:2: / by zero. Debug this in the sandbox and then update your permission "
+                "rules.");
+    expect_text(inst_getz(inst_getz(inst_getz(&failed->value, "hint"), "error"), "hint"),
+                "evaluation error at <input>:2: / by zero");
 }
 
 static void test_debug_transact(void **state) {
