@@ -1,5 +1,5 @@
 -- instant-lua serve [--data DIR] [--port N] [--host ADDRESS] [--url URL] [--max-file BYTES]
---                   [--allow-host LIST] [--mail HOW]
+--                   [--allow-host LIST] [--mail HOW] [--new-operator]
 --
 -- Serves the apps of a data folder to every InstantDB client. Makes the folder, and a first app, when
 -- there is none.
@@ -8,7 +8,7 @@ local instant = require "instant"
 
 local USAGE = [[
 usage: instant-lua serve [--data DIR] [--port N] [--host ADDRESS] [--url URL] [--max-file BYTES]
-                         [--allow-host LIST] [--mail HOW]
+                         [--allow-host LIST] [--mail HOW] [--new-operator]
 
   --data DIR        where the apps' data lives (./instant-data)
   --port N          port to listen on (8888)
@@ -24,6 +24,7 @@ usage: instant-lua serve [--data DIR] [--port N] [--host ADDRESS] [--url URL] [-
                     USER, PASSWORD and TOKEN with %XX for what an address may not hold; also
                     &name=SENDER, and for smtp &tls=no or &tls=required (STARTTLS is required as
                     soon as a password goes to another machine)
+  --new-operator    make and show one more operator token, for when the first is lost
 ]]
 
 local function fail(...)
@@ -38,15 +39,18 @@ local function parse(args)
   while i <= #args do
     local name, value = args[i]:match "^%-%-([%w-]+)=?(.*)$"
     if name == "help" then return { help = true } end
-    if not name or not options[name] then
+    if args[i] == "--new-operator" then
+      options.newOperator = true
+    elseif not name or not options[name] then
       return nil, ("unknown option %s (see --help)"):format(args[i])
+    else
+      if not args[i]:find("=", 1, true) then
+        i = i + 1
+        value = args[i]
+      end
+      if not value or value == "" then return nil, ("--%s needs a value"):format(name) end
+      options[name] = value
     end
-    if not args[i]:find("=", 1, true) then
-      i = i + 1
-      value = args[i]
-    end
-    if not value or value == "" then return nil, ("--%s needs a value"):format(name) end
-    options[name] = value
     i = i + 1
   end
   local port = tonumber(options.port)
@@ -102,6 +106,18 @@ local function show_first_app(app, values)
   print((SNIPPETS:gsub("%$(%w+)", values)))
 end
 
+-- Whoever has this token manages all apps: shown at the first start, and when asked for.
+local function show_operator(server, is_wanted)
+  local has_one, err = server:hasOperator()
+  if has_one == nil then return nil, err end
+  if has_one and not is_wanted then return true end
+  local token
+  token, err = server:addOperator("instant-lua serve")
+  if not token then return nil, err end
+  print("operator token: " .. token .. "  (kept as a hash, shown only now)")
+  return true
+end
+
 local function main(...)
   local options, problem = parse { ... }
   if not options then return fail("%s", problem) end
@@ -128,6 +144,9 @@ local function main(...)
   else
     show_apps(apps)
   end
+  local shown
+  shown, err = show_operator(server, options.newOperator)
+  if not shown then return fail("%s", err.message) end
   if is_loopback(options.host) then
     print("Open to this machine only (loopback): anyone who reaches the port may read and write")
     print("an app until it has permission rules. Use --host to listen elsewhere.")

@@ -1,15 +1,11 @@
-#include "io/apps.h"
+#include "io/apps_internal.h"
 
 #include "io/sqlite_app_db.h"
 
-#include <errno.h>
-#include <limits.h>
 #include <openssl/crypto.h>
-#include <openssl/sha.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* "INSS" */
 #define SYSTEM_FILE_ID 0x494e5353
@@ -25,34 +21,9 @@ static const struct inst_sqlite_kind system_file = {
               "CREATE INDEX apps_created ON apps(created, id);",
 };
 
-enum variant { IN_DIR, IN_FILE, IN_MEMORY };
-
-/* One app of the memory variant. */
-struct memory_app {
-    struct inst_app_info info;
-    struct memory_app *next; /* younger */
-};
-
-struct inst_apps {
-    enum variant variant;
-    char *path;
-    struct inst_sqlite_options options;
-    char *vfs; /* owned copy of options.vfs */
-    const struct inst_env *env;
-
-    sqlite3 *system; /* folder: system.db */
-    sqlite3_stmt *find;
-    sqlite3_stmt *add;
-
-    struct inst_app_db *ready; /* file: open and not handed out yet */
-    struct inst_app_info only; /* file: its app; id "" while there is none */
-
-    struct memory_app *oldest; /* memory */
-};
-
 static int64_t now(const struct inst_apps *apps) { return apps->env->now_ms(apps->env->ctx); }
 
-static enum inst_status not_found(struct inst_err *err) {
+enum inst_status inst_apps_not_found(struct inst_err *err) {
     enum inst_status status = inst_err_set(err, "record-not-found", 400, "Record not found: app");
     inst_err_hint(err, "{\"args\":[],\"record-type\":\"app\"}");
     return status;
@@ -65,7 +36,7 @@ static enum inst_status taken(const char *app_id, struct inst_err *err) {
     return status;
 }
 
-static void hash_token(const char *token, size_t len, unsigned char out[SHA256_DIGEST_LENGTH]) {
+void inst_apps_hash(const char *token, size_t len, unsigned char out[SHA256_DIGEST_LENGTH]) {
     SHA256((const unsigned char *)token, len, out);
 }
 
@@ -113,7 +84,7 @@ static enum inst_status open_claimed(struct inst_apps *apps, const char *path, c
 }
 
 /* Ids reach file names only in the canonical spelling of a uuid. */
-static bool app_path(const struct inst_apps *apps, const char *app_id, char out[PATH_MAX]) {
+bool inst_apps_data_path(const struct inst_apps *apps, const char *app_id, char out[PATH_MAX]) {
     struct inst_uuid uuid;
     char text[INST_UUID_TEXT + 1];
     if (!inst_uuid_parse(app_id, strlen(app_id), &uuid)) {
@@ -142,7 +113,7 @@ static enum inst_status step_add(struct inst_apps *apps, const struct inst_app_i
                                             : inst_sqlite_error(apps->system, apps->path, rc, err);
 }
 
-static void read_info(sqlite3_stmt *stmt, struct inst_app_info *out) {
+void inst_apps_read_info(sqlite3_stmt *stmt, struct inst_app_info *out) {
     const char *id = (const char *)sqlite3_column_text(stmt, 0);
     const char *title = (const char *)sqlite3_column_text(stmt, 1);
     memset(out, 0, sizeof *out);
@@ -160,21 +131,21 @@ static enum inst_status find_in_dir(struct inst_apps *apps, const char *app_id,
     struct inst_uuid uuid;
     char text[INST_UUID_TEXT + 1];
     if (!inst_uuid_parse(app_id, strlen(app_id), &uuid)) {
-        return not_found(err);
+        return inst_apps_not_found(err);
     }
     inst_uuid_print(&uuid, text);
     sqlite3_bind_text(apps->find, 1, text, -1, SQLITE_STATIC);
     int rc = sqlite3_step(apps->find);
     enum inst_status status = INST_OK;
     if (rc == SQLITE_ROW) {
-        read_info(apps->find, out);
+        inst_apps_read_info(apps->find, out);
         if (hash && sqlite3_column_bytes(apps->find, 4) == SHA256_DIGEST_LENGTH) {
             memcpy(hash, sqlite3_column_blob(apps->find, 4), SHA256_DIGEST_LENGTH);
         } else if (hash) {
             status = inst_err_set(err, "data-file", 500, "%s: the file is damaged", apps->path);
         }
     } else {
-        status = rc == SQLITE_DONE ? not_found(err)
+        status = rc == SQLITE_DONE ? inst_apps_not_found(err)
                                    : inst_sqlite_error(apps->system, apps->path, rc, err);
     }
     sqlite3_reset(apps->find);
@@ -185,10 +156,11 @@ static enum inst_status create_in_dir(struct inst_apps *apps, const struct inst_
                                       const char *token, struct inst_err *err) {
     char path[PATH_MAX];
     struct inst_app_info known;
-    if (!app_path(apps, info->id, path)) {
+    if (!inst_apps_data_path(apps, info->id, path)) {
         return inst_err_set(err, "param-malformed", 400, "An app id must be a uuid");
     }
-    if (find_in_dir(apps, info->id, &known, NULL, NULL) == INST_OK) {
+    if (find_in_dir(apps, info->id, &known, NULL, NULL) == INST_OK ||
+        inst_apps_is_removed(apps, info->id)) {
         return taken(info->id, err);
     }
     struct inst_app_db *db = NULL;
@@ -198,7 +170,7 @@ static enum inst_status create_in_dir(struct inst_apps *apps, const struct inst_
     }
     db->db_ops->close(db);
     unsigned char hash[SHA256_DIGEST_LENGTH];
-    hash_token(token, strlen(token), hash);
+    inst_apps_hash(token, strlen(token), hash);
     return step_add(apps, info, hash, err);
 }
 
@@ -253,8 +225,8 @@ static enum inst_status adopt(struct inst_apps *apps, const struct inst_app_info
     return status;
 }
 
-static struct memory_app *find_in_memory(struct inst_apps *apps, const char *app_id) {
-    struct memory_app *app = apps->oldest;
+static struct inst_memory_app *find_in_memory(struct inst_apps *apps, const char *app_id) {
+    struct inst_memory_app *app = apps->oldest;
     while (app && strcmp(app->info.id, app_id) != 0) {
         app = app->next;
     }
@@ -263,7 +235,7 @@ static struct memory_app *find_in_memory(struct inst_apps *apps, const char *app
 
 static enum inst_status add_in_memory(struct inst_apps *apps, const struct inst_app_info *info,
                                       struct inst_err *err) {
-    struct memory_app **end = &apps->oldest;
+    struct inst_memory_app **end = &apps->oldest;
     while (*end) {
         end = &(*end)->next;
     }
@@ -281,9 +253,9 @@ static enum inst_status create(void *ctx, const struct inst_app_info *info,
                                const char admin_token[INST_UUID_TEXT + 1], struct inst_err *err) {
     struct inst_apps *apps = ctx;
     switch (apps->variant) {
-    case IN_DIR:
+    case INST_APPS_IN_DIR:
         return create_in_dir(apps, info, admin_token, err);
-    case IN_FILE:
+    case INST_APPS_IN_FILE:
         return apps->only.id[0] ? taken(info->id, err) : adopt(apps, info, err);
     default:
         return find_in_memory(apps, info->id) ? taken(info->id, err)
@@ -294,27 +266,27 @@ static enum inst_status create(void *ctx, const struct inst_app_info *info,
 static enum inst_status find(void *ctx, const char *app_id, struct inst_app_info *out,
                              struct inst_err *err) {
     struct inst_apps *apps = ctx;
-    if (apps->variant == IN_DIR) {
+    if (apps->variant == INST_APPS_IN_DIR) {
         return find_in_dir(apps, app_id, out, NULL, err);
     }
     struct inst_uuid uuid;
     struct inst_app_info made = {.created_ms = now(apps)};
     if (!inst_uuid_parse(app_id, strlen(app_id), &uuid)) {
-        return not_found(err);
+        return inst_apps_not_found(err);
     }
     inst_uuid_print(&uuid, made.id);
     enum inst_status status = INST_OK;
-    if (apps->variant == IN_FILE) {
+    if (apps->variant == INST_APPS_IN_FILE) {
         if (!apps->only.id[0]) {
             status = adopt(apps, &made, err);
         }
         if (status == INST_OK && strcmp(apps->only.id, made.id) != 0) {
-            return not_found(err);
+            return inst_apps_not_found(err);
         }
         *out = apps->only;
         return status;
     }
-    struct memory_app *app = find_in_memory(apps, made.id);
+    struct inst_memory_app *app = find_in_memory(apps, made.id);
     if (!app) {
         status = add_in_memory(apps, &made, err);
     }
@@ -325,14 +297,14 @@ static enum inst_status find(void *ctx, const char *app_id, struct inst_app_info
 static bool is_admin_token(void *ctx, const char *app_id, const char *token, size_t len) {
     struct inst_apps *apps = ctx;
     struct inst_app_info info;
-    if (apps->variant != IN_DIR) {
+    if (apps->variant != INST_APPS_IN_DIR) {
         return find(ctx, app_id, &info, NULL) == INST_OK;
     }
     unsigned char kept[SHA256_DIGEST_LENGTH], given[SHA256_DIGEST_LENGTH];
     if (find_in_dir(apps, app_id, &info, kept, NULL) != INST_OK) {
         return false;
     }
-    hash_token(token, len, given);
+    inst_apps_hash(token, len, given);
     return CRYPTO_memcmp(kept, given, sizeof kept) == 0;
 }
 
@@ -346,10 +318,11 @@ static enum inst_status open_app(void *ctx, const char *app_id, struct inst_app_
         return status;
     }
     switch (apps->variant) {
-    case IN_DIR:
-        return app_path(apps, info.id, path) ? open_claimed(apps, path, info.id, true, out, err)
-                                             : not_found(err);
-    case IN_FILE:
+    case INST_APPS_IN_DIR:
+        return inst_apps_data_path(apps, info.id, path)
+                   ? open_claimed(apps, path, info.id, true, out, err)
+                   : inst_apps_not_found(err);
+    case INST_APPS_IN_FILE:
         if (!apps->ready) {
             return open_claimed(apps, apps->path, info.id, true, out, err);
         }
@@ -366,9 +339,10 @@ const struct inst_apps_ops inst_apps_ops = {
     .find = find,
     .is_admin_token = is_admin_token,
     .open = open_app,
+    .manage = &inst_apps_manage_ops,
 };
 
-/* ---- listing and removing ---- */
+/* ---- listing ---- */
 
 static enum inst_status each_in_dir(struct inst_apps *apps,
                                     bool (*fn)(void *ctx, const struct inst_app_info *info),
@@ -381,7 +355,7 @@ static enum inst_status each_in_dir(struct inst_apps *apps,
     bool goes_on = status == INST_OK;
     while (goes_on && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
         struct inst_app_info info;
-        read_info(stmt, &info);
+        inst_apps_read_info(stmt, &info);
         goes_on = fn(ctx, &info);
     }
     if (goes_on && rc != SQLITE_DONE) {
@@ -394,16 +368,16 @@ static enum inst_status each_in_dir(struct inst_apps *apps,
 enum inst_status inst_apps_each(struct inst_apps *apps,
                                 bool (*fn)(void *ctx, const struct inst_app_info *info), void *ctx,
                                 struct inst_err *err) {
-    if (apps->variant == IN_DIR) {
+    if (apps->variant == INST_APPS_IN_DIR) {
         return each_in_dir(apps, fn, ctx, err);
     }
-    if (apps->variant == IN_FILE) {
+    if (apps->variant == INST_APPS_IN_FILE) {
         if (apps->only.id[0]) {
             fn(ctx, &apps->only);
         }
         return INST_OK;
     }
-    struct memory_app *app = apps->oldest;
+    struct inst_memory_app *app = apps->oldest;
     while (app && fn(ctx, &app->info)) {
         app = app->next;
     }
@@ -413,42 +387,6 @@ enum inst_status inst_apps_each(struct inst_apps *apps,
 const char *inst_apps_only_id(const struct inst_apps *apps) { return apps->only.id; }
 
 sqlite3 *inst_apps_system(const struct inst_apps *apps) { return apps->system; }
-
-/* Takes the name out first: a crash in between leaves a file that nothing names. */
-enum inst_status inst_apps_remove(struct inst_apps *apps, const char *app_id,
-                                  struct inst_err *err) {
-    static const char *const parts[] = {"", "-wal", "-journal"};
-    char path[PATH_MAX], part[PATH_MAX];
-    struct inst_app_info info;
-    if (apps->variant != IN_DIR) {
-        return inst_err_set(err, "data-file", 500, "%s: one app only; delete the file itself",
-                            apps->path);
-    }
-    enum inst_status status = find_in_dir(apps, app_id, &info, NULL, err);
-    sqlite3_stmt *stmt = NULL;
-    if (status == INST_OK) {
-        status = inst_sqlite_prepare(apps->system, apps->path, "DELETE FROM apps WHERE id=?1",
-                                     &stmt, err);
-    }
-    if (status != INST_OK) {
-        return status;
-    }
-    sqlite3_bind_text(stmt, 1, info.id, -1, SQLITE_STATIC);
-    int rc = sqlite3_step(stmt);
-    sqlite3_finalize(stmt);
-    if (rc != SQLITE_DONE) {
-        return inst_sqlite_error(apps->system, apps->path, rc, err);
-    }
-    app_path(apps, info.id, path);
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-        if (snprintf(part, sizeof part, "%s%s", path, parts[i]) < (int)sizeof part &&
-            unlink(part) != 0 && errno != ENOENT) {
-            status = inst_err_set(err, "data-file", 500, "%s: cannot be deleted (%s)", part,
-                                  strerror(errno));
-        }
-    }
-    return status;
-}
 
 /* ---- opening and closing ---- */
 
@@ -471,10 +409,10 @@ static enum inst_status open_system(struct inst_apps *apps, struct inst_err *err
             "INSERT INTO apps(id, title, created, expires, token_hash) VALUES(?1,?2,?3,?4,?5)",
             &apps->add, err);
     }
-    return status;
+    return status == INST_OK ? inst_apps_manage_open(apps, err) : status;
 }
 
-static enum inst_status open_apps(const char *path, enum variant variant,
+static enum inst_status open_apps(const char *path, enum inst_apps_variant variant,
                                   const struct inst_sqlite_options *options,
                                   const struct inst_env *env, struct inst_apps **out,
                                   struct inst_err *err) {
@@ -493,9 +431,9 @@ static enum inst_status open_apps(const char *path, enum variant variant,
     enum inst_status status = INST_OK;
     if (!apps->path || (options && options->vfs && !apps->vfs)) {
         status = inst_err_nomem(err);
-    } else if (variant == IN_DIR) {
+    } else if (variant == INST_APPS_IN_DIR) {
         status = open_system(apps, err);
-    } else if (variant == IN_FILE) {
+    } else if (variant == INST_APPS_IN_FILE) {
         status = inst_sqlite_app_db_open(path, &apps->options, &apps->ready, err);
         if (status == INST_OK) {
             status = read_only_app(apps, err);
@@ -512,13 +450,14 @@ static enum inst_status open_apps(const char *path, enum variant variant,
 enum inst_status inst_apps_open_dir(const char *dir, const struct inst_sqlite_options *options,
                                     const struct inst_env *env, struct inst_apps **out,
                                     struct inst_err *err) {
-    return open_apps(dir, IN_DIR, options, env, out, err);
+    return open_apps(dir, INST_APPS_IN_DIR, options, env, out, err);
 }
 
 enum inst_status inst_apps_open_file(const char *path, const struct inst_sqlite_options *options,
                                      const struct inst_env *env, struct inst_apps **out,
                                      struct inst_err *err) {
-    enum variant variant = strcmp(path, ":memory:") == 0 ? IN_MEMORY : IN_FILE;
+    enum inst_apps_variant variant =
+        strcmp(path, ":memory:") == 0 ? INST_APPS_IN_MEMORY : INST_APPS_IN_FILE;
     return open_apps(path, variant, options, env, out, err);
 }
 
@@ -535,7 +474,7 @@ void inst_apps_close(struct inst_apps *apps) {
         apps->ready->db_ops->close(apps->ready);
     }
     while (apps->oldest) {
-        struct memory_app *app = apps->oldest;
+        struct inst_memory_app *app = apps->oldest;
         apps->oldest = app->next;
         free(app);
     }

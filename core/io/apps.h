@@ -1,7 +1,7 @@
 /*
  * apps.h - the apps of one backend.
  *
- *     folder      DIR/system.db                 id, title, created, expires, token hash
+ *     folder      DIR/system.db                 id, title, created, expires, token hash; operators
  *                 DIR/apps/<app-id>.db          one data file each
  *     file        PATH                          one app; what it is stands in its own `meta`
  *     memory      -                             any number of apps, each gone when closed
@@ -19,6 +19,9 @@
 #include "base/env.h"
 #include "io/sqlite_file.h"
 #include "server/app_db.h"
+
+/* How long the data file of a removed app stays; then opening the folder deletes it. */
+#define INST_APPS_REMOVED_MS (7ll * 24 * 60 * 60 * 1000)
 
 struct inst_apps;
 
@@ -44,7 +47,5 @@ enum inst_status inst_apps_each(struct inst_apps *apps,
 const char *inst_apps_only_id(const struct inst_apps *apps);
 /* The connection of a folder's system.db, to copy it from; NULL for the other variants. */
 sqlite3 *inst_apps_system(const struct inst_apps *apps);
-/* Takes the app out of the list and deletes its data file, which must be closed. Folder only. */
-enum inst_status inst_apps_remove(struct inst_apps *apps, const char *app_id, struct inst_err *err);
 
 #endif

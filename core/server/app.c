@@ -154,7 +154,7 @@ enum inst_status inst_app_get(struct inst_server *server, const char *id, struct
                               struct inst_err *err) {
     struct inst_app_info info;
     struct inst_app *app = inst_table_get(&server->apps_by_id, app_key(id));
-    if (app != NULL) {
+    if (app != NULL && !app->is_removed) {
         app->used = server->turn;
         *out = app;
         return INST_OK;
@@ -196,18 +196,33 @@ static void close_app(struct inst_server *server, struct inst_app *app) {
         link = &(*link)->next;
     *link = app->next;
     server->app_count--;
+    server->removed_count -= app->is_removed;
     inst_table_remove(&server->apps_by_id, app_key(app->info.id));
     inst_app_free(app);
 }
 
+static bool is_used(const struct inst_app *app) {
+    return app->sessions != NULL || app->is_group_open || app->streams.count > 0 ||
+           app->holds > 0 || inst_jobs_are_due(app);
+}
+
+static void close_removed(struct inst_server *server) {
+    for (struct inst_app *app = server->apps, *next; app != NULL; app = next) {
+        next = app->next;
+        if (app->is_removed && !is_used(app))
+            close_app(server, app);
+    }
+}
+
 void inst_app_close_idle(struct inst_server *server) {
+    if (server->removed_count > 0)
+        close_removed(server);
     if (server->app_count <= INST_SERVER_MAX_IDLE_APPS)
         return;
     size_t idle = 0;
     struct inst_app *oldest = NULL;
     for (struct inst_app *app = server->apps; app != NULL; app = app->next) {
-        if (app->sessions != NULL || app->is_group_open || app->streams.count > 0 ||
-            app->holds > 0 || inst_jobs_are_due(app))
+        if (is_used(app))
             continue;
         idle++;
         if (oldest == NULL || app->used < oldest->used)
@@ -594,13 +609,19 @@ enum inst_status inst_server_create_app_as(struct inst_server *server, const cha
                                            const struct inst_value *schema,
                                            struct inst_app_info *info,
                                            char token[INST_UUID_TEXT + 1], struct inst_err *err) {
-    struct inst_app *app;
-    enum inst_status st;
     snprintf(info->title, sizeof info->title, "%s", title);
-    info->created_ms = server->env->now_ms(server->env->ctx);
     if (info->id[0] == 0)
         inst_uuid_make_text(server->env, info->id);
     inst_uuid_make_text(server->env, token);
+    return inst_server_make_app(server, info, token, schema, err);
+}
+
+enum inst_status inst_server_make_app(struct inst_server *server, struct inst_app_info *info,
+                                      const char *token, const struct inst_value *schema,
+                                      struct inst_err *err) {
+    struct inst_app *app;
+    enum inst_status st;
+    info->created_ms = server->env->now_ms(server->env->ctx);
     if (schema != NULL && (st = judge_schema(server, schema, err)) != INST_OK)
         return st;
     st = server->host.apps->create(server->host.apps_ctx, info, token, err);
@@ -617,4 +638,24 @@ enum inst_status inst_server_create_app(struct inst_server *server, const char *
                                         struct inst_err *err) {
     *info = (struct inst_app_info){.expires_ms = expires_ms};
     return inst_server_create_app_as(server, title, schema, info, token, err);
+}
+
+/* ---- removing ---- */
+
+enum inst_status inst_server_remove_app(struct inst_server *server, const char *app_id,
+                                        struct inst_err *err) {
+    struct inst_app *app;
+    enum inst_status st = inst_app_get(server, app_id, &app, err);
+    if (st != INST_OK)
+        return st;
+    inst_app_commit(app);
+    if ((st = server->host.apps->manage->remove(server->host.apps_ctx, app->info.id, err)) !=
+        INST_OK)
+        return st;
+    app->is_removed = true;
+    server->removed_count++;
+    app->state = INST_APP_DISABLED;
+    for (struct inst_session *session = app->sessions; session != NULL; session = session->app_next)
+        server->host.close(server->host.ctx, session->connection);
+    return INST_OK;
 }

@@ -154,6 +154,43 @@ struct inst_app_info {
     int64_t expires_ms; /* ephemeral apps; 0: never */
 };
 
+/* Who runs the backend (operators.h). */
+struct inst_operator_token {
+    char id[INST_UUID_TEXT + 1]; /* of the token */
+    char name[128];              /* what it is for */
+    int64_t created_ms;
+};
+
+/* What operators do. The file and memory variants have one owner: there any token is an operator's,
+ * and what changes the list of apps fails. */
+struct inst_app_manage_ops {
+    /* token is kept as a hash. Durable when it returns, as everything here. */
+    enum inst_status (*add_operator)(void *ctx, const struct inst_operator_token *who,
+                                     const char *token, struct inst_err *err);
+    /* Compares with the hashes in constant time. */
+    bool (*is_operator)(void *ctx, const char *token, size_t len);
+    /* Oldest first; false stops. */
+    enum inst_status (*each_operator)(void *ctx,
+                                      bool (*fn)(void *ctx, const struct inst_operator_token *who),
+                                      void *fn_ctx, struct inst_err *err);
+    /* One that is not there is removed already. */
+    enum inst_status (*remove_operator)(void *ctx, const char *id, struct inst_err *err);
+    /* Every app, oldest first; false stops. fn may open apps, not make or remove them. */
+    enum inst_status (*each)(void *ctx, bool (*fn)(void *ctx, const struct inst_app_info *info),
+                             void *fn_ctx, struct inst_err *err);
+    /* The app whose admin token this is; "record-not-found" when there is none. */
+    enum inst_status (*find_by_token)(void *ctx, const char *token, size_t len,
+                                      struct inst_app_info *out, struct inst_err *err);
+    enum inst_status (*rename)(void *ctx, const char *app_id, const char *title,
+                               struct inst_err *err);
+    /* The new admin token is the only one. */
+    enum inst_status (*set_token)(void *ctx, const char *app_id, const char *token,
+                                  struct inst_err *err);
+    enum inst_status (*keep_for_ever)(void *ctx, const char *app_id, struct inst_err *err);
+    /* From then on nothing finds it; the data file, which may be open, stays for a while. */
+    enum inst_status (*remove)(void *ctx, const char *app_id, struct inst_err *err);
+};
+
 struct inst_apps_ops {
     /* Makes the app and its empty data file; durable when it returns. token is kept as a hash. */
     enum inst_status (*create)(void *ctx, const struct inst_app_info *info,
@@ -166,6 +203,7 @@ struct inst_apps_ops {
     /* Opens the app's data file; the caller closes it. */
     enum inst_status (*open)(void *ctx, const char *app_id, struct inst_app_db **out,
                              struct inst_err *err);
+    const struct inst_app_manage_ops *manage;
 };
 
 #endif

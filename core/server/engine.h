@@ -86,6 +86,7 @@ struct inst_app {
     struct inst_session *sessions;
     struct inst_table rooms; /* hash of the id -> struct inst_room */
     enum inst_app_state state;
+    bool is_removed;           /* nobody finds it any more; closed when its sessions are gone */
     struct inst_table streams; /* id -> struct inst_stream, of those in use */
     struct inst_jobs *jobs;
     struct inst_rules *rules;
@@ -105,6 +106,7 @@ struct inst_app {
 };
 
 struct inst_pending_upload;
+struct inst_cli_login;
 
 struct inst_server {
     const struct inst_env *env;
@@ -117,7 +119,7 @@ struct inst_server {
     struct inst_table streams;           /* id -> session over server-sent events */
     struct inst_table apps_by_id;
     struct inst_app *apps;
-    size_t app_count;
+    size_t app_count, removed_count; /* open ones; of them those that are removed */
     struct inst_app *open_groups;
     struct inst_room *listed_rooms;       /* with something to tell or to clear away */
     char instance_id[INST_UUID_TEXT + 1]; /* as rooms show it; empty until needed */
@@ -129,10 +131,11 @@ struct inst_server {
     struct inst_rate_limits *code_limits; /* of magic codes; NULL until needed */
     struct inst_later *laters;            /* routes that wait for other servers */
     size_t later_count;
-    struct inst_document *documents; /* of other servers (documents.c) */
-    struct inst_arena scratch;       /* of the message at hand */
-    bool is_busy;                    /* a message is being handled */
-    bool has_sync_work;              /* the next turn has something to send to sync tables */
+    struct inst_document *documents;   /* of other servers (documents.c) */
+    struct inst_cli_login *cli_logins; /* http_cli_login.c: newest first */
+    struct inst_arena scratch;         /* of the message at hand */
+    bool is_busy;                      /* a message is being handled */
+    bool has_sync_work;                /* the next turn has something to send to sync tables */
     struct inst_server_stats stats;
 };
 
@@ -221,6 +224,9 @@ typedef bool inst_op_fn(struct inst_session *session, const struct inst_value *e
 /* room_ops.c */
 inst_op_fn inst_session_join_room, inst_session_leave_room, inst_session_set_presence,
     inst_session_client_broadcast;
+
+/* ---- http_cli_login.c ---- */
+void inst_cli_logins_free(struct inst_server *server);
 
 /* ---- http_upload.c ---- */
 void inst_uploads_free(struct inst_server *server);

@@ -2,6 +2,7 @@
 
 #include "base/json.h"
 #include "base/text.h"
+#include "server/operators.h"
 #include "server/refusal.h"
 
 #include <strings.h>
@@ -259,13 +260,18 @@ enum inst_status inst_http_admin_app_of(struct inst_server *server,
     if (inst_http_header(request, "authorization") == NULL)
         return inst_refuse_missing(err, path, 2);
     const char *token = inst_http_bearer(server, request);
-    if (token == NULL || !inst_uuid_parse(token, strlen(token), &uuid))
-        return inst_refuse_malformed(err, path, 2, NULL); /* a secret is not echoed */
-    /* An app that is not there is refused in the same words: ids of apps cannot be tried out. */
-    char plain[INST_UUID_TEXT + 1];
-    inst_uuid_print(&uuid, plain);
-    if (!host->apps->is_admin_token(host->apps_ctx, id, plain, INST_UUID_TEXT))
-        return refuse_admin(err);
+    if (token != NULL && inst_operator_is_token(token)) {
+        if ((st = inst_operator_check(server, token, err)) != INST_OK)
+            return st;
+    } else {
+        if (token == NULL || !inst_uuid_parse(token, strlen(token), &uuid))
+            return inst_refuse_malformed(err, path, 2, NULL); /* a secret is not echoed */
+        /* An app that is not there is refused in the same words: ids cannot be tried out. */
+        char plain[INST_UUID_TEXT + 1];
+        inst_uuid_print(&uuid, plain);
+        if (!host->apps->is_admin_token(host->apps_ctx, id, plain, INST_UUID_TEXT))
+            return refuse_admin(err);
+    }
     if ((st = inst_app_get(server, id, out, err)) == INST_OK)
         inst_app_commit(*out);
     return st;

@@ -36,6 +36,9 @@ struct inst_http_route {
 /* Ends with a route whose method is NULL. */
 extern const struct inst_http_route inst_http_dash_routes[];
 extern const struct inst_http_route inst_http_admin_routes[];
+extern const struct inst_http_route inst_http_apps_routes[];
+extern const struct inst_http_route inst_http_cli_login_routes[];
+extern const struct inst_http_route inst_http_schema_routes[];
 extern const struct inst_http_route inst_http_debug_routes[];
 extern const struct inst_http_route inst_http_admin_sse_routes[];
 extern const struct inst_http_route inst_http_admin_rooms_routes[];
@@ -112,8 +115,9 @@ const char *inst_http_bearer(struct inst_server *server, const struct inst_http_
  * and shows durable data only. */
 enum inst_status inst_http_app(struct inst_server *server, const struct inst_http_request *request,
                                struct inst_app **out, struct inst_err *err);
-/* The same for somebody who has shown the app's admin token. err: `param-missing`,
- * `param-malformed` of ["headers" "authorization"], `record-not-found` app-admin-token. */
+/* The same for somebody who has shown the app's admin token, or an operator's (operators.h). err:
+ * `param-missing`, `param-malformed` of ["headers" "authorization"], `record-not-found`
+ * app-admin-token. */
 enum inst_status inst_http_admin_app(struct inst_server *server,
                                      const struct inst_http_request *request, struct inst_app **out,
                                      struct inst_err *err);

@@ -24,6 +24,9 @@
 /* How deep arrays and objects of a stored value may nest: what carries it to clients nests it some
  * levels deeper, and they read no deeper than INST_JSON_MAX_DEPTH either. */
 #define INST_SERVER_MAX_VALUE_DEPTH (INST_JSON_MAX_DEPTH - 100)
+/* Sign-ins of the CLI that wait for an operator, and for how long (http.md 8.1). */
+#define INST_SERVER_MAX_LOGINS 1000u
+#define INST_SERVER_LOGIN_MS (2 * 60 * 1000)
 /* Apps kept open without a session. */
 #define INST_SERVER_MAX_IDLE_APPS 64u
 /* Queries of one app that are kept compiled, those that ran last; the others are compiled again

@@ -48,6 +48,7 @@ void inst_server_free(struct inst_server *server) {
     inst_uploads_free(server);
     inst_laters_free(server);
     inst_documents_free(server);
+    inst_cli_logins_free(server);
     free(server->origin);
     inst_arena_free(&server->scratch);
     free(server);

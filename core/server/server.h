@@ -105,6 +105,25 @@ enum inst_status inst_server_create_app(struct inst_server *server, const char *
                                         struct inst_app_info *info, char token[INST_UUID_TEXT + 1],
                                         struct inst_err *err);
 
+/* The same with an id and a token (uuid texts) of the caller's choice; what else info says is
+ * filled in but for the time. err: also "record-not-unique". */
+enum inst_status inst_server_make_app(struct inst_server *server, struct inst_app_info *info,
+                                      const char *token, const struct inst_value *schema,
+                                      struct inst_err *err);
+/* Nobody finds the app from now on; its sessions are closed. Its data file stays for a while
+ * (io/apps.h). */
+enum inst_status inst_server_remove_app(struct inst_server *server, const char *app_id,
+                                        struct inst_err *err);
+/* A new operator's token (operators.h), the only time it is known in clear. name: what it is for.
+ */
+#define INST_OPERATOR_TOKEN 68 /* without the NUL */
+enum inst_status inst_server_add_operator(struct inst_server *server, const char *name,
+                                          char token[INST_OPERATOR_TOKEN + 1],
+                                          struct inst_err *err);
+/* Has anybody a token? */
+enum inst_status inst_server_has_operator(struct inst_server *server, bool *out,
+                                          struct inst_err *err);
+
 /* Makes the app "active", "read-only" or "disabled" (session.md 3.7, 6.6); its sessions are told.
  * err: "validation-failed" for another text, "record-not-found". */
 enum inst_status inst_server_set_app_status(struct inst_server *server, const char *app_id,

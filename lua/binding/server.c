@@ -173,6 +173,29 @@ static int server_create_app(lua_State *L) {
     return 1;
 }
 
+/* add_operator(name) -> token */
+static int server_add_operator(lua_State *L) {
+    struct inst_lua_server *server = check_server(L);
+    const char *name = luaL_checkstring(L, 2);
+    char token[INST_OPERATOR_TOKEN + 1];
+    struct inst_err err = {0};
+    if (inst_server_add_operator(inst_backend_server(server->backend), name, token, &err) !=
+        INST_OK)
+        return inst_lua_fail(L, &err);
+    lua_pushstring(L, token);
+    return 1;
+}
+
+static int server_has_operator(lua_State *L) {
+    struct inst_lua_server *server = check_server(L);
+    bool has_one = false;
+    struct inst_err err = {0};
+    if (inst_server_has_operator(inst_backend_server(server->backend), &has_one, &err) != INST_OK)
+        return inst_lua_fail(L, &err);
+    lua_pushboolean(L, has_one);
+    return 1;
+}
+
 /* app_status(id) -> "active", ...; app_status(id, status) changes it first */
 static int server_app_status(lua_State *L) {
     struct inst_lua_server *server = check_server(L);
@@ -304,6 +327,8 @@ void inst_lua_open_server(lua_State *L) {
         {"stats", server_stats},
         {"close", server_close},
         {"app_status", server_app_status},
+        {"add_operator", server_add_operator},
+        {"has_operator", server_has_operator},
         {NULL, NULL},
     };
     luaL_newmetatable(L, SERVER);

@@ -161,6 +161,16 @@ function Server:apps() end
 ---@return { id: string, title: string, adminToken: string }?, instant.Error?
 function Server:createApp(title, schema) end
 
+--- A new operator's token, shown this once: its holder manages all apps of this backend over HTTP, with
+--- `instant-lua apps` or the official command line. `name` says what it is for.
+---@param name string
+---@return string? token, instant.Error?
+function Server:addOperator(name) end
+
+--- Has anybody an operator's token?
+---@return boolean?, instant.Error?
+function Server:hasOperator() end
+
 ---@param appId string
 ---@return "active"|"read-only"|"disabled"|nil, instant.Error?
 function Server:appStatus(appId) end

@@ -21,6 +21,20 @@ function Server:createApp(title, schema)
   return self._core:create_app(title, schema)
 end
 
+--- A new operator's token, called `name`, or `nil, err`. It is shown this once. Its holder manages all apps
+--- of this backend over HTTP, as `instant-lua apps` and the official command line do.
+function Server:addOperator(name)
+  if type(name) ~= "string" or name == "" or #name > 127 then
+    error("addOperator: expected a name of 1 to 127 bytes, got " .. type(name), 2)
+  end
+  return self._core:add_operator(name)
+end
+
+--- Has anybody an operator's token? `nil, err` when that cannot be told.
+function Server:hasOperator()
+  return self._core:has_operator()
+end
+
 --- "active", "read-only" (no writes) or "disabled" (no reads either), or `nil, err`.
 function Server:appStatus(app_id)
   return self._core:app_status(app_id)

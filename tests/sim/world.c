@@ -97,8 +97,9 @@ enum inst_status sim_open_app(struct sim_world *world, struct inst_app_db **out,
     return inst_sqlite_app_db_open(SIM_APP_FILE, &options, out, err);
 }
 
+/* Nobody manages the one app. */
 static const struct inst_apps_ops apps_ops = {apps_create, apps_find, apps_is_admin_token,
-                                              apps_open};
+                                              apps_open, NULL};
 
 /* ---- links ---- */
 

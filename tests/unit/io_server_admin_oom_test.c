@@ -160,8 +160,65 @@ static void test_streams(void **state) {
     assert_int_equal(after.computations, before.computations);
 }
 
+/* Planning and pushing a schema: the attrs are there whole or not at all. */
+static void test_schema(void **state) {
+    (void)state;
+    static const char schema[] =
+        "{'schema':{'entities':{'todos':{'attrs':{'n':{'valueType':'number','required':false}}},"
+        "'more':{'attrs':{}}},'links':{'m':{'forward':{'on':'more','label':'todo','has':'one'},"
+        "'reverse':{'on':'todos','label':'more','has':'many'}}}},'check_types':true,"
+        "'supports_background_updates':true}";
+    static const struct {
+        const char *route, *body;
+    } cases[] = {
+        {"schema/push/plan", schema},
+        {"schema/push/apply", schema},
+        {"schema/steps/apply", "{'steps':[['index',{'attr-id':'@todos.title'}],"
+                               "['delete-attr','aaaaaaaa-0000-4000-8000-000000000001']]}"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char path[128];
+        bool is_done = false;
+        snprintf(path, sizeof path, "/dash/apps/%s/%s", world.app.id, cases[i].route);
+        for (long n = 0; !is_done; n++) {
+            is_done = try(path, ADMIN, cases[i].body, NULL, n);
+            assert_true(n < MAX_ALLOCATIONS);
+        }
+        while (inst_server_is_pending(world.server))
+            inst_server_turn(world.server);
+    }
+    learn_attrs(&world);
+    assert_non_null(attr_id(&world, "more.todo", 9));
+    assert_non_null(attr_id(&world, "todos.n", 7));
+}
+
+/* Making apps: there is one for every answer that says so. */
+static void test_apps(void **state) {
+    (void)state;
+    char token[INST_OPERATOR_TOKEN + 1], fields[128];
+    size_t made = 0;
+    bool is_done = false;
+    assert_int_equal(inst_server_add_operator(world.server, "test", token, NULL), INST_OK);
+    snprintf(fields, sizeof fields, "authorization: Bearer %s", token);
+    for (long n = 0; !is_done; n++) {
+        is_done = try("/superadmin/apps", fields,
+                      "{'title':'App','schema':{'entities':{'todos':{'attrs':{}}}},"
+                      "'perms':{'todos':{'allow':{'view':'true'}}}}",
+                      NULL, n);
+        assert_true(n < MAX_ALLOCATIONS);
+        made += is_done;
+    }
+    for (is_done = false; !is_done;)
+        is_done = try("/dash/cli/auth/register", fields, "", NULL, (long)made++);
+    struct answer *answer = call(&world, "GET", "/dash", fields, NULL);
+    assert_int_equal(answer->status, 200);
+    assert_true(inst_getz(&answer->value, "apps")->len >= 2);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_schema, open_world, close_world),
+        cmocka_unit_test_setup_teardown(test_apps, open_world, close_world),
         cmocka_unit_test_setup_teardown(test_answers, open_world, close_world),
         cmocka_unit_test_setup_teardown(test_transactions_are_whole, open_world, close_world),
         cmocka_unit_test_setup_teardown(test_streams, open_world, close_world),
