@@ -93,6 +93,7 @@ void inst_lua_open_client(lua_State *L); /* each adds its functions to the table
 void inst_lua_open_server(lua_State *L);
 void inst_lua_open_timer(lua_State *L);
 void inst_lua_open_check(lua_State *L);
+void inst_lua_open_schema(lua_State *L);
 void inst_lua_open_http(lua_State *L);
 void inst_lua_open_backend(lua_State *L);
 void inst_lua_open_event_stream(lua_State *L);

@@ -260,6 +260,7 @@ int luaopen_instant_core(lua_State *L) {
     inst_lua_open_data(L);
     inst_lua_open_timer(L);
     inst_lua_open_check(L);
+    inst_lua_open_schema(L);
     inst_lua_open_http(L);
     inst_lua_open_backend(L);
     inst_lua_open_event_stream(L);

@@ -1,0 +1,102 @@
+-- instant-lua pull [schema|perms] [options]
+--
+-- Writes an app's schema and permission rules to instant.schema.lua and instant.perms.lua.
+
+local core = require "instant.core"
+local project = require "instant.project"
+local source = require "instant.schema_source"
+
+local USAGE = [[
+usage: instant-lua pull [schema|perms] [options]
+
+Writes an app's schema to instant.schema.lua and its permission rules to instant.perms.lua. Rooms, which only
+the file knows, are kept. What is there is replaced only when you say so.
+
+  --schema FILE  another file (INSTANT_SCHEMA_FILE_PATH)
+  --perms FILE   another file (INSTANT_PERMS_FILE_PATH)
+  --typescript   write instant.schema.ts and instant.perms.ts, as the official command line does (without rooms)
+  -y, --yes      do not ask
+]] .. project.CONNECTION
+
+local function fail(...)
+  io.stderr:write("instant-lua pull: ", string.format(...), "\n")
+  return 1
+end
+
+local function replace(path, text, options)
+  local file = io.open(path, "rb")
+  local old = file and file:read "a"
+  if file then file:close() end
+  if old == text then
+    print(("%s is up to date."):format(path))
+    return true
+  end
+  -- What a TypeScript file says of rooms is not read, so it cannot be kept.
+  local loss = options.typescript and path:find "schema" and " Its rooms are not kept." or ""
+  if old and not project.confirm(("Replace %s?%s"):format(path, loss), options) then
+    return nil, path .. " was not changed"
+  end
+  local ok, problem = project.write(path, text)
+  if ok then print("Wrote " .. path) end
+  return ok, problem
+end
+
+local function schema_text(to, path, options)
+  local pulled, problem = to:ask("GET", to:route "schema/pull")
+  if not pulled then return nil, problem end
+  local schema, err = core.schema_read(pulled.schema)
+  if not schema then return nil, err.message end
+  if options.typescript then
+    local text
+    text, err = core.schema_file(schema)
+    return text, err and err.message
+  end
+  local rooms
+  if project.exists(path) then
+    local old
+    old, problem = project.read(path)
+    if not old then return nil, problem .. " (its rooms would be lost)" end
+    rooms = old.rooms
+  end
+  return source.schema(schema, rooms)
+end
+
+local function perms_text(to, _, options)
+  local pulled, problem = to:ask("GET", to:route "perms/pull")
+  if not pulled then return nil, problem end
+  local rules = type(pulled.perms) == "table" and pulled.perms or {}
+  return options.typescript and core.perms_file(rules) or source.perms(rules)
+end
+
+local TEXT = { schema = schema_text, perms = perms_text }
+
+local function main(...)
+  local options, problem = project.parse({ ... }, {
+    schema = "value", perms = "value", typescript = "flag", yes = "flag",
+  })
+  if not options then return fail("%s", problem) end
+  if options.help then
+    io.write(USAGE)
+    return 0
+  end
+  if options[2] or options[1] and not TEXT[options[1]] then
+    return fail("pull what? schema, perms or nothing (for both), not %s", options[2] or options[1])
+  end
+  local to
+  to, problem = project.connect(options, true)
+  if not to then return fail("%s", problem) end
+  for _, kind in ipairs(options[1] and { options[1] } or { "schema", "perms" }) do
+    local path = project.path(options, kind, options.typescript and "ts" or "lua")
+    local text
+    text, problem = TEXT[kind](to, path, options)
+    if text then text, problem = replace(path, text, options) end
+    if not text then
+      to:close()
+      return fail("%s", problem)
+    end
+  end
+  to:close()
+  return 0
+end
+
+return main(...)
