@@ -67,6 +67,7 @@ static bool fill_side(struct inst_changes *changes, const struct inst_attr *attr
         side->ref = triple->ref;
         return true;
     }
+    side->is_null = triple->v.tag == INST_NULL;
     side->ref = triple->ref;
     side->hash = inst_point_hash(&triple->v, changes->seed);
     if (!has_order(attr))

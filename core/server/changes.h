@@ -16,6 +16,7 @@
 
 struct inst_change_side {
     bool is_there;
+    bool is_null;            /* there, as JSON null */
     uint32_t ref;            /* links: the target; else 0 */
     uint64_t hash;           /* of the value */
     struct inst_point point; /* its place; UNKNOWN when the attr has no order */

@@ -6,7 +6,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum read_kind { READ_ENTITY = 1, READ_VALUE, READ_REF, READ_ATTR, READ_UNKNOWN, READ_NAME };
+enum read_kind {
+    READ_ENTITY = 1,
+    READ_PAIR, /* an entity with a value */
+    READ_PRESENCE,
+    READ_VALUE,
+    READ_REF,
+    READ_ATTR,
+    READ_UNKNOWN,
+    READ_NAME
+};
 
 struct read_item {
     struct inst_read_set *set;
@@ -31,6 +40,11 @@ void inst_read_index_free(struct inst_read_index *index) { inst_table_free(&inde
 
 static struct inst_table_key key_of(enum read_kind kind, uint32_t attr_row, uint64_t what) {
     return (struct inst_table_key){(uint64_t)kind << 32 | attr_row, what};
+}
+
+/* A collision of two pairs wakes for nothing. */
+static struct inst_table_key pair_key(uint32_t attr_row, uint32_t e, uint64_t what) {
+    return key_of(READ_PAIR, attr_row, (what ^ e) * 0x9e3779b97f4a7c15u ^ e);
 }
 
 static struct inst_table_key uuid_key(const struct inst_uuid *id) {
@@ -237,6 +251,21 @@ void inst_read_set_add_entity(struct inst_read_index *index, struct inst_read_se
     add_counted(index, set, attr_row, key_of(READ_ENTITY, attr_row, e));
 }
 
+void inst_read_set_add_entity_value(struct inst_read_index *index, struct inst_read_set *set,
+                                    uint32_t attr_row, uint32_t e, const struct inst_value *v) {
+    add_counted(index, set, attr_row, pair_key(attr_row, e, inst_point_hash(v, index->seed)));
+}
+
+void inst_read_set_add_entity_ref(struct inst_read_index *index, struct inst_read_set *set,
+                                  uint32_t attr_row, uint32_t e, uint32_t ref) {
+    add_counted(index, set, attr_row, pair_key(attr_row, e, ref));
+}
+
+void inst_read_set_add_presence(struct inst_read_index *index, struct inst_read_set *set,
+                                uint32_t attr_row, uint32_t e) {
+    add_counted(index, set, attr_row, key_of(READ_PRESENCE, attr_row, e));
+}
+
 void inst_read_set_add_value(struct inst_read_index *index, struct inst_read_set *set,
                              uint32_t attr_row, const struct inst_value *v) {
     add_counted(index, set, attr_row,
@@ -319,13 +348,21 @@ static void ask_side(const struct asking *asking, const struct inst_change *chan
                      const struct inst_change_side *side) {
     if (!side->is_there)
         return;
-    if (side->ref != 0)
+    if (side->ref != 0) {
         ask_key(asking, key_of(READ_REF, change->attr_row, side->ref));
+        ask_key(asking, pair_key(change->attr_row, change->e, side->ref));
+    } else {
+        ask_key(asking, pair_key(change->attr_row, change->e, side->hash));
+    }
     ask_key(asking, key_of(READ_VALUE, change->attr_row, side->hash));
     const struct inst_read_node *node =
         inst_table_get(&asking->index->nodes, key_of(READ_ATTR, change->attr_row, 0));
     if (node != NULL && node->ranges.count > 0)
         inst_intervals_ask(&node->ranges, &side->point, found_range, (void *)asking);
+}
+
+static bool is_value(const struct inst_change_side *side) {
+    return side->is_there && !side->is_null;
 }
 
 void inst_read_index_ask(struct inst_read_index *index, const struct inst_changes *changes,
@@ -334,6 +371,8 @@ void inst_read_index_ask(struct inst_read_index *index, const struct inst_change
     for (size_t i = 0; i < changes->triple_count; i++) {
         const struct inst_change *change = &changes->triples[i];
         ask_key(&asking, key_of(READ_ENTITY, change->attr_row, change->e));
+        if (is_value(&change->before) != is_value(&change->after))
+            ask_key(&asking, key_of(READ_PRESENCE, change->attr_row, change->e));
         ask_key(&asking, key_of(READ_ATTR, change->attr_row, 0));
         ask_side(&asking, change, &change->before);
         ask_side(&asking, change, &change->after);

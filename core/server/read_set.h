@@ -3,6 +3,8 @@
  *
  *     read                     kept as                       woken by
  *     (e, a, ?)                hash of (a, e)                a triple of e under a
+ *     (e, a, v), (e, a, ref)   hash of (a, e and v / ref)    this value of e that came or went
+ *     does e have a value?     hash of (a, e)                a triple of e that changes the answer
  *     (?, a, v), (?, a, ref)   hash of (a, hash of v / ref)  a value that came or went
  *     (?, a, lo..hi)           interval tree per attr        a value (id attr: created-at) inside;
  *                                                            a scan that stopped early: to there
@@ -69,6 +71,13 @@ void inst_read_set_clear(struct inst_read_index *index, struct inst_read_set *se
 void inst_read_set_begin(struct inst_read_index *index, struct inst_read_set *set);
 void inst_read_set_add_entity(struct inst_read_index *index, struct inst_read_set *set,
                               uint32_t attr_row, uint32_t e);
+void inst_read_set_add_entity_value(struct inst_read_index *index, struct inst_read_set *set,
+                                    uint32_t attr_row, uint32_t e, const struct inst_value *v);
+void inst_read_set_add_entity_ref(struct inst_read_index *index, struct inst_read_set *set,
+                                  uint32_t attr_row, uint32_t e, uint32_t ref);
+/* Whether e has a value under the attr, null counting as none. */
+void inst_read_set_add_presence(struct inst_read_index *index, struct inst_read_set *set,
+                                uint32_t attr_row, uint32_t e);
 void inst_read_set_add_value(struct inst_read_index *index, struct inst_read_set *set,
                              uint32_t attr_row, const struct inst_value *v);
 void inst_read_set_add_ref(struct inst_read_index *index, struct inst_read_set *set,

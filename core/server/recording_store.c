@@ -58,7 +58,11 @@ static void record_id(struct inst_recording_store *store, const struct inst_scan
 
 static void record_plain(struct inst_recording_store *store, const struct inst_scan *scan) {
     uint32_t row = scan->attr->row;
-    if (scan->e != 0)
+    if (scan->e != 0 && scan->ref != 0)
+        inst_read_set_add_entity_ref(store->index, store->set, row, scan->e, scan->ref);
+    else if (scan->e != 0 && scan->has_v && !inst_attr_names_entity(scan->attr))
+        inst_read_set_add_entity_value(store->index, store->set, row, scan->e, &scan->v);
+    else if (scan->e != 0)
         inst_read_set_add_entity(store->index, store->set, row, scan->e);
     else if (scan->ref != 0)
         inst_read_set_add_ref(store->index, store->set, row, scan->ref);
@@ -237,7 +241,7 @@ static enum inst_status recording_presence(struct inst_store *base, uint32_t e,
     if (reverse)
         inst_read_set_add_ref(store->index, store->set, attr->row, e);
     else
-        inst_read_set_add_entity(store->index, store->set, attr->row, e);
+        inst_read_set_add_presence(store->index, store->set, attr->row, e);
     return store->inner->ops->presence(store->inner, e, attr, reverse, out, err);
 }
 

@@ -27,7 +27,7 @@ const AT_ONCE = 8;
 
 test('server, official client and reference agree', async (t) => {
   const server = await serve(t);
-  const statistics = { transactions: 0, refusedTransactions: 0, queries: 0, refusedQueries: 0, replayed: 0 };
+  const statistics = { transactions: 0, refusedTransactions: 0, queries: 0, refusedQueries: 0, replayed: 0, liveChecks: 0, refreshes: 0 };
   const failures = [];
   const waiting = seeds();
   const worker = async () => {

@@ -554,6 +554,25 @@ static void only_touched_queries_run(void **state) {
     assert_int_equal(c->count - sent, 4);
 }
 
+/* What was asked of an entity was whether it has this value, or any: another one is no news. */
+static void only_other_answers_wake(void **state) {
+    (void)state;
+    write("[['add-triple','#1','@users.id','#1'],['add-triple','#1','@users.name','a'],"
+          "['add-triple','#1','@users.team','x']]");
+    asks(c, "{'users':{'$':{'where':{'name':'a','team':'y'}}}}", "");
+    asks(c, "{'users':{'$':{'where':{'name':'a','team':{'$isNull':false}},'fields':['name']}}}",
+         "1");
+    uint64_t before = runs();
+    write("[['add-triple','#1','@users.team','z']]");
+    assert_int_equal(runs() - before, 0);
+    write("[['add-triple','#1','@users.team','y']]");
+    told(c, "1");
+    write("[['add-triple','#1','@users.team',null]]");
+    told(c, "");
+    told(c, "");
+    assert_int_equal(runs() - before, 1 + 2);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
@@ -579,6 +598,7 @@ int main(void) {
         T(wide_results_coarsen),
         T(wide_queries_depend_on_every_name),
         T(only_touched_queries_run),
+        T(only_other_answers_wake),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,9 +8,10 @@ import { evaluate as official, linkIndexOf } from './official.mjs';
 import { isComparable } from './disagreements.mjs';
 import { Random } from './random.mjs';
 import { evaluate } from './reference.mjs';
-import { Refusal, Tables, Unpredictable } from './tables.mjs';
+import { randomRules } from './rules.mjs';
+import { Refusal, same, Tables, Unpredictable } from './tables.mjs';
 
-const TXS = 10, QUERIES = 3;
+const TXS = 10, QUERIES = 3, LIVE = 4;
 
 const attempt = (fn) => {
   try {
@@ -70,11 +71,28 @@ class Play {
     assert.equal(opened.op, 'init-ok', JSON.stringify(opened));
     this.attrs = opened.attrs;
     await this.transact(this.generator.schema());
+    this.guest = await Guest.enter(this);
     for (let n = 0; n < TXS; n++) {
       await this.transact(this.generator.steps(this.tables));
+      if (n % 4 === 0) await this.saveRules();
+      await this.guest.catchUp();
+      await this.guest.subscribe();
       for (let k = 0; k < QUERIES; k++) await this.query(this.generator.query(this.tables, this.tables.triples));
     }
     this.session.socket.terminate();
+    this.guest.session.socket.terminate();
+  }
+
+  async saveRules() {
+    const rules = randomRules(this.random, this.generator, this.tables);
+    this.doing = { rules: rules.code };
+    const response = await fetch(`${this.server.api}/dash/apps/${this.app.id}/rules`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json', Authorization: `Bearer ${this.app.token}` },
+      body: JSON.stringify({ code: rules.code }),
+    });
+    assert.equal(response.status, 200, await response.text());
+    this.rules = rules;
   }
 
   // The answer; what is told meanwhile is looked at only for attrs.
@@ -172,7 +190,7 @@ class Play {
     assert.deepEqual(data['page-info'] ?? {}, wanted.pageInfo, 'page-info');
     assert.deepEqual(data.aggregate ?? {}, wanted.aggregate, 'aggregate');
     const rows = data['datalog-result']['join-rows'][0];
-    assert.deepEqual(rows.map(textOf).sort(), wanted.triples.map((t) => textOf([t.e, t.a.id, t.v, t.t])).sort(), 'the triples');
+    assert.deepEqual(rows.map(textOf).sort(), textsOf(wanted.triples), 'the triples');
     const infers = this.random.once(2);
     await this.compareTree(q, wanted, infers);
     this.compareClient(q, wanted, answer.result, infers);
@@ -200,6 +218,72 @@ class Play {
     assert.deepEqual(shown.data, expected, 'what the official client shows');
   }
 }
+
+// Somebody for whom the rules count, with live queries: after each transaction and each change of rules what
+// was told last is what the reference says, and nothing was told twice.
+class Guest {
+  live = [];
+  events = 0;
+
+  static async enter(play) {
+    const guest = new Guest();
+    guest.play = play;
+    guest.session = await rawSession(play.t, play.server);
+    await guest.ask({ op: 'init', 'app-id': play.app.id, versions: { '@instantdb/core': 'v1.0.67' } });
+    return guest;
+  }
+
+  async ask(message) {
+    const event = `g${this.events++}`;
+    let answer = await this.session.ask({ 'client-event-id': event, ...message });
+    while (answer['client-event-id'] !== event) {
+      for (const { 'instaql-query': q, 'instaql-result': result } of answer.computations ?? []) this.told(q, result);
+      answer = await this.session.receive();
+    }
+    return answer;
+  }
+
+  told(q, result) {
+    const live = this.live.find((l) => same(l.q, q));
+    const shown = shownOf(result);
+    assert.ok(!same(live.last, shown), `told again: ${JSON.stringify(q)}`);
+    live.last = shown;
+    this.play.statistics.refreshes++;
+  }
+
+  // Nothing of the last transactions is on its way any more: the session answers in order.
+  async catchUp() {
+    await this.ask({ op: 'remove-query', q: { none: {} } });
+    for (const { q, last } of this.live) this.compare(q, last);
+  }
+
+  compare(q, last) {
+    this.play.doing = { guest: q, rules: this.play.rules?.code };
+    const { tables, rules } = this.play;
+    const wanted = evaluate(tables, q, rules?.sees(tables, q.$$ruleParams ?? {}));
+    assert.deepEqual(last.triples, textsOf(wanted.triples), 'the triples a guest has');
+    assert.deepEqual(last.pageInfo, wanted.pageInfo, 'the page-info a guest has');
+    this.play.statistics.liveChecks++;
+  }
+
+  async subscribe() {
+    const { random, generator, tables } = this.play;
+    const q = generator.query(tables, tables.triples);
+    for (const form of Object.values(q)) delete form.$?.aggregate;
+    if (random.once(2)) q.$$ruleParams = { key: random.pick(['k', 'l']) };
+    if (attempt(() => evaluate(tables, q)).refusal || this.live.some((l) => same(l.q, q))) return;
+    const answer = await this.ask({ op: 'add-query', q });
+    assert.equal(answer.op, 'add-query-ok', answer.message);
+    this.live.push({ q, last: shownOf(answer.result) });
+    this.compare(q, this.live.at(-1).last);
+    if (this.live.length > LIVE) await this.ask({ op: 'remove-query', q: this.live.shift().q });
+  }
+}
+
+const textsOf = (triples) => triples.map((t) => textOf([t.e, t.a.id, t.v, t.t])).sort();
+const shownOf = ([{ data }]) => ({
+  triples: data['datalog-result']['join-rows'][0].map(textOf).sort(), pageInfo: data['page-info'] ?? {},
+});
 
 // Ids as names.
 function readable(text, { tables, generator }) {

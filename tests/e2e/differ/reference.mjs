@@ -278,7 +278,7 @@ function readOrder(tables, et, options, path) {
 const pagers = ['limit', 'first', 'last', 'offset', 'after', 'before', 'order'];
 const isPaged = (options) => pagers.some((k) => options[k] != null && (k !== 'order' || Object.keys(options.order).length));
 
-function page(tables, order, entities, options) {
+function page(tables, order, entities, options, tell, sees) {
   const sign = order.isDesc ? -1 : 1;
   const inOrder = (x, y) => sign * compareRows(x, y);
   const all = entities
@@ -306,10 +306,12 @@ function page(tables, order, entities, options) {
   if (after || offset || isLast) hasPrevious = isLast && limit != null && !after ? hasMore : beyond(rows[0], -1);
   if (!rows.length && (offset > 0 || after)) hasPrevious = true;
   const cursor = (row) => row ? [row.e, order.attr.id, row.triple.v, row.triple.t] : null;
-  return {
-    order, rows,
-    info: { 'start-cursor': cursor(rows[0]), 'end-cursor': cursor(rows.at(-1)), 'has-next-page?': hasNext, 'has-previous-page?': hasPrevious },
-  };
+  const visible = rows.filter((row) => sees(row.triple));
+  tell({
+    'start-cursor': cursor(visible[0]), 'end-cursor': cursor(visible.at(-1)),
+    'has-next-page?': hasNext, 'has-previous-page?': hasPrevious,
+  });
+  return rows;
 }
 
 // ---- forms ----
@@ -343,33 +345,37 @@ class Evaluation {
   pageInfo = {};
   aggregate = {};
 
-  constructor(tables) { this.tables = tables; }
+  // sees: may a triple be seen?
+  constructor(tables, sees) {
+    this.tables = tables;
+    this.sees = sees;
+  }
 
   // Rows {e, triples, children} of one form, its triples noted as sent. join: the parent's link, bound.
   form(node, join) {
     const { et, options, level } = node;
     const out = { et, options, next: node.next, rows: [] };
     if (!node.patterns) return out;
-    const matches = new Map();
-    const counts = new Map();
+    const matches = new Map(); // entity -> the triples of each match
     solve(this.tables, [...(join ? [join] : []), ...node.patterns], {}, [], (bindings, triples) => {
       const e = bindings[`${et}-${level}`];
-      matches.set(e, [...(matches.get(e) ?? []), ...triples]);
-      counts.set(e, (counts.get(e) ?? 0) + 1);
+      matches.set(e, [...(matches.get(e) ?? []), triples]);
     });
     let entities = [...matches.keys()];
     if (node.order) {
-      const paged = page(this.tables, node.order, entities, options);
-      entities = paged.rows.map((row) => row.e);
-      this.pageInfo[et] = paged.info;
-      if (!options.aggregate) for (const row of paged.rows) this.sent.add(row.triple);
+      const rows = page(this.tables, node.order, entities, options, (info) => { this.pageInfo[et] = info; }, this.sees);
+      entities = rows.map((row) => row.e);
+      for (const row of rows) matches.get(row.e).forEach((triples) => triples.push(row.triple));
     }
     if (level === 0 && options.aggregate) {
-      this.aggregate[et] = { count: entities.reduce((sum, e) => sum + counts.get(e), 0) };
+      this.aggregate[et] = { count: entities.reduce((sum, e) => sum + matches.get(e).length, 0) };
       return out;
     }
-    for (const e of entities) for (const t of matches.get(e)) this.sent.add(t);
-    out.rows = entities.map((e) => this.entity(node, e));
+    for (const e of entities) {
+      const visible = matches.get(e).filter((triples) => triples.every(this.sees));
+      for (const triples of visible) for (const t of triples) this.sent.add(t);
+      if (visible.length) out.rows.push(this.entity(node, e));
+    }
     return out;
   }
 
@@ -380,7 +386,7 @@ class Evaluation {
 
   entity(node, e) {
     const attrs = this.fields(node.et, node.options);
-    const triples = this.tables.triples.filter((t) => t.e === e && attrs.includes(t.a));
+    const triples = this.tables.triples.filter((t) => t.e === e && attrs.includes(t.a) && this.sees(t));
     for (const t of triples) this.sent.add(t);
     const children = {};
     for (const [label, child] of Object.entries(node.children))
@@ -453,9 +459,9 @@ function clientView(tables, form, infers) {
   });
 }
 
-// {triples, pageInfo, aggregate, tree(infers), client(infers)}, or throws a Refusal.
-export function evaluate(tables, query) {
-  const run = new Evaluation(tables);
+// {triples, pageInfo, aggregate, tree(infers), client(infers)}, or throws a Refusal. sees(triple): an admin sees all.
+export function evaluate(tables, query, sees = () => true) {
+  const run = new Evaluation(tables, sees);
   const forms = Object.entries(query).filter(([et]) => et !== '$$ruleParams')
     .map(([et, form]) => [et, compile(tables, et, form, 0, [et])])
     .map(([et, node]) => [et, run.form(node)]);
