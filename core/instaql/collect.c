@@ -141,6 +141,66 @@ struct inst_matcher *inst_collect_bound(struct inst_collector *c, const struct i
     return is_new && inst_plan_make(m) != INST_OK ? NULL : m;
 }
 
+static bool is_field(const struct inst_form *form, const struct inst_attr *attr) {
+    for (uint32_t i = 0; i < form->field_count; i++) {
+        if (form->fields[i] == attr) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* "Not null" is matched by an id, and the official server sends no more. The official client tries
+ * the condition again on what it was sent, and would find nothing through a link, or of a field
+ * that the query leaves out: the first value that may be seen goes along. */
+static enum inst_status send_value(struct inst_collector *c, const struct inst_attr *attr,
+                                   bool is_reverse, uint32_t e) {
+    struct inst_store *store = c->run.store;
+    struct inst_scan scan = {.attr = attr};
+    struct inst_cursor cursor;
+    struct inst_triple triple;
+    *(is_reverse ? &scan.ref : &scan.e) = e;
+    enum inst_status status = store->ops->scan(store, &scan, &cursor, c->run.err);
+    if (status != INST_OK) {
+        return status;
+    }
+    int got;
+    bool is_sent = false;
+    while (!is_sent && (got = store->ops->next(&cursor, &triple, c->run.err)) == 1) {
+        if (triple.v.tag == INST_NULL) {
+            continue;
+        }
+        int64_t number = note(c, attr, &triple);
+        if (number < 0) {
+            got = -1;
+            break;
+        }
+        is_sent = c->notes[number].is_visible;
+        c->notes[number].is_sent = c->notes[number].is_sent || is_sent;
+    }
+    store->ops->close(&cursor);
+    return !is_sent && got < 0 ? INST_FAILED : INST_OK;
+}
+
+static enum inst_status send_values(struct inst_collector *c, const struct inst_form *form,
+                                    const struct inst_matcher *m) {
+    for (uint32_t i = 0; i < m->depth; i++) {
+        const struct inst_step *step = m->frames[i].step;
+        const struct inst_operator *op = step->v.kind == INST_TERM_OPERATOR ? step->v.op : NULL;
+        if (!step->attr || !op || op->kind != INST_OP_IS_NULL || op->wants_null) {
+            continue;
+        }
+        bool is_root = step->e.kind == INST_TERM_SLOT && step->e.slot == form->spec.root;
+        if (is_root && !op->is_reverse && is_field(form, op->null_attr)) {
+            continue;
+        }
+        if (send_value(c, op->null_attr, op->is_reverse, m->frames[i].triple.e) != INST_OK) {
+            return INST_FAILED;
+        }
+    }
+    return INST_OK;
+}
+
 /* One match: 1 when all its triples (and extra, unless NULL) may be seen; they are sent then. */
 static int take_match(struct inst_collector *c, const struct inst_matcher *m,
                       const struct inst_attr *extra_attr, const struct inst_triple *extra) {
@@ -226,6 +286,9 @@ static enum inst_status take_matches(struct inst_collector *c, const struct inst
         taken = form->has_count ? 0 : take_match(c, m, extra_attr, extra);
         if (taken == 1 && !add_entity(c, state, e)) {
             nomem(c);
+            taken = -1;
+        }
+        if (taken == 1 && !c->makes_tree && send_values(c, form, m) != INST_OK) {
             taken = -1;
         }
         if (taken < 0) {

@@ -6,7 +6,8 @@
  *                    └─ child form ── ...
  *
  * A triple is noted once, however often it is met; it is sent when it belongs to a match whose
- * triples are all visible, or is a visible field of a matched entity.
+ * triples are all visible, or is a visible field of a matched entity, or shows a client that
+ * something is not null.
  */
 #ifndef INST_INSTAQL_COLLECT_H
 #define INST_INSTAQL_COLLECT_H

@@ -65,11 +65,10 @@ export function isComparable(tables, query) {
       const { attr, isForward, depth } = walk(tables, et, key);
       if (key === '$entityIdStartsWith') continue;
       if (!attr) continue;
-      if (!isForward && isMap(v)) return false; // D13
+      if (!isForward && isMap(v) && !('$isNull' in v)) return false; // D13
       if (attr.checked === 'date') return false; // D11, D4
       if (isMap(v) && ['$like', '$ilike'].some((op) => op in v && String(v[op]).includes('\\'))) return false; // D7
-      if (isMap(v) && isNegative(v) && depth > 1) return false;
-      if (isMap(v) && v.$isNull === false && (attr.isMany || options.fields)) return false;
+      if (isMap(v) && isNegative(v) && v.$isNull !== false && depth > 1) return false;
       if (isMap(v) && (v.$lt !== undefined || v.$lte !== undefined || v.$gte !== undefined || v.$gt !== undefined) && hasGroups(where)) return false;
     }
   }

@@ -180,7 +180,11 @@ class Compiler {
       if (!last) throw new Missing();
       const isNull = (e) => !this.tables.triples.some((t) =>
         t.a === last.attr && (last.isForward ? t.e === e && t.v !== null : t.v === e));
-      out.push(this.idPattern(here.et, here.variable, (t) => isNull(t.v) === v.$isNull));
+      const pattern = this.idPattern(here.et, here.variable, (t) => isNull(t.v) === v.$isNull);
+      if (!v.$isNull)
+        pattern.proofs = (e) => this.tables.triples.filter((t) =>
+          t.a === last.attr && t.v !== null && (last.isForward ? t.e : t.v) === e);
+      out.push(pattern);
       return out;
     }
     if (label === '$entityIdStartsWith' && typeof v === 'string') {
@@ -232,7 +236,10 @@ function solve(tables, patterns, bindings, triples, found) {
     if (t.a !== first.a || (first.test && !first.test(t))) continue;
     const withE = bind(first.e, t.e, bindings);
     const withBoth = withE && bind(first.v, t.v, withE);
-    if (withBoth) solve(tables, rest, withBoth, [...triples, t], found);
+    if (!withBoth) continue;
+    const next = [...triples, t];
+    next.proofs = [...(triples.proofs ?? []), ...(first.proofs ? [first.proofs(t.v)] : [])];
+    solve(tables, rest, withBoth, next, found);
   }
 }
 
@@ -342,6 +349,7 @@ function compile(tables, et, form, level, path, next) {
 
 class Evaluation {
   sent = new Set();
+  proofs = []; // lists of triples, of which one is sent if one may be seen: that something is not null
   pageInfo = {};
   aggregate = {};
 
@@ -373,7 +381,10 @@ class Evaluation {
     }
     for (const e of entities) {
       const visible = matches.get(e).filter((triples) => triples.every(this.sees));
-      for (const triples of visible) for (const t of triples) this.sent.add(t);
+      for (const triples of visible) {
+        for (const t of triples) this.sent.add(t);
+        this.proofs.push(...(triples.proofs ?? []).map((list) => list.filter(this.sees)).filter((list) => list.length));
+      }
       if (visible.length) out.rows.push(this.entity(node, e));
     }
     return out;
@@ -459,7 +470,7 @@ function clientView(tables, form, infers) {
   });
 }
 
-// {triples, pageInfo, aggregate, tree(infers), client(infers)}, or throws a Refusal. sees(triple): an admin sees all.
+// {triples, proofs, pageInfo, aggregate, tree(infers), client(infers)}, or throws a Refusal. sees(triple): an admin sees all.
 export function evaluate(tables, query, sees = () => true) {
   const run = new Evaluation(tables, sees);
   const forms = Object.entries(query).filter(([et]) => et !== '$$ruleParams')
@@ -467,7 +478,7 @@ export function evaluate(tables, query, sees = () => true) {
     .map(([et, node]) => [et, run.form(node)]);
   const each = (view) => (infers) => Object.fromEntries(forms.map(([et, form]) => [et, view(tables, form, infers)]));
   return {
-    triples: [...run.sent], pageInfo: run.pageInfo, aggregate: run.aggregate,
+    triples: [...run.sent], proofs: run.proofs, pageInfo: run.pageInfo, aggregate: run.aggregate,
     tree: each(tree), client: each(clientView), forms,
   };
 }
