@@ -11,5 +11,8 @@
 #define INST_LWS_HEADER_POOL 64
 /* Read buffer shared by all connections of the context. */
 #define INST_LWS_SERVICE_BYTES 32768
+/* What each server-side connection keeps to unmask a frame in, most of an idle one's memory: longer
+ * frames come in pieces. */
+#define INST_LWS_RX_BYTES 2048
 
 #endif

@@ -3,6 +3,7 @@
 #include "base/utf8.h"
 #include "io/http_forwarded.h"
 #include "io/http_server.h"
+#include "io/lws_limits.h"
 #include "io/operator.h"
 #include "io/shared_queue.h"
 #include "server/http.h"
@@ -304,7 +305,10 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
 }
 
 static const struct lws_protocols protocols[] = {
-    {.name = "instant", .callback = on_event, .per_session_data_size = sizeof(struct conn)},
+    {.name = "instant",
+     .callback = on_event,
+     .per_session_data_size = sizeof(struct conn),
+     .rx_buffer_size = INST_LWS_RX_BYTES},
     {0},
 };
 

@@ -5,6 +5,8 @@
  *                                             live queries that it does not touch
  *     bench_engine fanout SUBSCRIBERS         rows: a transact that changes the result of one query
  *                                             with 1 and with SUBSCRIBERS subscribers
+ *     bench_engine users USERS                rows: a transact that changes one user's own query
+ *                                             beside 10 and beside USERS users with one each
  *
  * Untouched queries are all different; a third each fixes an id, a value of an indexed attr and a
  * range of one. The data file is in memory, so that the engine's own time shows.
@@ -12,7 +14,10 @@
 #include "bench.h"
 #include "generate.h"
 
+#include "base/json.h"
 #include "io/apps.h"
+#include "server/engine.h"
+#include "server/permissions.h"
 #include "server/server.h"
 
 #include <stdarg.h>
@@ -208,7 +213,8 @@ static void untouched(uint32_t subscriptions) {
 static void open_subscribed(struct world *w, uint32_t subscribers) {
     open_world(w);
     for (uint32_t n = 0; n < subscribers; n++) {
-        say(enter(w), "{\"op\":\"add-query\",\"q\":{\"notes\":{\"$\":{\"limit\":20}}}}");
+        say(enter(w), "{\"op\":\"add-query\",\"q\":{\"notes\":{\"$\":{\"order\":{\"rank\":\"asc\"},"
+                      "\"limit\":20}}}}"); /* ranks fall: what is written is always shown */
     }
     inst_server_turn(w->server);
 }
@@ -232,15 +238,94 @@ static void fan_out(uint32_t subscribers) {
     bench_row(name, (all_seconds - one_seconds) / (subscribers - 1), -1, "s", "info", -1);
 }
 
+/* ---- users ---- */
+
+#define ATTR_OWNER "00000000-0000-4000-8000-0000000000e4"
+#define ATTR_USERS "96653230-13ff-ffff-a4b4-81ffffffffff" /* $users.id */
+enum { USER = 102 };
+
+/* Note n is user n's; who is not its owner does not see it. */
+static void own_note(struct world *w, uint32_t n) {
+    char e[GEN_UUID];
+    char user[GEN_UUID];
+    gen_uuid(100, n, e);
+    gen_uuid(USER, n, user);
+    say(w->writer,
+        "{\"op\":\"transact\",\"tx-steps\":[[\"add-triple\",\"%s\",\"" ATTR_USERS
+        "\",\"%s\"],[\"add-triple\",\"%s\",\"" ATTR_ID "\",\"%s\"],"
+        "[\"add-triple\",\"%s\",\"" ATTR_OWNER "\",\"%s\"]]}",
+        user, user, e, e, e, user);
+}
+
+static void set_rules(struct world *w) {
+    static const char rules[] = "{\"notes\":{\"allow\":{\"view\":\"auth.id == data.owner\"}}}";
+    struct inst_arena arena;
+    struct inst_value code;
+    struct inst_app *app;
+    inst_arena_init(&arena);
+    must(w, inst_json_parse(&arena, rules, sizeof rules - 1, &code, &w->err));
+    must(w, inst_app_get(w->server, w->app.id, &app, &w->err));
+    must(w, inst_app_set_rules(app, &code, &w->err));
+    inst_arena_free(&arena);
+}
+
+static void open_users(struct world *w, uint32_t users) {
+    open_world(w);
+    w->writer->viewer.is_admin = true; /* who may make users */
+    add_attr(w, ATTR_OWNER, "owner", "\"unique?\":false,\"index?\":true");
+    for (uint32_t n = 0; n < users; n++) {
+        own_note(w, n);
+        if (n % 1000 == 999) {
+            inst_server_turn(w->server);
+        }
+    }
+    inst_server_turn(w->server);
+    set_rules(w);
+    for (uint32_t n = 0; n < users; n++) {
+        char user[GEN_UUID];
+        struct inst_session *session = enter(w);
+        gen_uuid(USER, n, user);
+        memcpy(session->viewer.user, user, sizeof user);
+        say(session,
+            "{\"op\":\"add-query\",\"q\":{\"notes\":{\"$\":{\"where\":{\"owner\":\"%s\"}}}}}",
+            user);
+    }
+    inst_server_turn(w->server);
+}
+
+static void users(uint32_t count) {
+    static struct world few, many;
+    struct inst_server_stats before, after;
+    double few_seconds, many_seconds;
+    char name[64];
+    open_users(&few, 10);
+    open_users(&many, count);
+    size_t delivered = many.delivered;
+    inst_server_stats(many.server, &before);
+    change_first(&many);
+    inst_server_stats(many.server, &after);
+    if (many.delivered - delivered != 2 || /* transact-ok, and one refresh */
+        after.computations_run - before.computations_run != 1) {
+        bench_die("one user's note reached %zu messages", many.delivered - delivered);
+    }
+    bench_measure_pair(change_first, &few, change_first, &many, &few_seconds, &many_seconds);
+    snprintf(name, sizeof name, "a transact, %" PRIu32 " users with a query each against 10",
+             count);
+    bench_row(name, many_seconds, few_seconds, "s", "growth", 1.3);
+}
+
 int main(int argc, char **argv) {
     unsigned long count = argc == 3 ? strtoul(argv[2], NULL, 10) : 0;
     if (count >= 10 && count <= 1000000 && strcmp(argv[1], "untouched") == 0) {
         untouched((uint32_t)count);
     } else if (count >= 10 && count <= 1000000 && strcmp(argv[1], "fanout") == 0) {
         fan_out((uint32_t)count);
+    } else if (count >= 10 && count <= 100000 && strcmp(argv[1], "users") == 0) {
+        users((uint32_t)count);
     } else {
         bench_die("usage: bench_engine untouched SUBSCRIPTIONS\n"
-                  "       bench_engine fanout SUBSCRIBERS        (10 or more)");
+                  "       bench_engine fanout SUBSCRIBERS        (10 or more)\n"
+                  "       bench_engine users USERS");
     }
     return 0; /* the operating system frees the worlds */
 }

@@ -1,5 +1,6 @@
 /*
- * bench_index SMALL LARGE FOLDER: the same query against SMALL and LARGE rows in SQLite.
+ * bench_index SMALL LARGE FOLDER: the same query against SMALL and LARGE rows in SQLite; files that
+ * are in FOLDER from before are taken as they are.
  *
  * A row has an id, a title (indexed, "row 7"), a rank (indexed number, its own number), a state
  * (not indexed) and a link to one of the groups, which have 20 rows each. Every query gives the
@@ -13,7 +14,9 @@
 #include "instaql/eval.h"
 #include "io/sqlite_app_db.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 /* Kinds of ids. */
 enum { ROW = 1, GROUP, ATTR, IDENTITY };
@@ -41,12 +44,13 @@ struct shape {
 
 static const struct shape shapes[] = {
     {"eq", "{'rows':{'$':{'where':{'title':'row 777'}}}}"},
-    {"$in", "{'rows':{'$':{'where':{'title':{'$in':['row 1','row 777','row 5000','none']}}}}}"},
+    {"$in", "{'rows':{'$':{'where':{'title':{'$in':['row 1','row 777','row 1500','none']}}}}}"},
     {"range", "{'rows':{'$':{'where':{'rank':{'$lt':20}}}}}"},
     {"range from two sides",
      "{'rows':{'$':{'where':{'and':[{'rank':{'$gte':500}},{'rank':{'$lt':520}}]}}}}"},
     {"range and an unindexed attr", "{'rows':{'$':{'where':{'rank':{'$lt':40},'state':'open'}}}}"},
     {"order, limit", "{'rows':{'$':{'order':{'rank':'desc'},'limit':20}}}"},
+    {"newest 10", "{'rows':{'$':{'order':{'serverCreatedAt':'desc'},'limit':10}}}"},
     {"reverse link", "{'groups':{'$':{'where':{'rows.title':'row 777'}}}}"},
     {"nested", "{'groups':{'$':{'where':{'name':'group 7'}},'rows':{}}}"},
     {"by id", "{'rows':{'$':{'where':{'id':'#'}}}}"},
@@ -117,13 +121,17 @@ static void save_attrs(struct file *file) {
         save_attr(file, &arena, i);
     }
     must(file, db->db_ops->commit(db, &file->err));
+    inst_arena_free(&arena);
+}
+
+static void load_attrs(struct file *file) {
+    struct inst_app_db *db = file->db;
     must(file, db->db_ops->load_attrs(db, &db->store.attrs, &file->err));
     for (uint32_t i = 0; i < ATTRS; i++) {
         char id[GEN_UUID];
         gen_uuid(ATTR, i, id);
         file->attrs[i] = inst_attrs_by_id(db->store.attrs, id, GEN_UUID - 1);
     }
-    inst_arena_free(&arena);
 }
 
 static uint32_t entity(struct file *file, uint32_t kind, uint32_t number) {
@@ -165,15 +173,28 @@ static void add_row(struct file *file, uint32_t number) {
 
 static void open_file(struct file *file, const char *folder, uint32_t rows) {
     char path[4096];
+    char made[4200]; /* a file that says that it is whole */
     snprintf(path, sizeof path, "%s/%" PRIu32 ".db", folder, rows);
+    snprintf(made, sizeof made, "%s.made", path);
+    if (access(made, F_OK) == 0) {
+        must(file, inst_sqlite_app_db_open(path, NULL, &file->db, &file->err));
+        load_attrs(file);
+        return;
+    }
+    remove(path);
     must(file, inst_sqlite_app_db_open(path, NULL, &file->db, &file->err));
     save_attrs(file);
+    load_attrs(file);
     for (uint32_t n = 0; n < rows; n++) {
         must(file, file->db->db_ops->begin(file->db, &file->err));
         add_row(file, n);
         if (n % ROWS_A_COMMIT == ROWS_A_COMMIT - 1 || n == rows - 1) {
             must(file, file->db->db_ops->commit(file->db, &file->err));
         }
+    }
+    FILE *mark = fopen(made, "w");
+    if (!mark || fclose(mark) != 0) {
+        bench_die("%s cannot be written", made);
     }
 }
 
@@ -225,8 +246,8 @@ int main(int argc, char **argv) {
     static struct file files[2];
     unsigned long small = argc == 4 ? strtoul(argv[1], NULL, 10) : 0;
     unsigned long large = argc == 4 ? strtoul(argv[2], NULL, 10) : 0;
-    if (small < 10000 || large < small || large > 100000000) {
-        bench_die("usage: bench_index SMALL LARGE FOLDER   (SMALL: 10000 or more)");
+    if (small < 2000 || large < small || large > 100000000) {
+        bench_die("usage: bench_index SMALL LARGE FOLDER   (SMALL: 2000 or more)");
     }
     open_file(&files[0], argv[3], (uint32_t)small);
     open_file(&files[1], argv[3], (uint32_t)large);

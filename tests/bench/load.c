@@ -2,7 +2,9 @@
  * Drives a running backend through real websockets; makes an app of its own there.
  *
  *     bench_load write PORT WRITERS SECONDS         prints the durable transactions a second
- *     bench_load fanout PORT SUBSCRIBERS ROUNDS     prints rows
+ *     bench_load fanout PORT SUBSCRIBERS ROUNDS     prints seconds, bytes of a message
+ *     bench_load bare PORT SUBSCRIBERS ROUNDS BYTES prints seconds
+ *     bench_load idle PORT CONNECTIONS PID          prints bytes of a connection
  *
  * write: each writer sends its next transaction when the last one's transact-ok is there. A
  * transaction makes one entity of three triples, one of an indexed attr. The first second is not
@@ -37,6 +39,7 @@ struct load {
     struct wire *wires;
     int count;
     uint32_t made; /* entities and events so far */
+    bool is_bare;  /* against bench_echo: no init */
 };
 
 static void make_app(struct load *load) {
@@ -54,6 +57,9 @@ static void open_session(struct load *load, struct wire *wire) {
     char text[MESSAGE];
     size_t len;
     wire_open(wire, load->port);
+    if (load->is_bare) {
+        return;
+    }
     snprintf(text, sizeof text,
              "{\"op\":\"init\",\"client-event-id\":\"i\",\"app-id\":\"%s\","
              "\"versions\":{\"@instantdb/core\":\"v1.0.67\"}}",
@@ -187,16 +193,21 @@ static void write_load(struct load *load, int writers, double seconds) {
 
 /* ---- fan-out ---- */
 
-/* Changes a title; seconds until the last subscriber has it. The writer is the last wire. */
-static double one_round(struct load *load, int round, size_t *bytes) {
+/* Changes a title, or sends the text; seconds until the last subscriber has it. The writer is the
+ * last wire. */
+static double one_round(struct load *load, int round, size_t *bytes, const char *text) {
     struct epoll_event events[EVENTS];
     char marker[32];
-    int waiting = load->count - 1;
+    int waiting = text ? load->count : load->count - 1; /* the writer hears its own echo */
     snprintf(marker, sizeof marker, "\"round %d\"", round);
     char title[32];
     snprintf(title, sizeof title, "round %d", round);
     double start = bench_now();
-    send_note(load, &load->wires[load->count - 1], (uint32_t)round % NOTES, title);
+    if (text) {
+        wire_sendz(&load->wires[load->count - 1], text);
+    } else {
+        send_note(load, &load->wires[load->count - 1], (uint32_t)round % NOTES, title);
+    }
     while (waiting > 0) {
         int n = wait_some(load, events);
         for (int i = 0; i < n; i++) {
@@ -213,13 +224,20 @@ static double one_round(struct load *load, int round, size_t *bytes) {
     return bench_now() - start;
 }
 
+/* Each in a turn of its own: a burst would measure the accept queue. */
+static void subscribe(struct load *load, int wire, const char *query) {
+    size_t len;
+    wire_sendz(&load->wires[wire], query);
+    wire_await(&load->wires[wire], "\"add-query-ok\"", &len);
+    drain(load);
+}
+
 static void fan_out(struct load *load, int subscribers, int rounds) {
     static const char query[] =
         "{\"op\":\"add-query\",\"client-event-id\":\"q\",\"q\":{\"notes\":{}}}";
     static double seconds[MAX_ROUNDS];
     size_t len;
     size_t bytes = 0;
-    char name[64];
     open_all(load, subscribers + 1);
     struct wire *writer = &load->wires[subscribers];
     add_attrs(writer);
@@ -228,41 +246,101 @@ static void fan_out(struct load *load, int subscribers, int rounds) {
         wire_await(writer, "\"transact-ok\"", &len);
     }
     for (int i = 0; i < subscribers; i++) {
-        wire_sendz(&load->wires[i], query);
-        wire_await(&load->wires[i], "\"add-query-ok\"", &len);
-        drain(load);
+        subscribe(load, i, query);
     }
-    one_round(load, 0, &bytes);
+    one_round(load, 0, &bytes, NULL);
     for (int i = 0; i < rounds; i++) {
-        seconds[i] = one_round(load, i + 1, &bytes);
+        seconds[i] = one_round(load, i + 1, &bytes, NULL);
     }
-    double median = bench_quantile(seconds, (size_t)rounds, 0.5);
-    snprintf(name, sizeof name, "fan-out to %d, until the last has it", subscribers);
-    bench_row(name, median, -1, "s", "info", -1);
-    snprintf(name, sizeof name, "fan-out to %d, the slowest round", subscribers);
-    bench_row(name, bench_quantile(seconds, (size_t)rounds, 1), -1, "s", "info", -1);
-    snprintf(name, sizeof name, "fan-out to %d, deliveries of %zu bytes", subscribers, bytes);
-    bench_row(name, subscribers / median, -1, "/s", "info", -1);
+    printf("%.6f %zu\n", bench_quantile(seconds, (size_t)rounds, 0.5), bytes);
+}
+
+/* Rounds of a text that is as long as what the backend sends. */
+static void bare(struct load *load, int subscribers, int rounds, size_t bytes) {
+    static double seconds[MAX_ROUNDS];
+    char *text = malloc(bytes + 1);
+    size_t got = 0;
+    if (!text) {
+        bench_die("out of memory");
+    }
+    memset(text, 'x', bytes);
+    text[bytes] = '\0';
+    open_all(load, subscribers + 1);
+    for (int i = 0; i <= rounds; i++) {
+        char marker[32];
+        int len = snprintf(marker, sizeof marker, "\"round %d\"", i);
+        memcpy(text + bytes - 64, marker, (size_t)len);
+        memset(text + bytes - 64 + len, 'x', 64 - (size_t)len);
+        double took = one_round(load, i, &got, text);
+        if (i > 0) {
+            seconds[i - 1] = took;
+        }
+    }
+    free(text);
+    printf("%.6f\n", bench_quantile(seconds, (size_t)rounds, 0.5));
+}
+
+static void idle(struct load *load, int connections, int pid) {
+    enum { WARM_UP = 200 }; /* what the first ones make the process allocate is not theirs */
+    double before = 0;
+    open_all(load, 1);
+    add_attrs(&load->wires[0]);
+    wire_close(&load->wires[0]);
+    free(load->wires);
+    load->count = 0;
+    load->wires = calloc((size_t)connections, sizeof *load->wires);
+    if (!load->wires) {
+        bench_die("out of memory");
+    }
+    for (int i = 0; i < connections; i++) {
+        char query[256];
+        if (i == WARM_UP) {
+            before = bench_rss_of(pid);
+        }
+        open_session(load, &load->wires[i]);
+        load->count++;
+        watch(load, i);
+        snprintf(query, sizeof query,
+                 "{\"op\":\"add-query\",\"client-event-id\":\"q\",\"q\":{\"notes\":{\"$\":{"
+                 "\"where\":{\"title\":\"note %d\"}}}}}",
+                 i);
+        subscribe(load, i, query);
+    }
+    printf("%.1f\n", (bench_rss_of(pid) - before) / (connections - WARM_UP));
 }
 
 int main(int argc, char **argv) {
     struct load load = {0};
+    const char *what = argc > 4 ? argv[1] : "";
     int port = argc > 2 ? atoi(argv[2]) : 0;
     int count = argc > 3 ? atoi(argv[3]) : 0;
     int amount = argc > 4 ? atoi(argv[4]) : 0;
-    bool is_write = argc == 5 && strcmp(argv[1], "write") == 0;
-    bool is_fan_out = argc == 5 && strcmp(argv[1], "fanout") == 0;
+    int bytes = argc > 5 ? atoi(argv[5]) : 0;
+    bool is_bare = strcmp(what, "bare") == 0;
+    bool is_idle = strcmp(what, "idle") == 0;
     if (port <= 0 || port > 65535 || count <= 0 || count >= MAX_CONNECTIONS || amount <= 0 ||
-        amount > MAX_ROUNDS || !(is_write || is_fan_out)) {
+        (amount > MAX_ROUNDS && !is_idle) || argc != (is_bare ? 6 : 5) ||
+        (is_bare && bytes < 100)) {
         bench_die("usage: bench_load write PORT WRITERS SECONDS\n"
-                  "       bench_load fanout PORT SUBSCRIBERS ROUNDS");
+                  "       bench_load fanout PORT SUBSCRIBERS ROUNDS\n"
+                  "       bench_load bare PORT SUBSCRIBERS ROUNDS BYTES\n"
+                  "       bench_load idle PORT CONNECTIONS PID");
     }
     load.port = port;
-    make_app(&load);
-    if (is_write) {
+    load.is_bare = is_bare;
+    if (!is_bare) {
+        make_app(&load);
+    }
+    if (strcmp(what, "write") == 0) {
         write_load(&load, count, amount);
-    } else {
+    } else if (strcmp(what, "fanout") == 0) {
         fan_out(&load, count, amount);
+    } else if (is_bare) {
+        bare(&load, count, amount, (size_t)bytes);
+    } else if (is_idle) {
+        idle(&load, count, amount);
+    } else {
+        bench_die("bench_load: no %s", what);
     }
     for (int i = 0; i < load.count; i++) {
         wire_close(&load.wires[i]);

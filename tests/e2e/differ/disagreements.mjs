@@ -67,6 +67,7 @@ export function isComparable(tables, query) {
       if (!attr) continue;
       if (!isForward && isMap(v) && !('$isNull' in v)) return false; // D13
       if (attr.checked === 'date') return false; // D11, D4
+      if (attr.checked === 'string' && isMap(v) && ('$lt' in v || '$lte' in v)) return false; // D4
       if (isMap(v) && ['$like', '$ilike'].some((op) => op in v && String(v[op]).includes('\\'))) return false; // D7
       if (isMap(v) && isNegative(v) && v.$isNull !== false && depth > 1) return false;
       if (isMap(v) && (v.$lt !== undefined || v.$lte !== undefined || v.$gte !== undefined || v.$gt !== undefined) && hasGroups(where)) return false;

@@ -140,10 +140,11 @@ class Play {
   // All triples, also of entities without an id.
   dumpQuery() {
     const nowhere = '00000000-0000-4000-8000-00000000dead';
-    const any = { string: { $not: '\u0001' }, number: { $not: 0.123 }, boolean: { $in: [true, false] }, date: { $not: 4e12 } };
+    const any = { string: { $not: '\u0001' }, number: { $not: 0.123 }, date: { $not: 4e12 } };
     return Object.fromEntries(this.generator.ets.map((et) => {
       const attrs = this.tables.of(et);
-      const or = attrs.map((a) => ({ [a.label]: a.isRef || a.label === 'id' ? { $not: nowhere } : any[a.checked] ?? { $not: '\u0001' } }));
+      const or = attrs.flatMap((a) => (a.checked === 'boolean' ? [true, false].map((v) => ({ [a.label]: { $not: v } }))
+        : [{ [a.label]: a.isRef || a.label === 'id' ? { $not: nowhere } : any[a.checked] ?? { $not: '\u0001' } }]));
       return [et, { $: { where: { or } }, ...Object.fromEntries(attrs.filter((a) => a.isRef && a.isMany).map((a) => [a.label, {}])) }];
     }));
   }
