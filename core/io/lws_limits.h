@@ -14,5 +14,7 @@
 /* What each server-side connection keeps to unmask a frame in, most of an idle one's memory: longer
  * frames come in pieces. */
 #define INST_LWS_RX_BYTES 2048
+/* Given to the kernel at a time; libwebsockets would take the above for it. */
+#define INST_LWS_TX_BYTES 32768
 
 #endif

@@ -133,7 +133,10 @@ static int on_writable(struct conn *conn) {
     if (conn->wants_ping && write_ping(conn) < 0)
         return -1;
     struct inst_shared *message;
-    while ((message = inst_shared_queue_first(&conn->queue)) && !lws_send_pipe_choked(conn->wsi)) {
+    bool is_first = true; /* for which this callback says that there is room */
+    while ((message = inst_shared_queue_first(&conn->queue)) &&
+           (is_first || !lws_send_pipe_choked(conn->wsi))) {
+        is_first = false;
         int n = lws_write(conn->wsi, (unsigned char *)message->data, message->len, LWS_WRITE_TEXT);
         inst_shared_queue_drop_first(&conn->queue);
         if (n < 0)
@@ -308,7 +311,8 @@ static const struct lws_protocols protocols[] = {
     {.name = "instant",
      .callback = on_event,
      .per_session_data_size = sizeof(struct conn),
-     .rx_buffer_size = INST_LWS_RX_BYTES},
+     .rx_buffer_size = INST_LWS_RX_BYTES,
+     .tx_packet_size = INST_LWS_TX_BYTES},
     {0},
 };
 
