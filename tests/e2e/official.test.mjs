@@ -1,5 +1,5 @@
-// The end-to-end tests that @instantdb/core is published with, unchanged, in a browser against our
-// server.
+// The end-to-end tests that the official packages are published with, unchanged, against our
+// server: @instantdb/core's in a browser, @instantdb/platform's under node.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -7,7 +7,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { browserPath, noBrowser } from './browser.mjs';
-import { root, scratch, serve, within } from './harness.mjs';
+import { makeApp, root, scratch, serve, within } from './harness.mjs';
 
 const here = path.join(root, 'tests/e2e');
 const tooOld = Number(process.versions.node.split('.')[0]) < 20 ? 'vitest needs node 20' : undefined;
@@ -35,7 +35,7 @@ async function vitest(t, name) {
   child.stderr.on('data', (text) => { printed += text; });
   const ended = new Promise((resolve) => child.on('close', resolve));
   t.after(() => child.kill('SIGKILL'));
-  await within(240000, `the end of ${name}'s tests`, ended);
+  await within(400000, `the end of ${name}'s tests`, ended);
   assert.ok(existsSync(report), printed);
   return JSON.parse(readFileSync(report, 'utf8')).testResults;
 }
@@ -61,3 +61,12 @@ async function published(t, name, count, cannot = {}) {
 }
 
 test('@instantdb/core in Chromium', { skip: tooOld ?? noBrowser }, (t) => published(t, '@instantdb/core', 20));
+test('@instantdb/platform', { skip: tooOld }, async (t) => {
+  const server = await serve(t);
+  const app = await makeApp(server);
+  const { status } = await fetch(`${server.api}/dash/apps/${app.id}/schema/pull`, {
+    headers: { authorization: `Bearer ${app.token}` },
+  });
+  if (status === 404) return t.skip('the server has no routes that pull and push schemas');
+  await published(t, '@instantdb/platform', 6);
+});

@@ -32,6 +32,7 @@ export default defineConfig({
         publicDir: path.join(modules, 'msw/lib'),
         server: { fs: { allow: [path.join(here, '..')] } },
       },
+      published('@instantdb/platform', { setupFiles: [path.join(here, 'redirect.mjs')] }),
     ],
   },
 });
