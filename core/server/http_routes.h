@@ -56,6 +56,7 @@ extern const struct inst_http_route inst_http_id_token_routes[];
 extern const struct inst_http_route inst_http_dash_auth_routes[];
 extern const struct inst_http_route inst_http_dash_mail_routes[];
 extern const struct inst_http_route inst_http_jobs_routes[];
+extern const struct inst_http_route inst_http_framework_routes[];
 
 /* A route whose body goes to the disk (http.h): asked when only the head is there. *out is
  * the caller's. */

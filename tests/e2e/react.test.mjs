@@ -54,7 +54,7 @@ async function start(t) {
 }
 
 // A person at a browser of their own, with storage that survives reloads.
-async function person(t, url) {
+async function person(t, url, prepare = () => {}) {
   const context = await browser.newContext();
   t.after(() => context.close());
   const page = await context.newPage();
@@ -62,6 +62,7 @@ async function person(t, url) {
   const errors = [];
   page.on('pageerror', (error) => errors.push(error.message));
   t.after(() => assert.deepEqual(errors, []));
+  await prepare(page);
   await page.goto(url);
   const todo = (text) => page.locator('#todos li', { hasText: text });
   return {
@@ -187,6 +188,26 @@ test('a server that dies and comes back; a reload meanwhile shows what is kept',
   await bob.sees('Unheard');
   await ann.says('#me', 'authenticated');
   assert.deepEqual(await ann.page.locator('#todos li').allInnerTexts(), await bob.page.locator('#todos li').allInnerTexts());
+});
+
+test('where WebSockets do not get through, event streams do', { skip }, async (t) => {
+  const { url } = await start(t);
+  let refused = 0;
+  const ann = await person(t, url, (page) => page.routeWebSocket(/runtime\/session/, (socket) => {
+    refused++;
+    socket.close();
+  }));
+  const bob = await person(t, url);
+  const stream = ann.page.waitForRequest(/\/runtime\/sse/);
+  await ann.guest();
+  await bob.guest();
+  await stream;
+  assert.ok(refused > 0);
+  await bob.says('#people', /guest .*, guest /);
+  await ann.add('By stream');
+  await bob.sees('By stream');
+  await bob.add('By socket');
+  await ann.sees('By socket');
 });
 
 // Waits until a pending write is in IndexedDB: the client saves it a moment after showing it.

@@ -101,6 +101,8 @@ static void test_answers(void **state) {
          "}],"
          "['delete','todos','#12']]}"},
         {"/admin/transact", ADMIN, "{'steps':[['update','todos','#11',{'title':'one'}]]}"},
+        {"/runtime/framework/query", "app-id: {app}|authorization: Bearer undefined",
+         "{'query':{'todos':{'$':{'limit':1},'owner':{}}}}"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         bool is_done = false;

@@ -394,6 +394,37 @@ static void test_impersonation(void **state) {
         "Validation failed for query: Aggregates are currently only available for admin queries.");
 }
 
+/* ---- what web servers ask, for their users (http.md 7.4) ---- */
+
+/* The rows of a session's result, and the attrs of its init-ok. */
+static void test_framework_query(void **state) {
+    struct world *w = *state;
+    static const char path[] = "/runtime/framework/query";
+    static const char query[] = "{'query':{'$users':{'$':{'fields':['email'],'limit':2}}}}";
+    static const char *const tokens[] = {TOKEN, "undefined", OTHER, "no-uuid"};
+    for (size_t i = 0; i < sizeof tokens / sizeof *tokens; i++) {
+        char fields[128];
+        snprintf(fields, sizeof fields, "app-id: {app}|authorization: Bearer %s", tokens[i]);
+        const struct inst_value *body = done(w, "POST", path, fields, query);
+        const struct inst_value *data = inst_getz(&inst_getz(body, "result")->u.items[0], "data");
+        const struct inst_value *rows =
+            inst_getz(inst_getz(data, "datalog-result"), "join-rows")->u.items;
+        const struct inst_value *page = inst_getz(inst_getz(data, "page-info"), "$users");
+        assert_int_equal(rows->len, i == 0 ? 2 : 0); /* id and email of the token's user */
+        assert_true(inst_getz(page, "has-next-page?")->tag == INST_FALSE);
+        assert_int_equal(inst_getz(body, "attrs")->len, w->attrs.len);
+    }
+    done(w, "POST", path, "app-id: {app}", query);
+    denied(w, "POST", path, "app-id: {app}", "{}", "param-missing",
+           "Missing parameter: [\"body\" \"query\"]");
+    denied(w, "POST", path, "app-id: {app}", "{'query':[]}", "param-malformed",
+           "Malformed parameter: [\"body\" \"query\"]");
+    denied(w, "POST", path, "app-id: " OTHER, query, "record-not-found", "Record not found: app");
+    denied(w, "POST", path, "app-id: {app}", "{'query':{'todos':{'$':{'limit':'x'}}}}",
+           "validation-failed",
+           "Validation failed for query: The limit field must be a positive integer. Got \"x\".");
+}
+
 /* ---- event streams ---- */
 
 static void answer_is(struct world *w, const char *target, const char *body, const char *type) {
@@ -545,19 +576,13 @@ static void test_schema(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, open_world, close_world)
-        T(test_query),
-        T(test_query_refusals),
-        T(test_transact),
-        T(test_transact_refusals),
-        T(test_debug_query),
-        T(test_debug_transact),
-        T(test_debug_refusals),
-        T(test_who),
-        T(test_impersonation),
-        T(test_subscribe),
-        T(test_subscribe_refusals),
-        T(test_session_stream),
-        T(test_presence),
+        T(test_query),          T(test_query_refusals),
+        T(test_transact),       T(test_transact_refusals),
+        T(test_debug_query),    T(test_debug_transact),
+        T(test_debug_refusals), T(test_who),
+        T(test_impersonation),  T(test_framework_query),
+        T(test_subscribe),      T(test_subscribe_refusals),
+        T(test_session_stream), T(test_presence),
         T(test_schema),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
