@@ -54,15 +54,41 @@ static enum inst_status read_app_id(struct inst_reactor *r, const char *app_id,
     return r->app_id ? INST_OK : inst_err_nomem(err);
 }
 
-static enum inst_status read_schema(struct inst_reactor *r,
-                                    const struct inst_reactor_config *config,
+/* Nothing has changed when this fails. */
+static enum inst_status read_schema(struct inst_reactor *r, const struct inst_value *json,
                                     struct inst_err *err) {
-    if (!config->schema || inst_is_nullish(config->schema)) {
-        return INST_OK;
+    struct inst_arena arena;
+    const struct inst_schema *schema = NULL;
+    struct inst_value singular = inst_undefined();
+    enum inst_status status = INST_OK;
+    inst_arena_init(&arena);
+    if (json && !inst_is_nullish(json)) {
+        status = inst_schema_read(&arena, json, &schema, err);
     }
-    enum inst_status status = inst_schema_read(&r->arena, config->schema, &r->schema, err);
-    if (status == INST_OK && !config->disable_cardinality_inference) {
-        status = inst_schema_singular_links(&r->arena, r->schema, &r->singular_links, err);
+    if (schema && status == INST_OK && !r->disable_inference) {
+        status = inst_schema_singular_links(&arena, schema, &singular, err);
+    }
+    if (status != INST_OK) {
+        inst_arena_free(&arena);
+        return status;
+    }
+    inst_arena_free(&r->schema_arena);
+    r->schema_arena = arena;
+    r->schema = schema;
+    r->singular_links = singular;
+    return INST_OK;
+}
+
+enum inst_status inst_reactor_set_schema(struct inst_reactor *r, const struct inst_value *schema,
+                                         struct inst_err *err) {
+    if (r->is_shutdown) {
+        return inst_err_set(err, "shutdown", 0, "The client was shut down.");
+    }
+    enum inst_status status = read_schema(r, schema, err);
+    if (status == INST_OK) {
+        r->epoch++;
+        inst_queries_touch_all(r);
+        inst_events_deliver(r);
     }
     return status;
 }
@@ -131,10 +157,12 @@ enum inst_status inst_reactor_new(const struct inst_reactor_config *config,
     inst_map_init(&r->queries, inst_reactor_seed(r));
     inst_map_init(&r->rooms, inst_reactor_seed(r));
     inst_map_init(&r->subs, inst_reactor_seed(r));
+    inst_arena_init(&r->schema_arena);
+    r->disable_inference = config->disable_cardinality_inference;
     inst_persist_init(r, config->has_storage);
     enum inst_status status = read_app_id(r, config->app_id, err);
     if (status == INST_OK) {
-        status = read_schema(r, config, err);
+        status = read_schema(r, config->schema, err);
     }
     if (status == INST_OK) {
         status = read_versions(r, config, err);
@@ -225,6 +253,7 @@ void inst_reactor_free(struct inst_reactor *r) {
     inst_problem_clear(&r->init_problem);
     inst_user_free(r);
     free(r->session_id);
+    inst_arena_free(&r->schema_arena);
     inst_arena_free(&r->arena);
     free(r);
 }

@@ -100,6 +100,11 @@ struct inst_reactor_config {
 enum inst_status inst_reactor_new(const struct inst_reactor_config *config,
                                   struct inst_reactor **out, struct inst_err *err);
 
+/* Another schema (session.md 5.1), NULL: none. What comes is checked against it, and what is shown
+ * is shaped by it from now on. Nothing has changed when this fails. */
+enum inst_status inst_reactor_set_schema(struct inst_reactor *reactor,
+                                         const struct inst_value *schema, struct inst_err *err);
+
 /* Settles everything outstanding with type "shutdown", closes the transport, forgets all
  * subscriptions. Afterwards every call fails with "shutdown" or does nothing. May be called twice.
  * With a storage, pending mutations are kept, and who waits for one is told "enqueued" when it is:

@@ -267,9 +267,11 @@ struct inst_reactor {
     struct inst_arena arena;          /* config: lives as long as the reactor */
     const char *app_id;               /* config.. */
     const char *admin_token;          /* NULL: none */
+    struct inst_arena schema_arena;   /* the schema's: it may be replaced */
     const struct inst_schema *schema; /* NULL: none */
     struct inst_value singular_links; /* {etype: {label: true}}; UNDEFINED: no inference */
-    struct inst_value versions;       /* {"package": "version"} */
+    bool disable_inference;
+    struct inst_value versions; /* {"package": "version"} */
     bool use_date_objects;
     bool disable_validation;
     bool verbose;

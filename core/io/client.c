@@ -113,6 +113,16 @@ enum inst_status inst_client_set_user(struct inst_client *client, const struct i
                              : status;
 }
 
+enum inst_status inst_client_set_schema(struct inst_client *client, const struct inst_value *schema,
+                                        struct inst_err *err) {
+    if (client->is_shut)
+        return inst_err_set(err, "shutdown", 0, "The client was shut down.");
+    bool is_alone = inst_driver_has_storage(client->driver) || inst_driver_seclude(client->driver);
+    enum inst_status status = is_alone ? INST_OK : part(client, err);
+    return status == INST_OK ? inst_reactor_set_schema(inst_client_reactor(client), schema, err)
+                             : status;
+}
+
 void inst_client_shutdown(struct inst_client *client) {
     if (client->is_shut)
         return;

@@ -29,6 +29,9 @@ void inst_client_set_online(struct inst_client *client, bool is_online);
  * all, as the tabs of a browser do. */
 enum inst_status inst_client_set_user(struct inst_client *client, const struct inst_value *user,
                                       struct inst_err *err);
+/* Another schema (inst_reactor_set_schema), of this client alone unless it has a storage. */
+enum inst_status inst_client_set_schema(struct inst_client *client, const struct inst_value *schema,
+                                        struct inst_err *err);
 /* Settles what is outstanding with type "shutdown", ends all subscriptions. Once. */
 void inst_client_shutdown(struct inst_client *client);
 /* Was shut down, and freeing it loses nothing that an app's own disk has yet to write. */

@@ -1,4 +1,4 @@
-/* client_user.c - the methods of core.client{...} that know who is signed in. */
+/* client_user.c - the methods of core.client{...} about who is signed in, and the schema. */
 #include "client.h"
 #include "value.h"
 
@@ -25,6 +25,9 @@ static int set(lua_State *L, set_fn *fn) {
     lua_pushboolean(L, 1);
     return 1;
 }
+
+/* What later calls are checked against, and results shaped by. */
+static int client_set_schema(lua_State *L) { return set(L, inst_client_set_schema); }
 
 static int client_set_user(lua_State *L) { return set(L, inst_client_set_user); }
 
@@ -86,13 +89,10 @@ static int client_listen_user(lua_State *L) {
 
 void inst_lua_add_user(lua_State *L) {
     static const luaL_Reg methods[] = {
-        {"set_user", client_set_user},
-        {"user_loaded", client_user_loaded},
-        {"user", client_user},
-        {"is_user_known", client_is_user_known},
-        {"subscribe_user", client_subscribe_user},
-        {"listen_user", client_listen_user},
-        {NULL, NULL},
+        {"set_schema", client_set_schema},       {"set_user", client_set_user},
+        {"user_loaded", client_user_loaded},     {"user", client_user},
+        {"is_user_known", client_is_user_known}, {"subscribe_user", client_subscribe_user},
+        {"listen_user", client_listen_user},     {NULL, NULL},
     };
     luaL_setfuncs(L, methods, 0);
 }

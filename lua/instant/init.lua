@@ -144,6 +144,19 @@ local function reach(client)
   stop()
 end
 
+local function schema_hash(schema)
+  return schema and exports.weakHash(schema) or "0"
+end
+
+-- As the official client does: the first client stays, with the newer schema.
+local function swap_schema(client, schema)
+  local hash = schema_hash(schema)
+  if hash == client._schemaHash then return end
+  local done, err = client._core:set_schema(schema)
+  if not done then error(err, 3) end
+  client._schemaHash = hash
+end
+
 --- A client of an app. Options: `appId`, `apiURI` ("http://host:port", or "local:PATH" for a
 --- backend in this process, where `appId` may be left out), `websocketURI`, `schema`,
 --- `useDateObjects`, `disableValidation`, `verbose`, `caFile`, `connectTimeout` (ms),
@@ -162,7 +175,11 @@ function instant.init(config)
     tostring(config.useDateObjects or false), config.__extraDedupeKey or "",
     tostring(config.shareConnection ~= false), tostring(config.networkListener),
   }, "\0")
-  if clients[key] then return clients[key] end
+  local known = clients[key]
+  if known then
+    swap_schema(known, config.schema)
+    return known
+  end
   local vault, client, err, stop_listening
   if config.vault ~= nil then
     if config.refreshToken then fail "`refreshToken` and `vault` both say who is signed in; give one of them" end
@@ -209,6 +226,7 @@ function instant.init(config)
       return client:getAuth():next(function(user) return user and user.refresh_token end)
     end,
   }
+  client._schemaHash = schema_hash(config.schema)
   clients[key] = client
   if path and not config.__awaitsUser then reach(client) end
   return client

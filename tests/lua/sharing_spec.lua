@@ -32,6 +32,28 @@ describe("clients that are made alike", function()
     watch.wait(title, function(r) return r.data and r.data.todos[1] and r.data.todos[1].title == title end)
   end
 
+  it("are one when they have the same name, with the newest schema", function()
+    local i = instant.i
+    local one = i.schema { entities = { todos = i.entity { title = i.string() } } }
+    local two = i.schema { entities = { goals = i.entity { title = i.string() } } }
+    local function asks(db, what)
+      local ok, stop = pcall(db.subscribeQuery, db, { [what] = {} }, function() end)
+      if ok then stop() end
+      return ok
+    end
+    local db, other = client("a", { schema = one }), client("b", { schema = one })
+    assert.is_true(asks(db, "todos"))
+    assert.is_false(asks(db, "goals"))
+    assert.equal(db, client("a", { schema = two }))
+    assert.is_true(asks(db, "goals"))
+    assert.is_false(asks(db, "todos"))
+    assert.is_true(asks(other, "todos")) -- shares the connection, not the schema
+    assert.is_false(asks(other, "goals"))
+    assert.equal(db, client "a")
+    assert.is_true(asks(db, "todos"))
+    assert.is_true(asks(db, "goals"))
+  end)
+
   it("share a connection", function()
     local a = client "a"
     connected(a)

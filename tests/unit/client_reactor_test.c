@@ -500,6 +500,37 @@ static void test_inference(void **state) {
     }
 }
 
+/* Another init of the same client with another schema (session.md 5.1). */
+static void test_schema_is_replaced(void **state) {
+    (void)state;
+    struct fixture *f = with_schema(true);
+    struct inst_err err = {0};
+    struct seen *s = subscribe(f, TODOS);
+    receive(f, QUERY_OK(TODOS, TODO("a", "one", "1"), "1"));
+    struct inst_value bad = value_of(f, "{'entities':7}");
+    assert_int_equal(inst_reactor_set_schema(f->r, &bad, &err), INST_FAILED);
+    inst_err_clear(&err);
+    struct inst_value ghosts = value_of(f, "{'ghosts':{}}"), other;
+    uint64_t id;
+    assert_int_equal(inst_reactor_subscribe_query(f->r, &ghosts, NULL, on_query, s, &id, &err),
+                     INST_FAILED); /* the first is there still */
+    inst_err_clear(&err);
+    other = value_of(f, "{'entities':{'ghosts':{'attrs':{},'links':{}}},'links':{},'rooms':{}}");
+    if (inst_reactor_set_schema(f->r, &other, &err) != INST_OK) {
+        fail_msg("%s", err.message);
+    }
+    struct inst_value todos = value_of(f, "{'todos':{}}");
+    assert_int_equal(inst_reactor_subscribe_query(f->r, &ghosts, NULL, on_query, s, &id, &err),
+                     INST_OK);
+    assert_int_equal(inst_reactor_subscribe_query(f->r, &todos, NULL, on_query, s, &id, &err),
+                     INST_FAILED);
+    inst_err_clear(&err);
+    assert_int_equal(inst_reactor_set_schema(f->r, NULL, &err), INST_OK);
+    assert_int_equal(inst_reactor_subscribe_query(f->r, &todos, NULL, on_query, s, &id, &err),
+                     INST_OK);
+    fixture_free(f);
+}
+
 static void test_schema_validation(void **state) {
     (void)state;
     struct fixture *f = with_schema(true);
@@ -1237,6 +1268,7 @@ int main(void) {
         cmocka_unit_test(test_query_error),
         cmocka_unit_test(test_inference),
         cmocka_unit_test(test_schema_validation),
+        cmocka_unit_test(test_schema_is_replaced),
         cmocka_unit_test(test_dates),
         cmocka_unit_test(test_once),
         cmocka_unit_test(test_once_offline),
