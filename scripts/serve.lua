@@ -1,47 +1,167 @@
--- instant-lua serve [--data DIR] [--port N] [--host ADDRESS] [--url URL] [--max-file BYTES]
---                   [--allow-host LIST] [--mail HOW] [--new-operator]
+-- instant-lua serve [OPTION...]: serves the apps of a data folder to every InstantDB client.
 --
--- Serves the apps of a data folder to every InstantDB client. Makes the folder, and a first app, when
--- there is none.
+-- Every option may come as a flag, as a variable of the environment (INSTANT_ and the flag's name) or
+-- from a Lua file that returns a table (the names of `instant.server`); the first of them counts.
 
 local instant = require "instant"
 
-local USAGE = [[
-usage: instant-lua serve [--data DIR] [--port N] [--host ADDRESS] [--url URL] [--max-file BYTES]
-                         [--allow-host LIST] [--mail HOW] [--new-operator]
+-- A secret has no flag: every user of the machine may see the arguments of a program.
+-- flag, key in the file, kind, what it is; in the order that --help shows.
+local OPTIONS = {
+  { "data", "data", "text", "DIR", "where the apps' data lives (./instant-data)" },
+  { "host", "host", "text", "ADDRESS", "address to listen on (127.0.0.1: this machine only)" },
+  { "port", "port", "port", "N", "port to listen on (8888); 0: any free one" },
+  { "url", "url", "url", "URL", "where clients reach it; addresses of files begin with it" },
+  { "config", nil, "text", "FILE", "a Lua file that returns a table of options" },
+  {},
+  { "tls-cert", "tlsCert", "text", "FILE", "PEM certificate, with what leads to its root: the port speaks TLS" },
+  { "tls-key", "tlsKey", "text", "FILE", "PEM key of it; both are read again on SIGHUP" },
+  {},
+  { "s3-endpoint", "s3Endpoint", "url", "URL", "S3, or what is compatible: contents of files are kept there" },
+  { "s3-bucket", "s3Bucket", "text", "NAME", "bucket; clients read from it at signed addresses" },
+  { "s3-region", "s3Region", "text", "NAME", "region (us-east-1)" },
+  { "s3-access-key", "s3AccessKey", "text", "KEY", "access key" },
+  { "s3-secret-key", "s3SecretKey", "secret", "", "secret key" },
+  { "s3-ca", "s3CaFile", "text", "FILE", "PEM file trusted instead of the system's roots" },
+  {},
+  { "trusted-hops", "trustedHops", "count", "N", "proxies of yours in front of it (0); the client's address is the\n"
+    .. "N-th from the right in X-Forwarded-For" },
+  {},
+  { "allow-host", "allowHosts", "list", "LIST", "hosts (NAME or NAME:PORT) of sign-in providers that may be asked\n"
+    .. "although they are in the own network, also over http (none)" },
+  { "mail", "mail", "text", "HOW", "how magic codes are mailed (they are printed); as INSTANT_MAIL others on\n"
+    .. "this machine cannot read the password:\n"
+    .. "  smtp://USER:PASSWORD@HOST:PORT?from=ADDRESS   smtps://...\n"
+    .. "  postmark://TOKEN?from=ADDRESS                 sendgrid://TOKEN?from=ADDRESS\n"
+    .. "USER, PASSWORD and TOKEN with %XX for what an address may not hold; also\n"
+    .. "&name=SENDER, and for smtp &tls=no or &tls=required (STARTTLS is required as\n"
+    .. "soon as a password goes to another machine)" },
+  {},
+  { "max-file", "maxFileSize", "bytes", "BYTES", "largest file that is stored (any that fits on the disk)" },
+  { "max-body", "maxBodySize", "bytes", "BYTES", "largest other request (32M)" },
+  { "max-message", "maxMessageSize", "bytes", "BYTES", "largest message of a WebSocket (32M)" },
+  { "max-queued", "maxQueued", "bytes", "BYTES", "what one client may leave unread before it is dropped (64M)" },
+  { "max-connections", "maxConnections", "count", "N", "connections in all (any number)" },
+  { "max-per-address", "maxPerAddress", "count", "N", "connections from one address (any number)" },
+  { "rate", "rate", "number", "N", "requests a second from one address (any number)" },
+  { "message-rate", "messageRate", "number", "N", "messages a second of one WebSocket (any number)" },
+  {},
+  { "log", "log", "log", "text|json", "how lines of the log look (text)" },
+  { "log-level", "logLevel", "level", "LEVEL", "error, warn, info (every request) or debug (warn)" },
+  { "metrics-token", "metricsToken", "secret", "", "GET /metrics (Prometheus) is for who sends it as bearer token" },
+  { "drain", "drain", "number", "SECONDS", "how long requests may still take when it is told to end (10)" },
+}
 
-  --data DIR        where the apps' data lives (./instant-data)
-  --port N          port to listen on (8888)
-  --host ADDRESS    address to listen on (127.0.0.1)
-  --url URL         where clients reach it; download addresses begin with it (http://HOST:PORT)
-  --max-file BYTES  largest file that is stored (any that fits on the disk)
-  --allow-host LIST hosts (NAME or NAME:PORT) of sign-in providers that may be asked although they
-                    are in the own network, also over http (none: public ones, over https)
-  --mail HOW        how magic codes are mailed (they are printed); also from $INSTANT_MAIL, where
-                    others on this machine cannot read the password:
-                      smtp://USER:PASSWORD@HOST:PORT?from=ADDRESS   smtps://...
-                      postmark://TOKEN?from=ADDRESS                 sendgrid://TOKEN?from=ADDRESS
-                    USER, PASSWORD and TOKEN with %XX for what an address may not hold; also
-                    &name=SENDER, and for smtp &tls=no or &tls=required (STARTTLS is required as
-                    soon as a password goes to another machine)
-  --new-operator    make and show one more operator token, for when the first is lost
-]]
+local DEFAULTS = { data = "instant-data", host = "127.0.0.1", port = 8888, log = "text", logLevel = "warn" }
+
+local function env_name(flag)
+  return "INSTANT_" .. flag:upper():gsub("-", "_")
+end
+
+local function usage()
+  local lines = {
+    "usage: instant-lua serve [OPTION...]",
+    "",
+    "Serves the apps of a data folder to InstantDB clients; makes the folder, and a first app, when",
+    "there is none.",
+    "GET /health says whether it is well. Ends on Ctrl-C or SIGTERM.",
+    "",
+  }
+  for _, option in ipairs(OPTIONS) do
+    local flag, _, kind, placeholder, text = table.unpack(option)
+    if not flag then
+      lines[#lines + 1] = ""
+    else
+      local left = kind == "secret" and "  " .. env_name(flag) or ("  --%s %s"):format(flag, placeholder)
+      for line in text:gmatch "[^\n]+" do
+        lines[#lines + 1] = ("%-28s %s"):format(left, line)
+        left = ""
+      end
+    end
+  end
+  lines[#lines + 1] = "  --new-operator             make and show one more operator token, for when the first is lost"
+  lines[#lines + 1] = "  --help                     this text"
+  lines[#lines + 1] = ""
+  lines[#lines + 1] = [[
+BYTES may end with K, M or G. Instead of a flag a variable may be set: INSTANT_MAX_FILE=10M is
+--max-file 10M. The file of --config is Lua: return { port = 80, maxFileSize = "10M" }, with the
+names of instant.server's options, log and logLevel. Flags count before the environment, that
+before the file.]]
+  return table.concat(lines, "\n") .. "\n"
+end
 
 local function fail(...)
   io.stderr:write("instant-lua serve: ", string.format(...), "\n")
   return 1
 end
 
-local function parse(args)
-  local options = { data = "instant-data", port = "8888", host = "127.0.0.1", url = "", ["max-file"] = "",
-    ["allow-host"] = "", mail = "" }
+-- ---- values: each gives what it reads, or nil and what it must be ----
+
+local function one_of(...)
+  local names = { ... }
+  return function(value)
+    for _, name in ipairs(names) do
+      if value == name then return value end
+    end
+    return nil, "one of " .. table.concat(names, ", ")
+  end
+end
+
+local function whole(value, most)
+  local number = math.tointeger(tonumber(value))
+  return number and number >= 0 and number <= (most or 2 ^ 53) and number or nil
+end
+
+local UNITS = { [""] = 1, K = 1 << 10, M = 1 << 20, G = 1 << 30, T = 1 << 40 }
+
+local READ = {
+  text = function(value) return tostring(value) end,
+  secret = function(value) return tostring(value) end,
+  port = function(value) return whole(value, 65535), "a number from 0 to 65535" end,
+  count = function(value) return whole(value), "a whole number" end,
+  number = function(value)
+    local number = tonumber(value)
+    return number and number >= 0 and number < math.huge and number or nil, "a number"
+  end,
+  bytes = function(value)
+    local digits, unit = tostring(value):upper():match "^(%d+)([KMGT]?)B?$"
+    local bytes = digits and #digits < 16 and tonumber(digits) * UNITS[unit]
+    return bytes and bytes < 2 ^ 53 and bytes or nil, "a number of bytes, such as 1048576 or 10M"
+  end,
+  url = function(value)
+    value = tostring(value)
+    return value:match "^https?://[^/]" and value or nil, "http://... or https://..."
+  end,
+  -- A table in the file, else names with commas in between.
+  list = function(value)
+    if type(value) == "table" then return value end
+    local list = {}
+    for name in tostring(value):gmatch "[^,%s]+" do table.insert(list, name) end
+    return list
+  end,
+  log = one_of("text", "json"),
+  level = one_of("error", "warn", "info", "debug"),
+}
+
+-- ---- where they come from ----
+
+local function by(position)
+  local found = {}
+  for _, option in ipairs(OPTIONS) do
+    if option[position] then found[option[position]] = option end
+  end
+  return found
+end
+
+local function from_flags(args)
+  local flags, known = {}, by(1)
   local i = 1
   while i <= #args do
     local name, value = args[i]:match "^%-%-([%w-]+)=?(.*)$"
-    if name == "help" then return { help = true } end
+    if name == "help" or args[i] == "-h" then return { help = true } end
     if args[i] == "--new-operator" then
-      options.newOperator = true
-    elseif not name or not options[name] then
+      flags.newOperator = true
+    elseif not known[name] or known[name][3] == "secret" then
       return nil, ("unknown option %s (see --help)"):format(args[i])
     else
       if not args[i]:find("=", 1, true) then
@@ -49,29 +169,80 @@ local function parse(args)
         value = args[i]
       end
       if not value or value == "" then return nil, ("--%s needs a value"):format(name) end
-      options[name] = value
+      flags[name] = value
     end
     i = i + 1
   end
-  local port = tonumber(options.port)
-  if not port or math.type(port) ~= "integer" or port < 0 or port > 65535 then
-    return nil, ("--port must be a number from 0 to 65535, got %s"):format(options.port)
+  return flags
+end
+
+-- The file may do what a Lua script may: it is its owner's.
+local function from_file(path)
+  if not path then return {} end
+  local chunk, problem = loadfile(path)
+  if not chunk then return nil, problem end
+  local ok, result = pcall(chunk)
+  if not ok then return nil, tostring(result) end
+  if type(result) ~= "table" then return nil, path .. ": must return a table of options" end
+  local known = by(2)
+  for key in pairs(result) do
+    if not known[key] then return nil, ("%s: there is no option `%s`"):format(path, tostring(key)) end
   end
-  options.port = port
-  if options.url ~= "" and not options.url:match "^https?://[^/]" then
-    return nil, ("--url must be http://... or https://..., got %s"):format(options.url)
+  return result
+end
+
+local function read(option, value, source)
+  local result, wanted = READ[option[3]](value)
+  if result == nil then
+    return nil, ("%s must be %s, got %s"):format(source, wanted, tostring(value))
   end
-  local size = options["max-file"]
-  if size ~= "" and not (size:match "^%d+$" and #size < 16) then
-    return nil, ("--max-file must be a number of bytes, got %s"):format(size)
+  return result
+end
+
+local function parse(args)
+  local flags, problem = from_flags(args)
+  if not flags or flags.help then return flags, problem end
+  local file
+  file, problem = from_file(flags.config or os.getenv "INSTANT_CONFIG")
+  if not file then return nil, problem end
+  local options = {}
+  for _, option in ipairs(OPTIONS) do
+    local flag, key = option[1], option[2]
+    local variable = flag and os.getenv(env_name(flag))
+    if variable == "" then variable = nil end
+    local value, source
+    if key and flags[flag] then
+      value, source = flags[flag], "--" .. flag
+    elseif key and variable then
+      value, source = variable, env_name(flag)
+    elseif key and file[key] ~= nil then
+      value, source = file[key], "`" .. key .. "` in the file"
+    end
+    if value ~= nil then
+      options[key], problem = read(option, value, source)
+      if options[key] == nil then return nil, problem end
+    elseif key then
+      options[key] = DEFAULTS[key]
+    end
   end
-  options.url = options.url ~= "" and options.url or nil
-  options.maxFileSize = tonumber(size)
-  options.mail = options.mail ~= "" and options.mail or os.getenv "INSTANT_MAIL"
-  options.allowHosts = {}
-  for host in options["allow-host"]:gmatch "[^,]+" do table.insert(options.allowHosts, host) end
+  if options.s3Endpoint or options.s3Bucket then
+    options.s3 = {
+      endpoint = options.s3Endpoint,
+      bucket = options.s3Bucket,
+      region = options.s3Region,
+      accessKey = options.s3AccessKey,
+      secretKey = options.s3SecretKey,
+      caFile = options.s3CaFile,
+    }
+  end
+  options.newOperator = flags.newOperator
+  if (options.tlsCert == nil) ~= (options.tlsKey == nil) then
+    return nil, "--tls-cert and --tls-key belong together"
+  end
   return options
 end
+
+-- ---- what it says ----
 
 local function is_loopback(host)
   return host == "localhost" or host == "::1" or host:match "^127%." ~= nil
@@ -118,13 +289,24 @@ local function show_operator(server, is_wanted)
   return true
 end
 
+local function show_reach(options)
+  if is_loopback(options.host) then
+    print("Open to this machine only (loopback): anyone who reaches the port may read and write")
+    print("an app until it has permission rules. Use --host to listen elsewhere.")
+  else
+    print("WARNING: open to the network, and anyone who reaches the port may read and write an app")
+    print("until it has permission rules.")
+  end
+end
+
 local function main(...)
   local options, problem = parse { ... }
   if not options then return fail("%s", problem) end
   if options.help then
-    io.write(USAGE)
+    io.write(usage())
     return 0
   end
+  instant.logLevel(options.logLevel, options.log)
   local server, err = instant.server(options)
   if not server then return fail("%s", err.message) end
 
@@ -138,23 +320,26 @@ local function main(...)
     first, err = server:createApp("first app")
     if not first then return fail("%s", err.message) end
   end
-  print(("Instant serves %s on http://%s"):format(options.data, address))
+  local secure = options.tlsCert and "s" or ""
+  local http, ws = ("http%s://%s"):format(secure, address), ("ws%s://%s"):format(secure, address)
+  print(("Instant serves %s on %s"):format(options.data, http))
   if first then
-    show_first_app(first, { id = first.id, http = "http://" .. address, ws = "ws://" .. address })
+    show_first_app(first, { id = first.id, http = http, ws = ws })
   else
     show_apps(apps)
   end
   local shown
   shown, err = show_operator(server, options.newOperator)
   if not shown then return fail("%s", err.message) end
-  if is_loopback(options.host) then
-    print("Open to this machine only (loopback): anyone who reaches the port may read and write")
-    print("an app until it has permission rules. Use --host to listen elsewhere.")
-  else
-    print("WARNING: open to the network, and anyone who reaches the port may read and write an app")
-    print("until it has permission rules.")
-  end
+  show_reach(options)
   io.stdout:flush()
+  if options.tlsCert then
+    instant.onSignal("HUP", function()
+      local ok, why = server:reloadCertificate()
+      local said = ok and "certificate read again" or "certificate kept as it was: " .. why.message
+      io.stderr:write("instant-lua serve: ", said, "\n")
+    end)
+  end
 end
 
 return main(...)

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+#include <uv.h>
 
 struct inst_backend {
     struct inst_loop *loop;
@@ -15,6 +17,7 @@ struct inst_backend {
     struct inst_server *server;
     bool is_file;
     struct inst_file_store *files;
+    struct inst_s3 *s3; /* NULL: files are here */
     struct inst_file_keeper *keeper;
     struct inst_outgoing *outgoing;
     struct inst_file_sweep *sweep;  /* NULL: none is under way */
@@ -103,9 +106,84 @@ static int is_named(void *ctx, const char *app, const char *location) {
     return inst_server_names_file(backend->server, app, location);
 }
 
+/* ---- a bucket ---- */
+
+static enum inst_status put_object(void *ctx, const char *key, const char *path, uint64_t size,
+                                   struct inst_err *err) {
+    return inst_s3_put(ctx, key, path, size, err);
+}
+
+enum inst_status inst_backend_use_s3(struct inst_backend *backend,
+                                     const struct inst_s3_config *config, struct inst_err *err) {
+    enum inst_status status = inst_s3_new(inst_loop_env(backend->loop), config, &backend->s3, err);
+    struct inst_file_remote remote = {.ctx = backend->s3, .put = put_object};
+    if (status == INST_OK)
+        inst_file_store_set_remote(backend->files, &remote);
+    return status;
+}
+
+/* The value of a header line; NULL: there is none. Copied into value. Only ASCII: not all of them
+ * take more in an answer's head. */
+static const char *header_of(const struct inst_buf *headers, const char *name, char value[1024]) {
+    const char *at = headers->len ? strstr(headers->data, name) : NULL;
+    if (!at || (at > headers->data && at[-1] != '\n'))
+        return NULL;
+    snprintf(value, 1024, "%.*s", (int)strcspn(at + strlen(name), "\r"), at + strlen(name));
+    for (char *c = value; *c; c++)
+        if ((unsigned char)*c > 0x7e)
+            *c = '_';
+    return value;
+}
+
+bool inst_backend_locate(struct inst_backend *backend, const struct inst_http_file *file,
+                         const char *method, const struct inst_buf *headers, struct inst_buf *out) {
+    char key[INST_FILE_KEY_TEXT + 1], type[1024], disposition[1024];
+    return backend->s3 &&
+           inst_file_store_is_remote(backend->files, file->app, file->location, key) &&
+           inst_s3_address(backend->s3, method, key, header_of(headers, "Content-Type: ", type),
+                           header_of(headers, "Content-Disposition: ", disposition), out,
+                           NULL) == INST_OK;
+}
+
+/* One content that nobody needs, on its way out of the bucket. */
+struct removal {
+    uv_work_t work; /* first: the request is the removal */
+    struct inst_s3 *s3;
+    char key[INST_FILE_KEY_TEXT + 1];
+    char path[]; /* its mark, here */
+};
+
+static void do_removal(uv_work_t *work) {
+    struct removal *removal = (struct removal *)work;
+    /* What fails is tried again with the next sweep. */
+    if (inst_s3_remove(removal->s3, removal->key, NULL) == INST_OK)
+        unlink(removal->path);
+}
+
+static void removal_done(uv_work_t *work, int cancelled) {
+    struct removal *removal = (struct removal *)work;
+    (void)cancelled;
+    inst_s3_free(removal->s3);
+    free(removal);
+}
+
+static void remove_remote(void *ctx, const char *app, const char *location, const char *path) {
+    struct inst_backend *backend = ctx;
+    size_t len = strlen(path) + 1;
+    struct removal *removal = malloc(sizeof *removal + len);
+    if (!removal)
+        return;
+    removal->s3 = inst_s3_ref(backend->s3);
+    snprintf(removal->key, sizeof removal->key, "%s/%s", app, location);
+    memcpy(removal->path, path, len);
+    if (uv_queue_work(inst_loop_uv(backend->loop), &removal->work, do_removal, removal_done) != 0)
+        removal_done(&removal->work, 0);
+}
+
 static void sweep(void *ctx) {
     struct inst_backend *backend = ctx;
-    struct inst_file_sweep_config config = {.ctx = backend, .is_named = is_named};
+    struct inst_file_sweep_config config = {
+        .ctx = backend, .is_named = is_named, .remove = backend->s3 ? remove_remote : NULL};
     bool is_more = backend->sweep ||
                    inst_file_sweep_new(backend->files, &config, &backend->sweep, NULL) == INST_OK;
     is_more = is_more && inst_file_sweep_step(backend->sweep);
@@ -160,6 +238,7 @@ static void close_files(struct inst_backend *backend) {
     inst_file_sweep_free(backend->sweep);
     inst_file_keeper_free(backend->keeper);
     inst_file_store_close(backend->files);
+    inst_s3_free(backend->s3);
 }
 
 struct inst_file_store *inst_backend_files(struct inst_backend *backend) {

@@ -19,6 +19,7 @@
 #include "base/shared.h"
 #include "io/file_store.h"
 #include "io/loop.h"
+#include "io/s3.h"
 #include "server/http.h"
 #include "server/server.h"
 
@@ -70,6 +71,13 @@ struct inst_file_store *inst_backend_files(struct inst_backend *backend);
 enum inst_status inst_backend_open_content(struct inst_backend *backend,
                                            const struct inst_http_file *file, int *fd,
                                            uint64_t *size, struct inst_err *err);
+/* Contents of files go to a bucket from now on (s3.h); those that are here stay. */
+enum inst_status inst_backend_use_s3(struct inst_backend *backend,
+                                     const struct inst_s3_config *config, struct inst_err *err);
+/* Appends where whoever asks for the content is to be sent; method is GET or HEAD, headers are the
+ * response's. false: nowhere, it is here. */
+bool inst_backend_locate(struct inst_backend *backend, const struct inst_http_file *file,
+                         const char *method, const struct inst_buf *headers, struct inst_buf *out);
 /* Where it is reached from outside: what addresses of files begin with. */
 enum inst_status inst_backend_set_origin(struct inst_backend *backend, const char *origin,
                                          struct inst_err *err);

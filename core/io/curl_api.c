@@ -17,6 +17,7 @@ static const struct {
     F(easy_getinfo), F(easy_strerror),    F(multi_init),          F(multi_cleanup),
     F(multi_setopt), F(multi_add_handle), F(multi_remove_handle), F(multi_socket_action),
     F(multi_assign), F(multi_info_read),  F(slist_append),        F(slist_free_all),
+    F(easy_perform),
 #undef F
 };
 

@@ -270,3 +270,25 @@ enum inst_status inst_file_store_read(struct inst_file_store *store, const char 
     *size = (uint64_t)st.st_size;
     return INST_OK;
 }
+
+/* ---- elsewhere ---- */
+
+void inst_file_store_set_remote(struct inst_file_store *store,
+                                const struct inst_file_remote *remote) {
+    store->remote = *remote;
+}
+
+bool inst_file_store_is_remote(struct inst_file_store *store, const char *app, const char *location,
+                               char key[INST_FILE_KEY_TEXT + 1]) {
+    char app_name[INST_UUID_TEXT + 1], name[INST_UUID_TEXT + 1], path[PATH_MAX], gone[PATH_MAX];
+    if (!store->root || !store->remote.put || !inst_file_name(app, app_name) ||
+        !inst_file_name(location, name) ||
+        inst_file_path(store, path, NULL, "%s/remote/%.2s/%s", app_name, name, name) != INST_OK ||
+        inst_file_path(store, gone, NULL, "%s/gone-remote/%s", app_name, name) != INST_OK)
+        return false;
+    snprintf(key, INST_FILE_KEY_TEXT + 1, "%s/%s", app_name, name);
+    /* As open_gone does. */
+    return access(path, F_OK) == 0 ||
+           (access(gone, F_OK) == 0 && inst_file_make_parents(path, NULL) == INST_OK &&
+            rename(gone, path) == 0);
+}

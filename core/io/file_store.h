@@ -8,6 +8,8 @@
  *     ROOT/<app>/at/ab/<location>        the same file again, a hard link: the location-id of a
  *                                        `$files` row; the kernel counts who still needs the bytes
  *     ROOT/<app>/gone/<location>         no row names it any more, since its mtime (file_sweep.h)
+ *     ROOT/<app>/remote/ab/<location>    empty: the bytes are elsewhere (inst_file_remote) ...
+ *     ROOT/<app>/gone-remote/<location>  ... and no row names them any more
  *
  * An upload is written and hashed in pieces, synced, linked, and its folders synced, before
  * inst_file_writer_finish says so; only then a row may name its location. A crash in between leaves
@@ -45,6 +47,17 @@ struct inst_file_disk {
 };
 extern const struct inst_file_disk inst_file_real_disk;
 
+/* Where contents are kept instead of here, under `<app>/<location>`. An upload is still written
+ * here first, so that its length and its end are known before anything leaves, and it waits in our
+ * disk's room, not in memory. Both block, on any thread. */
+struct inst_file_remote {
+    void *ctx;
+    enum inst_status (*put)(void *ctx, const char *key, const char *path, uint64_t size,
+                            struct inst_err *err);
+};
+/* `<app>/<location>` */
+#define INST_FILE_KEY_TEXT (2 * INST_UUID_TEXT + 1)
+
 struct inst_file_store;
 
 /* root is a folder that is made when the first file comes; NULL: a temporary one, deleted at
@@ -52,6 +65,12 @@ struct inst_file_store;
 enum inst_status inst_file_store_open(const char *root, const struct inst_file_disk *disk,
                                       const struct inst_env *env, struct inst_file_store **out,
                                       struct inst_err *err);
+/* Uploads from now on go there; what is here already stays. Copied. */
+void inst_file_store_set_remote(struct inst_file_store *store,
+                                const struct inst_file_remote *remote);
+/* Is the content of this location elsewhere? key gets its name there. */
+bool inst_file_store_is_remote(struct inst_file_store *store, const char *app, const char *location,
+                               char key[INST_FILE_KEY_TEXT + 1]);
 /* One more user, who closes it too: the last one lets it go. */
 struct inst_file_store *inst_file_store_ref(struct inst_file_store *store);
 /* NULL is fine. */

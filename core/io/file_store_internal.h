@@ -13,6 +13,7 @@ struct inst_file_store {
     char *root; /* NULL: a temporary store that nothing came into yet */
     const struct inst_file_disk *disk;
     const struct inst_env *env;
+    struct inst_file_remote remote; /* put NULL: there is none */
     bool is_temporary;
     bool has_key;
     uint8_t key[INST_FILE_KEY];

@@ -11,8 +11,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* The folders of one app, in this order: gone, at/00 ... at/ff, content/00 ... content/ff. */
-#define FOLDERS (1 + 256 + 256)
+/* The folders of one app, in this order: gone, gone-remote, at/00 ... at/ff, remote/00 ...
+ * remote/ff, content/00 ... content/ff. */
+#define FOLDERS (2 + 3 * 256)
+#define FIRST_REMOTE (2 + 256)
+#define FIRST_CONTENT (2 + 2 * 256)
 
 struct inst_file_sweep {
     struct inst_file_store *store;
@@ -33,13 +36,18 @@ static int64_t age_ms(const struct inst_file_sweep *sweep, const struct timespec
 
 /* ---- one entry ---- */
 
+static bool is_remote(const struct inst_file_sweep *sweep) {
+    return sweep->folder == 1 || (sweep->folder >= FIRST_REMOTE && sweep->folder < FIRST_CONTENT);
+}
+
 static bool path_at(const struct inst_file_sweep *sweep, const char *name, char out[PATH_MAX]) {
-    return inst_file_path(sweep->store, out, NULL, "%s/at/%.2s/%s", sweep->app, name, name) ==
-           INST_OK;
+    return inst_file_path(sweep->store, out, NULL, "%s/%s/%.2s/%s", sweep->app,
+                          is_remote(sweep) ? "remote" : "at", name, name) == INST_OK;
 }
 
 static bool path_gone(const struct inst_file_sweep *sweep, const char *name, char out[PATH_MAX]) {
-    return inst_file_path(sweep->store, out, NULL, "%s/gone/%s", sweep->app, name) == INST_OK;
+    return inst_file_path(sweep->store, out, NULL, "%s/%s/%s", sweep->app,
+                          is_remote(sweep) ? "gone-remote" : "gone", name) == INST_OK;
 }
 
 static void judge_location(struct inst_file_sweep *sweep, const char *name, const char *path,
@@ -62,7 +70,9 @@ static void judge_gone(struct inst_file_sweep *sweep, const char *name, const ch
     if (age_ms(sweep, &st->st_mtim) < INST_FILE_GONE_MS)
         return;
     int is_named = sweep->config.is_named(sweep->config.ctx, sweep->app, name);
-    if (is_named == 0)
+    if (is_named == 0 && is_remote(sweep))
+        sweep->config.remove(sweep->config.ctx, sweep->app, name, path);
+    else if (is_named == 0)
         unlink(path);
     else if (is_named == 1 && path_at(sweep, name, at) &&
              inst_file_make_parents(at, NULL) == INST_OK)
@@ -77,11 +87,13 @@ static void judge_content(struct inst_file_sweep *sweep, const char *path, const
 }
 
 static enum inst_status folder_path(const struct inst_file_sweep *sweep, char out[PATH_MAX]) {
-    int shard = sweep->folder - 1;
-    if (sweep->folder == 0)
-        return inst_file_path(sweep->store, out, NULL, "%s/gone", sweep->app);
-    return inst_file_path(sweep->store, out, NULL, "%s/%s/%02x", sweep->app,
-                          shard < 256 ? "at" : "content", (unsigned)shard % 256);
+    static const char *const kinds[] = {"at", "remote", "content"};
+    unsigned shard = (unsigned)sweep->folder - 2;
+    if (sweep->folder < 2)
+        return inst_file_path(sweep->store, out, NULL, "%s/%s", sweep->app,
+                              sweep->folder == 0 ? "gone" : "gone-remote");
+    return inst_file_path(sweep->store, out, NULL, "%s/%s/%02x", sweep->app, kinds[shard / 256],
+                          shard % 256);
 }
 
 static void judge(struct inst_file_sweep *sweep, const char *name) {
@@ -93,11 +105,11 @@ static void judge(struct inst_file_sweep *sweep, const char *name) {
         return;
     char id[INST_UUID_TEXT + 1];
     bool is_id = inst_file_name(name, id) && strcmp(id, name) == 0;
-    if (sweep->folder > 256)
+    if (sweep->folder >= FIRST_CONTENT)
         judge_content(sweep, path, &st);
-    else if (is_id && sweep->folder > 0)
+    else if (is_id && sweep->folder > 1)
         judge_location(sweep, name, path, &st);
-    else if (is_id)
+    else if (is_id && (!is_remote(sweep) || sweep->config.remove))
         judge_gone(sweep, name, path, &st);
 }
 

@@ -4,6 +4,7 @@
  *     at/<location>     no row names it           -> gone/<location>
  *     gone/<location>   for INST_FILE_GONE_MS     -> deleted   (a row names it again -> at/)
  *     content/<hash>    no location shares it     -> deleted
+ *     remote/<location> likewise, over gone-remote/
  *
  * Nothing else deletes contents: a row that goes (by a transaction, an upload to the same path, an
  * app's restored data file, a crash in the middle of an upload) only stops naming its location.
@@ -29,6 +30,9 @@ struct inst_file_sweep_config {
     void *ctx;
     /* Does a row of the app name this location? -1: that cannot be told now. */
     int (*is_named)(void *ctx, const char *app, const char *location);
+    /* Deletes a content that is elsewhere, later, and then the file at path. NULL: they are kept.
+     */
+    void (*remove)(void *ctx, const char *app, const char *location, const char *path);
 };
 
 enum inst_status inst_file_sweep_new(struct inst_file_store *store,

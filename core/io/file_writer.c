@@ -157,6 +157,33 @@ static enum inst_status keep_location(struct inst_file_writer *writer, const cha
     return inst_file_sync_parent(at, err);
 }
 
+/* The mark first, durably: what is elsewhere without one nobody would ever delete. */
+static enum inst_status mark_remote(struct inst_file_writer *writer, const char *name,
+                                    struct inst_err *err) {
+    char path[PATH_MAX];
+    enum inst_status status;
+    if ((status = inst_file_path(writer->store, path, err, "%s/remote/%.2s/%s", writer->app, name,
+                                 name)) != INST_OK ||
+        (status = inst_file_make_parents(path, err)) != INST_OK)
+        return status;
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return inst_file_error(err, path, "cannot be made");
+    close(fd);
+    return inst_file_sync_parent(path, err);
+}
+
+static enum inst_status finish_remote(struct inst_file_writer *writer, const char *name,
+                                      struct inst_err *err) {
+    const struct inst_file_remote *remote = &writer->store->remote;
+    char key[INST_FILE_KEY_TEXT + 1];
+    enum inst_status status = mark_remote(writer, name, err);
+    if (status != INST_OK)
+        return status;
+    snprintf(key, sizeof key, "%s/%s", writer->app, name);
+    return remote->put(remote->ctx, key, writer->path, writer->size, err);
+}
+
 enum inst_status inst_file_writer_finish(struct inst_file_writer *writer, const char *location,
                                          struct inst_file_stored *out, struct inst_err *err) {
     struct inst_file_store *store = writer->store;
@@ -168,6 +195,8 @@ enum inst_status inst_file_writer_finish(struct inst_file_writer *writer, const 
     if ((status = hash_of(writer, out->sha256, err)) != INST_OK)
         return status;
     out->size = writer->size;
+    if (store->remote.put)
+        return finish_remote(writer, name, err);
     if (store->disk->sync(writer->fd) != 0)
         return inst_file_error(err, writer->path, "cannot be synced");
     if ((status = inst_file_path(store, content, err, "%s/content/%.2s/%s", writer->app,

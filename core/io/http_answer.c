@@ -129,26 +129,57 @@ void inst_http_write_file(struct inst_buf *out, const struct inst_http_response 
     inst_buf_add_str(out, "\r\n");
 }
 
-void inst_http_write_error(struct inst_buf *out, const struct inst_http_head *head, int status,
-                           const char *message, bool keep_alive) {
+void inst_http_write_redirect(struct inst_buf *out, const struct inst_http_head *head,
+                              const char *address, bool keep_alive) {
+    write_status(out, 302, keep_alive);
+    /* The address is good for longer than it is kept. */
+    inst_buf_addf(out,
+                  "X-Content-Type-Options: nosniff\r\n"
+                  "Referrer-Policy: no-referrer\r\n"
+                  "Access-Control-Allow-Origin: *\r\n"
+                  "Cache-Control: private, max-age=1200\r\n"
+                  "Location: %s\r\n"
+                  "Content-Type: application/json\r\nContent-Length: 2\r\n\r\n%s",
+                  address, inst_slice_is(&head->method, "HEAD") ? "" : "{}");
+}
+
+static const char *extra_of(int status) {
+    switch (status) {
+    case 426:
+        return "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n";
+    case 405:
+    case 501:
+        return "Allow: GET, HEAD, PUT, POST, DELETE, OPTIONS\r\n";
+    case 503:
+        return "Retry-After: 5\r\n";
+    default:
+        return "";
+    }
+}
+
+static const char *type_of(int status) {
+    if (status == 429)
+        return "rate-limited";
+    return status >= 500 ? "unknown" : "param-malformed";
+}
+
+void inst_http_write_refusal(struct inst_buf *out, const struct inst_http_head *head, int status,
+                             const char *message, bool keep_alive, const char *extra) {
     struct inst_buf body;
     inst_buf_init(&body);
-    const char *type = status >= 500 ? "unknown" : "param-malformed";
-    inst_buf_addf(&body, "{\"type\":\"%s\",\"message\":", type);
+    inst_buf_addf(&body, "{\"type\":\"%s\",\"message\":", type_of(status));
     inst_json_write_string(&body, message, strlen(message));
     inst_buf_add_str(&body, "}");
-    const char *extra = "";
-    if (status == 426)
-        extra = "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n";
-    else if (status == 405 || status == 501)
-        extra = "Allow: GET, HEAD, PUT, POST, DELETE, OPTIONS\r\n";
-    else if (status == 503)
-        extra = "Retry-After: 5\r\n";
     if (body.failed)
         out->failed = true;
     else
         inst_http_write(out, head, status, body.data, body.len, keep_alive, extra);
     inst_buf_free(&body);
+}
+
+void inst_http_write_error(struct inst_buf *out, const struct inst_http_head *head, int status,
+                           const char *message, bool keep_alive) {
+    inst_http_write_refusal(out, head, status, message, keep_alive, extra_of(status));
 }
 
 void inst_http_write_preflight(struct inst_buf *out, const struct inst_http_head *head,

@@ -24,9 +24,15 @@ void inst_http_write_stream(struct inst_buf *out, const struct inst_http_head *h
 /* The head of an answer whose body is a part of a file of that size. */
 void inst_http_write_file(struct inst_buf *out, const struct inst_http_response *response,
                           const struct inst_http_part *part, uint64_t size, bool keep_alive);
+/* Sends a client that asked for a file to another address. */
+void inst_http_write_redirect(struct inst_buf *out, const struct inst_http_head *head,
+                              const char *address, bool keep_alive);
 /* The same with the error envelope of that status as its body. */
 void inst_http_write_error(struct inst_buf *out, const struct inst_http_head *head, int status,
                            const char *message, bool keep_alive);
+/* ... and further header lines, each with its line end. */
+void inst_http_write_refusal(struct inst_buf *out, const struct inst_http_head *head, int status,
+                             const char *message, bool keep_alive, const char *extra);
 /* The answer to OPTIONS (http.md 1.4). */
 void inst_http_write_preflight(struct inst_buf *out, const struct inst_http_head *head,
                                bool keep_alive);

@@ -11,6 +11,7 @@
 #include "io/http_forwarded.h"
 #include "io/http_server.h"
 #include "io/http_transfer.h"
+#include "io/listener.h"
 
 #include <uv.h>
 
@@ -31,7 +32,8 @@ struct inst_http_conn {
     struct inst_http_conn *next;
     struct inst_http_conn *prev;
     int fd;
-    char peer_ip[INST_IP_TEXT]; /* of the socket; "": it has none */
+    char peer_ip[INST_IP_TEXT];  /* of the socket; "": it has none */
+    struct inst_http_peer *peer; /* NULL: not counted */
     enum inst_conn_state state;
     bool has_head;   /* head_len and is_chunked are known, and body_len if that is false */
     bool is_chunked; /* what is behind head_len + body_len in `in` is still to be decoded */
@@ -52,31 +54,32 @@ struct inst_http_conn {
     struct inst_session *session; /* of an event stream, else NULL */
     struct inst_event_out events;
     bool is_failed;   /* the event stream is to be closed at the turn's end */
+    int64_t asked_us; /* when the present request's head was there */
     int64_t since_ms; /* of this state, or of this request's first byte */
     int64_t moved_ms; /* last byte in or out */
     size_t moved;     /* bytes since since_ms */
 };
 
 struct inst_http_server {
-    uv_poll_t poll; /* the listening socket */
     struct inst_loop *loop;
     struct inst_http_server_config config; /* host is not kept */
     struct inst_timer *sweep;
     struct inst_http_conn *conns;
     size_t conn_count; /* without event streams */
     size_t stream_count;
-    struct inst_deferred failing; /* drops what failed while the engine was on the stack */
-    int fd;
-    int port;
-    bool is_accepting;
+    struct inst_deferred failing;   /* drops what failed while the engine was on the stack */
+    struct inst_listener *listener; /* NULL: none, or no longer */
+    bool is_draining;
+    struct inst_http_stats stats;
 };
 
 /* ---- http_server.c ---- */
 /* Forgets the connection; its socket stays open when keep_fd. */
 void inst_conn_drop(struct inst_http_conn *conn, bool keep_fd);
 void inst_conn_enter(struct inst_http_conn *conn, enum inst_conn_state state);
-/* So many bytes went in or out. */
-void inst_conn_moved(struct inst_http_conn *conn, size_t count);
+/* So many bytes went in, or out. */
+void inst_conn_received(struct inst_http_conn *conn, size_t count);
+void inst_conn_sent(struct inst_http_conn *conn, size_t count);
 int64_t inst_conn_now(const struct inst_http_conn *conn);
 
 /* ---- http_request.c ---- */

@@ -57,7 +57,7 @@ static void send_events(struct inst_http_conn *conn) {
     size_t sent = 0;
     int result = inst_event_out_write(&conn->events, conn->fd, &sent);
     if (sent > 0)
-        conn->moved_ms = inst_conn_now(conn);
+        inst_conn_sent(conn, sent);
     if (result < 0) {
         inst_conn_drop(conn, false);
         return;

@@ -4,6 +4,7 @@
 #include "io/http_asked.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -25,12 +26,12 @@ static void send_out(struct inst_http_conn *conn) {
             return;
         }
         conn->out_done += (size_t)n;
-        inst_conn_moved(conn, (size_t)n);
+        inst_conn_sent(conn, (size_t)n);
     }
     size_t count;
     enum inst_transfer transfer = inst_http_transfer_send(&conn->transfer, conn->fd, &count);
     if (count > 0)
-        inst_conn_moved(conn, count);
+        inst_conn_sent(conn, count);
     if (transfer == INST_TRANSFER_LOST)
         inst_conn_drop(conn, false);
     if (transfer != INST_TRANSFER_DONE)
@@ -64,6 +65,8 @@ static const char *refusal(int status) {
         return "Unknown expectation.";
     case 426:
         return "This address speaks WebSocket.";
+    case 429:
+        return "Your request exceeded the rate limit.";
     case 431:
         return "The request headers are too large.";
     case 501:
@@ -77,14 +80,52 @@ static const char *refusal(int status) {
     }
 }
 
-void inst_conn_refuse(struct inst_http_conn *conn, const struct inst_http_head *head, int status) {
+/* The answer in conn->out is about to leave. head NULL: its request could not be read. */
+static void note_answer(struct inst_http_conn *conn, const struct inst_http_head *head,
+                        const char *trace) {
+    struct inst_http_server *server = conn->server;
+    struct inst_http_stats *stats = &server->stats;
+    struct inst_http_log entry = {.trace = trace};
+    if (conn->out.failed || conn->out.len < 12)
+        return;
+    entry.status = atoi(conn->out.data + sizeof "HTTP/1.1");
+    entry.took_us = head ? (int64_t)(uv_hrtime() / 1000) - conn->asked_us : 0;
+    stats->requests[entry.status / 100 % 6]++;
+    double seconds = (double)entry.took_us / 1e6;
+    stats->seconds += seconds;
+    for (size_t i = 0; i < INST_HTTP_BUCKETS; i++)
+        stats->took[i] += seconds <= inst_http_bucket_s[i];
+    if (!server->config.log)
+        return;
+    char ip[INST_IP_TEXT];
+    memcpy(ip, conn->peer_ip, sizeof ip);
+    if (head) {
+        inst_http_client_ip(head, server->config.trusted_hops, conn->peer_ip, ip);
+        entry.method = head->method;
+        entry.path = head->path;
+    }
+    entry.ip = ip;
+    server->config.log(server->config.ctx, &entry);
+}
+
+/* extra: header lines instead of those that the status has; or NULL. */
+static void refuse_with(struct inst_http_conn *conn, const struct inst_http_head *head, int status,
+                        const char *extra) {
     conn->close_after = true;
     inst_conn_enter(conn, INST_CONN_ANSWERING);
-    inst_http_write_error(&conn->out, head, status, refusal(status), false);
+    if (extra)
+        inst_http_write_refusal(&conn->out, head, status, refusal(status), false, extra);
+    else
+        inst_http_write_error(&conn->out, head, status, refusal(status), false);
+    note_answer(conn, head, "");
     if (conn->out.failed)
         inst_conn_drop(conn, false);
     else
         send_out(conn);
+}
+
+void inst_conn_refuse(struct inst_http_conn *conn, const struct inst_http_head *head, int status) {
+    refuse_with(conn, head, status, NULL);
 }
 
 static bool is_known_method(const struct inst_slice *method) {
@@ -112,6 +153,20 @@ static void take_stream(struct inst_http_conn *conn, const struct inst_http_head
     server->stream_count++;
 }
 
+/* Sends the client elsewhere for a content; false: it is here. */
+static bool write_redirect(struct inst_http_conn *conn, const struct inst_http_head *head,
+                           const struct inst_http_response *response) {
+    const struct inst_http_server_config *config = &conn->server->config;
+    const char *method = inst_slice_is(&head->method, "HEAD") ? "HEAD" : "GET";
+    struct inst_buf address;
+    inst_buf_init(&address);
+    bool is_elsewhere = config->locate && config->locate(config->ctx, response, method, &address);
+    if (is_elsewhere)
+        inst_http_write_redirect(&conn->out, head, address.data, !conn->close_after);
+    inst_buf_free(&address);
+    return is_elsewhere;
+}
+
 /* Writes what the application answers into conn->out. */
 static bool write_response(struct inst_http_conn *conn, const struct inst_http_head *head,
                            const struct inst_http_response *response) {
@@ -124,7 +179,7 @@ static bool write_response(struct inst_http_conn *conn, const struct inst_http_h
         inst_http_write_stream(&conn->out, head, response);
     else if (!response->file.location[0])
         inst_http_write_response(&conn->out, head, response, keep_alive);
-    if (conn->session || !response->file.location[0])
+    if (conn->session || !response->file.location[0] || write_redirect(conn, head, response))
         return !conn->out.failed;
     int content = config->open ? config->open(config->ctx, &response->file, &size) : -1;
     if (content >= 0)
@@ -157,6 +212,7 @@ static bool ask(struct inst_http_conn *conn, const struct inst_http_head *head) 
         conn->close_after = true;
         if (refused > 0)
             inst_http_write_error(&conn->out, head, refused, refusal(refused), false);
+        note_answer(conn, head, "");
         return refused > 0 && !conn->out.failed;
     }
     inst_http_client_ip(head, conn->server->config.trusted_hops, conn->peer_ip, ip);
@@ -171,6 +227,7 @@ static bool ask(struct inst_http_conn *conn, const struct inst_http_head *head) 
     }
     take_stream(conn, head, &response);
     bool ok = write_response(conn, head, &response);
+    note_answer(conn, head, response.trace);
     inst_http_response_clear(&response);
     return ok;
 }
@@ -206,15 +263,20 @@ static void send_answer(struct inst_http_conn *conn, bool ok) {
     send_out(conn);
 }
 
+static void answer_preflight(struct inst_http_conn *conn, const struct inst_http_head *head) {
+    inst_http_write_preflight(&conn->out, head, !conn->close_after);
+    note_answer(conn, head, "");
+}
+
 /* The whole request is there. */
 static void answer(struct inst_http_conn *conn) {
     struct inst_http_head head;
     read_head_again(conn, &head);
-    conn->close_after = !head.keep_alive;
+    conn->close_after = !head.keep_alive || conn->server->is_draining;
     inst_conn_enter(conn, INST_CONN_ANSWERING);
     bool ok = true;
     if (inst_slice_is(&head.method, "OPTIONS"))
-        inst_http_write_preflight(&conn->out, &head, !conn->close_after);
+        answer_preflight(conn, &head);
     else
         ok = ask(conn, &head);
     if (!conn->later) {
@@ -235,6 +297,7 @@ static void answer_with(struct inst_http_conn *conn, struct inst_http_response *
     read_head_again(conn, &head);
     inst_conn_enter(conn, INST_CONN_ANSWERING);
     bool ok = write_response(conn, &head, response);
+    note_answer(conn, &head, response->trace);
     inst_http_response_clear(response);
     send_answer(conn, ok);
 }
@@ -250,7 +313,7 @@ static bool make_room(struct inst_http_conn *conn);
 static void receive_plain(struct inst_http_conn *conn) {
     size_t count;
     enum inst_transfer transfer = inst_http_transfer_receive(&conn->transfer, conn->fd, &count);
-    inst_conn_moved(conn, count);
+    inst_conn_received(conn, count);
     if (transfer == INST_TRANSFER_LOST)
         inst_conn_drop(conn, false);
     else if (transfer == INST_TRANSFER_DONE) /* the client waits, in the end in its own send */
@@ -293,7 +356,7 @@ static void receive_chunked(struct inst_http_conn *conn) {
             return;
         }
         conn->in_len += (size_t)n;
-        inst_conn_moved(conn, (size_t)n);
+        inst_conn_received(conn, (size_t)n);
     }
 }
 
@@ -343,7 +406,7 @@ static bool begin_upload(struct inst_http_conn *conn, const struct inst_http_hea
     if (!is_ours)
         return false;
     conn->has_head = true;
-    conn->close_after = !head->keep_alive;
+    conn->close_after = !head->keep_alive || conn->server->is_draining;
     if (!conn->transfer.upload) {
         /* A body that is there is passed over, one that is not need not come. */
         if (!head->is_chunked && conn->in_len - head_len >= head->content_length)
@@ -374,14 +437,40 @@ static void upgrade(struct inst_http_conn *conn, const struct inst_http_head *he
     struct inst_http_server *server = conn->server;
     char ip[INST_IP_TEXT];
     inst_http_client_ip(head, server->config.trusted_hops, conn->peer_ip, ip);
+    if (conn->peer &&
+        inst_http_peers_move(server->config.peers, &conn->peer, ip) != INST_PEER_WELCOME) {
+        server->stats.refused++;
+        inst_conn_refuse(conn, head, 429);
+        return;
+    }
     inst_conn_drop(conn, true); /* memory stays until libuv's close callback */
+    server->stats.requests[1]++;
     server->config.upgrade(server->config.ctx, conn->fd, head, ip, conn->in + head_len,
                            conn->in_len - head_len);
+}
+
+/* Does its client ask too often? Then it has been told. */
+static bool is_limited(struct inst_http_conn *conn, const struct inst_http_head *head) {
+    const struct inst_http_server_config *config = &conn->server->config;
+    char ip[INST_IP_TEXT], extra[40];
+    int after;
+    if (!config->peers)
+        return false;
+    inst_http_client_ip(head, config->trusted_hops, conn->peer_ip, ip);
+    if (inst_http_peers_may_ask(config->peers, ip, &after))
+        return false;
+    conn->server->stats.limited++;
+    snprintf(extra, sizeof extra, "Retry-After: %d\r\n", after);
+    refuse_with(conn, head, 429, extra);
+    return true;
 }
 
 /* Reads a head that has just become complete. */
 static void take_head(struct inst_http_conn *conn, const struct inst_http_head *head,
                       size_t head_len) {
+    conn->asked_us = (int64_t)(uv_hrtime() / 1000);
+    if (is_limited(conn, head))
+        return;
     int handshake = inst_ws_handshake(head);
     if (handshake == 101) {
         upgrade(conn, head, head_len);
@@ -487,13 +576,12 @@ static void read_some(struct inst_http_conn *conn) {
         inst_conn_drop(conn, false);
         return;
     }
-    conn->moved_ms = inst_conn_now(conn);
     if (conn->in_len == 0) { /* first byte of a request: its time begins */
-        conn->since_ms = conn->moved_ms;
+        conn->since_ms = inst_conn_now(conn);
         conn->moved = 0;
     }
     conn->in_len += (size_t)n;
-    conn->moved += (size_t)n;
+    inst_conn_received(conn, (size_t)n);
     process(conn);
 }
 

@@ -1,16 +1,13 @@
 #include "io/http_conn.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netdb.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #define SWEEP_MS 500
+
+const double inst_http_bucket_s[INST_HTTP_BUCKETS] = {0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60};
 
 /* ---- life of a connection ---- */
 
@@ -36,6 +33,9 @@ void inst_conn_drop(struct inst_http_conn *conn, bool keep_fd) {
         conn->server->stream_count--;
     else
         conn->server->conn_count--;
+    if (conn->peer)
+        inst_http_peers_leave(conn->server->config.peers, conn->peer);
+    conn->peer = NULL;
     inst_http_transfer_end(&conn->transfer);
     if (conn->later)
         inst_http_later_forget(conn->later);
@@ -50,9 +50,19 @@ void inst_conn_drop(struct inst_http_conn *conn, bool keep_fd) {
     conn->session = NULL;
 }
 
-void inst_conn_moved(struct inst_http_conn *conn, size_t count) {
+static void moved(struct inst_http_conn *conn, size_t count) {
     conn->moved += count;
     conn->moved_ms = inst_conn_now(conn);
+}
+
+void inst_conn_received(struct inst_http_conn *conn, size_t count) {
+    conn->server->stats.received += count;
+    moved(conn, count);
+}
+
+void inst_conn_sent(struct inst_http_conn *conn, size_t count) {
+    conn->server->stats.sent += count;
+    moved(conn, count);
 }
 
 void inst_conn_enter(struct inst_http_conn *conn, enum inst_conn_state state) {
@@ -70,23 +80,22 @@ int64_t inst_conn_now(const struct inst_http_conn *conn) {
 /* ---- time limits ---- */
 
 static bool is_too_slow(const struct inst_http_conn *conn, int64_t now) {
+    const struct inst_http_times *times = &conn->server->config.times;
     int64_t age = now - conn->since_ms, silence = now - conn->moved_ms;
     if (conn->state == INST_CONN_LINGERING)
         return age > INST_HTTP_LINGER_MS;
     if (conn->state == INST_CONN_WAITING) /* for as long as the engine lets the other server take */
         return false;
     if (conn->state == INST_CONN_READING && conn->in_len == 0)
-        return age > (conn->moved ? INST_HTTP_IDLE_MS : INST_HTTP_HEAD_MS);
+        return age > (conn->asked_us ? times->idle_ms : times->head_ms);
     if (conn->state == INST_CONN_READING && !conn->has_head)
-        return age > INST_HTTP_HEAD_MS;
+        return age > times->head_ms;
     if (inst_http_transfer_is_busy(&conn->transfer))
         return false;
-    if (silence > INST_HTTP_BODY_SILENCE_MS)
+    if (silence > times->silence_ms)
         return true;
-    return age > INST_HTTP_RATE_WINDOW_MS && (int64_t)conn->moved < age / 1000 * INST_HTTP_RATE_MIN;
+    return age > times->rate_window_ms && (int64_t)conn->moved < age * INST_HTTP_RATE_MIN / 1000;
 }
-
-static void on_accept(uv_poll_t *poll, int status, int events);
 
 static void sweep(void *ctx) {
     struct inst_http_server *server = ctx;
@@ -95,20 +104,34 @@ static void sweep(void *ctx) {
     for (struct inst_http_conn *conn = server->conns; conn; conn = next) {
         next = conn->next;
         if (conn->state == INST_CONN_STREAMING ? inst_conn_is_stream_dead(conn, now)
-                                               : is_too_slow(conn, now))
+                                               : is_too_slow(conn, now)) {
+            server->stats.too_slow += conn->state != INST_CONN_LINGERING;
             inst_conn_drop(conn, false);
-    }
-    if (!server->is_accepting) {
-        server->is_accepting = true;
-        uv_poll_start(&server->poll, UV_READABLE, on_accept);
+        }
     }
 }
 
 /* ---- listening ---- */
 
-static void adopt(struct inst_http_server *server, int fd) {
-    int on = 1;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+/* 0: welcome; else the status to refuse the connection with. */
+static int count_in(struct inst_http_server *server, struct inst_http_conn *conn) {
+    /* Behind proxies the sockets are theirs: whose the connection is shows with its requests. */
+    const char *ip = server->config.trusted_hops == 0 ? conn->peer_ip : "";
+    if (server->conn_count > INST_HTTP_MAX_CONNECTIONS)
+        return 503;
+    if (!server->config.peers)
+        return 0;
+    switch (inst_http_peers_join(server->config.peers, ip, &conn->peer)) {
+    case INST_PEER_WELCOME:
+        return 0;
+    case INST_PEER_TOO_MANY:
+        return 429;
+    default:
+        return 503;
+    }
+}
+
+void inst_http_server_adopt(struct inst_http_server *server, int fd, const char *ip) {
     struct inst_http_conn *conn = calloc(1, sizeof *conn);
     if (!conn) {
         close(fd);
@@ -118,7 +141,7 @@ static void adopt(struct inst_http_server *server, int fd) {
     conn->server = server;
     conn->coming = (struct inst_deferred){.fn = inst_conn_send_what_came, .ctx = conn};
     conn->fd = fd;
-    inst_http_peer_ip(fd, conn->peer_ip);
+    snprintf(conn->peer_ip, sizeof conn->peer_ip, "%s", ip);
     if (uv_poll_init(inst_loop_uv(server->loop), &conn->poll, fd) != 0) {
         close(fd);
         free(conn);
@@ -129,68 +152,32 @@ static void adopt(struct inst_http_server *server, int fd) {
         conn->next->prev = conn;
     server->conns = conn;
     server->conn_count++;
+    server->stats.accepted++;
     inst_conn_enter(conn, INST_CONN_READING);
-    if (server->conn_count > INST_HTTP_MAX_CONNECTIONS)
-        inst_conn_refuse(conn, NULL, 503);
-}
-
-static void on_accept(uv_poll_t *poll, int status, int events) {
-    struct inst_http_server *server = poll->data;
-    (void)status;
-    (void)events;
-    /* Bounded, so that a flood of connections does not keep the others waiting. */
-    for (int i = 0; i < 64; i++) {
-        int fd = accept4(server->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd >= 0) {
-            adopt(server, fd);
-            continue;
-        }
-        if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
-            /* Would come back at once, for ever: the sweep tries again. */
-            uv_poll_stop(&server->poll);
-            server->is_accepting = false;
-        }
-        return;
+    int refused = count_in(server, conn);
+    if (refused) {
+        server->stats.refused++;
+        inst_conn_refuse(conn, NULL, refused);
     }
 }
 
-static enum inst_status listen_on(struct inst_http_server *server, const char *host, int port,
-                                  struct inst_err *err) {
-    char service[8];
-    snprintf(service, sizeof service, "%d", port);
-    struct addrinfo hints = {.ai_family = AF_UNSPEC,
-                             .ai_socktype = SOCK_STREAM,
-                             .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
-    struct addrinfo *found = NULL;
-    int failed = getaddrinfo(host, service, &hints, &found);
-    if (failed)
-        return inst_err_set(err, "io-error", 500, "Cannot listen on %s: %s.", host,
-                            gai_strerror(failed));
-    enum inst_status status = INST_OK;
-    int on = 1;
-    int fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
-        bind(fd, found->ai_addr, found->ai_addrlen) != 0 || listen(fd, SOMAXCONN) != 0) {
-        if (errno == EADDRINUSE)
-            status =
-                inst_err_set(err, "address-in-use", 500,
-                             "Port %d on %s is already in use by another program.", port, host);
-        else
-            status = inst_err_set(err, "io-error", 500, "Cannot listen on %s port %d: %s.", host,
-                                  port, strerror(errno));
-        if (fd >= 0)
-            close(fd);
-        goto out;
-    }
-    struct sockaddr_storage bound = {0};
-    socklen_t len = sizeof bound;
-    getsockname(fd, (struct sockaddr *)&bound, &len);
-    server->port = ntohs(bound.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&bound)->sin6_port
-                                                     : ((struct sockaddr_in *)&bound)->sin_port);
-    server->fd = fd;
-out:
-    freeaddrinfo(found);
-    return status;
+static void on_accepted(void *ctx, int fd) {
+    char ip[INST_IP_TEXT];
+    inst_http_peer_ip(fd, ip);
+    inst_http_server_adopt(ctx, fd, ip);
+}
+
+static int64_t or_else(int64_t value, int64_t otherwise) { return value ? value : otherwise; }
+
+static void set_defaults(struct inst_http_server_config *config) {
+    struct inst_http_times *times = &config->times;
+    config->host = NULL;
+    if (config->max_body == 0)
+        config->max_body = INST_HTTP_MAX_BODY;
+    times->head_ms = or_else(times->head_ms, INST_HTTP_HEAD_MS);
+    times->silence_ms = or_else(times->silence_ms, INST_HTTP_BODY_SILENCE_MS);
+    times->idle_ms = or_else(times->idle_ms, INST_HTTP_IDLE_MS);
+    times->rate_window_ms = or_else(times->rate_window_ms, INST_HTTP_RATE_WINDOW_MS);
 }
 
 enum inst_status inst_http_server_new(struct inst_loop *loop,
@@ -201,30 +188,55 @@ enum inst_status inst_http_server_new(struct inst_loop *loop,
         return inst_err_nomem(err);
     server->loop = loop;
     server->config = *config;
-    server->config.host = NULL;
-    if (server->config.max_body == 0)
-        server->config.max_body = INST_HTTP_MAX_BODY;
+    set_defaults(&server->config);
     server->failing = (struct inst_deferred){.fn = inst_conn_drop_failed, .ctx = server};
-    enum inst_status status =
-        listen_on(server, config->host ? config->host : "127.0.0.1", config->port, err);
-    if (status == INST_OK)
-        status = inst_timer_new(loop, sweep, server, &server->sweep, err);
+    enum inst_status status = inst_timer_new(loop, sweep, server, &server->sweep, err);
+    if (status == INST_OK && config->port != INST_HTTP_NO_PORT)
+        status = inst_listener_new(loop, config->host, config->port, on_accepted, server,
+                                   &server->listener, err);
     if (status != INST_OK) {
-        if (server->fd > 0)
-            close(server->fd);
+        inst_timer_free(server->sweep);
         free(server);
         return status;
     }
-    uv_poll_init(inst_loop_uv(loop), &server->poll, server->fd);
-    server->poll.data = server;
-    server->is_accepting = true;
-    uv_poll_start(&server->poll, UV_READABLE, on_accept);
     inst_timer_start(server->sweep, SWEEP_MS, SWEEP_MS);
     *out = server;
     return INST_OK;
 }
 
-static void free_server(uv_handle_t *handle) { free(handle); }
+/* ---- ending ---- */
+
+static void stop_listening(struct inst_http_server *server) {
+    inst_listener_free(server->listener);
+    server->listener = NULL;
+    server->is_draining = true;
+}
+
+void inst_http_server_drain(struct inst_http_server *server) {
+    struct inst_http_conn *next;
+    stop_listening(server);
+    for (struct inst_http_conn *conn = server->conns; conn; conn = next) {
+        next = conn->next;
+        bool is_idle = conn->state == INST_CONN_READING && conn->in_len == 0;
+        if (is_idle || conn->state == INST_CONN_STREAMING)
+            inst_conn_drop(conn, false);
+        else
+            conn->close_after = true;
+    }
+}
+
+bool inst_http_server_is_busy(const struct inst_http_server *server) {
+    for (const struct inst_http_conn *conn = server->conns; conn; conn = conn->next)
+        if (conn->state != INST_CONN_LINGERING)
+            return true;
+    return false;
+}
+
+void inst_http_server_stats(const struct inst_http_server *server, struct inst_http_stats *out) {
+    *out = server->stats;
+    out->connections = server->conn_count;
+    out->streams = server->stream_count;
+}
 
 void inst_http_server_free(struct inst_http_server *server) {
     if (!server)
@@ -233,13 +245,14 @@ void inst_http_server_free(struct inst_http_server *server) {
         inst_conn_drop(server->conns, false);
     inst_loop_undefer(server->loop, &server->failing);
     inst_timer_free(server->sweep);
-    uv_poll_stop(&server->poll);
-    close(server->fd);
-    uv_close((uv_handle_t *)&server->poll, free_server);
+    stop_listening(server);
+    free(server);
 }
 
 size_t inst_http_server_streams(const struct inst_http_server *server) {
     return server->stream_count;
 }
 
-int inst_http_server_port(const struct inst_http_server *server) { return server->port; }
+int inst_http_server_port(const struct inst_http_server *server) {
+    return server->listener ? inst_listener_port(server->listener) : 0;
+}

@@ -27,6 +27,7 @@ struct inst_loop {
     struct inst_storage_file *storage_files;
     struct inst_env env;
     enum inst_log_level log_level;
+    bool logs_json;
     inst_log_fn *log; /* NULL: to stderr */
     void *log_ctx;
     struct inst_deferred *first; /* queue of deferred calls */
@@ -76,16 +77,36 @@ static void env_random(void *ctx, uint8_t *out, size_t len) {
     }
 }
 
-static void env_log(void *ctx, enum inst_log_level level, const char *line) {
-    static const char *const names[] = {"error", "warning", "info", "debug"};
-    const struct inst_loop *loop = ctx;
-    if (level > loop->log_level)
-        return;
-    if (loop->log)
-        loop->log(loop->log_ctx, level, line);
-    else
-        fprintf(stderr, "instant: %s: %s\n", names[level], line);
+bool inst_loop_logs(const struct inst_loop *loop, enum inst_log_level level) {
+    return level <= loop->log_level;
 }
+
+void inst_loop_log_event(struct inst_loop *loop, enum inst_log_level level, const char *message,
+                         const struct inst_log_field *fields, size_t count) {
+    struct inst_buf line;
+    if (!inst_loop_logs(loop, level))
+        return;
+    if (loop->log && count == 0) {
+        loop->log(loop->log_ctx, level, message);
+        return;
+    }
+    inst_buf_init(&line);
+    inst_log_write(&line, loop->logs_json && !loop->log, env_now_ms(NULL), level, message, fields,
+                   count);
+    if (!line.failed && loop->log) {
+        line.data[line.len - 1] = '\0';
+        loop->log(loop->log_ctx, level, line.data);
+    } else if (!line.failed) {
+        fwrite(line.data, 1, line.len, stderr); /* in one piece: lines of threads never mix */
+    }
+    inst_buf_free(&line);
+}
+
+static void env_log(void *ctx, enum inst_log_level level, const char *line) {
+    inst_loop_log_event(ctx, level, line, NULL, 0);
+}
+
+void inst_loop_log_json(struct inst_loop *loop, bool is_json) { loop->logs_json = is_json; }
 
 const struct inst_env *inst_loop_env(struct inst_loop *loop) { return &loop->env; }
 

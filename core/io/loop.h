@@ -20,6 +20,7 @@
 
 #include "base/env.h"
 #include "base/err.h"
+#include "io/log.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -46,6 +47,13 @@ void inst_loop_log_level(struct inst_loop *loop, enum inst_log_level level);
 typedef void inst_log_fn(void *ctx, enum inst_log_level level, const char *line);
 /* Where they go instead of stderr; NULL: there again. */
 void inst_loop_log_to(struct inst_loop *loop, inst_log_fn *fn, void *ctx);
+/* One JSON object a line instead of text, when they go to stderr (log.h). */
+void inst_loop_log_json(struct inst_loop *loop, bool is_json);
+/* Does a line of this level get anywhere? */
+bool inst_loop_logs(const struct inst_loop *loop, enum inst_log_level level);
+/* A line with fields; where a function takes the lines it is one text. */
+void inst_loop_log_event(struct inst_loop *loop, enum inst_log_level level, const char *message,
+                         const struct inst_log_field *fields, size_t count);
 /* Milliseconds of a clock that never steps, for time-outs. */
 int64_t inst_loop_monotonic_ms(struct inst_loop *loop);
 

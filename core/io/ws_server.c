@@ -5,21 +5,26 @@
 #include "io/http_server.h"
 #include "io/lws_limits.h"
 #include "io/operator.h"
+#include "io/ops.h"
 #include "io/shared_queue.h"
+#include "io/tls_front.h"
 #include "server/http.h"
 
 #include <assert.h>
 #include <libwebsockets.h>
+#include <linux/sockios.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 static_assert(INST_SHARED_HEADROOM >= LWS_PRE, "libwebsockets needs room for a frame header");
 
-#define DRAIN_MS 2000
+/* How long a peer has to answer a close frame when the server ends. */
+#define GOODBYE_MS 2000
 
 /* Lives in the memory that libwebsockets keeps for each connection. */
 struct conn {
@@ -36,9 +41,14 @@ struct conn {
     struct inst_shared_queue queue;   /* messages to send */
     int64_t ping_ms;                  /* when the next ping is due */
     int unanswered;                   /* pings since something was heard */
+    uint64_t sent;                    /* bytes of messages */
     uint64_t acked;                   /* bytes the peer's kernel had taken at the last look */
     enum lws_close_status close_code; /* not 0: close with it as soon as possible */
     bool wants_ping;
+    bool is_leaving;   /* closed with 1001 when what is queued has gone out */
+    double tokens;     /* messages that it may still send at once, */
+    int64_t tokens_ms; /* ... as of then */
+    struct inst_http_peer *peer;
     bool is_ending; /* libwebsockets was told to close it */
 };
 
@@ -47,6 +57,7 @@ struct inst_ws_server {
     struct inst_backend *backend;
     struct inst_operator *op; /* NULL: nobody */
     struct inst_http_server *http;
+    struct inst_tls_front *tls; /* NULL: the port is http's */
     struct lws_vhost *vhost;
     struct inst_timer *sweep;
     struct conn *conns;
@@ -56,9 +67,16 @@ struct inst_ws_server {
     int64_t ping_ms;
     int64_t silence_ms;
     struct inst_deferred failing; /* closes what failed while somebody else was on the stack */
-    inst_loop_fn *drained;        /* not NULL: closing, called when nobody is connected */
+    double message_rate;
+    int64_t drain_ms;
+    int64_t opened_ms;
+    char *metrics_token; /* owned; NULL: none */
+    struct inst_http_peers *peers;
+    struct inst_ws_stats stats;
+    inst_loop_fn *drained; /* not NULL: closing, called when nobody is connected */
     void *drained_ctx;
     int64_t drain_until_ms;
+    int64_t quiet_ms; /* when something was last on its way */
 };
 
 /* ---- out ---- */
@@ -73,9 +91,10 @@ static void fail(struct conn *conn, enum lws_close_status code) {
 
 static void conn_send(struct inst_connection *connection, struct inst_shared *message) {
     struct conn *conn = (struct conn *)connection;
-    if (conn->close_code)
+    if (conn->close_code || conn->is_leaving)
         return;
     if (!inst_shared_queue_push(&conn->queue, message, conn->server->max_queued)) {
+        conn->server->stats.slow++;
         fail(conn, LWS_CLOSE_STATUS_POLICY_VIOLATION);
         return;
     }
@@ -138,6 +157,8 @@ static int on_writable(struct conn *conn) {
            (is_first || !lws_send_pipe_choked(conn->wsi))) {
         is_first = false;
         int n = lws_write(conn->wsi, (unsigned char *)message->data, message->len, LWS_WRITE_TEXT);
+        conn->server->stats.sent_bytes += message->len;
+        conn->sent += message->len;
         inst_shared_queue_drop_first(&conn->queue);
         if (n < 0)
             return -1;
@@ -146,7 +167,9 @@ static int on_writable(struct conn *conn) {
         lws_callback_on_writable(conn->wsi);
     } else {
         inst_shared_queue_clear(&conn->queue); /* idle connections keep no memory */
-        if (conn->session)
+        if (conn->is_leaving)
+            fail(conn, LWS_CLOSE_STATUS_GOINGAWAY);
+        else if (conn->session)
             inst_session_drained(conn->session);
     }
     return 0;
@@ -155,6 +178,8 @@ static int on_writable(struct conn *conn) {
 /* ---- in ---- */
 
 static bool append(struct conn *conn, const char *bytes, size_t len) {
+    if (len == 0) /* an empty first fragment: there is no memory yet, and none is needed */
+        return true;
     if (conn->in_len + len > conn->in_cap) {
         size_t cap = conn->in_cap ? conn->in_cap : 4096;
         while (cap < conn->in_len + len)
@@ -170,7 +195,28 @@ static bool append(struct conn *conn, const char *bytes, size_t len) {
     return true;
 }
 
+/* Messages come faster than a stated rate: false. */
+static bool is_within_rate(struct conn *conn) {
+    double rate = conn->server->message_rate, most = rate * INST_WS_RATE_BURST_S;
+    int64_t now = inst_loop_monotonic_ms(conn->server->loop);
+    if (rate <= 0)
+        return true;
+    most = most < 1 ? 1 : most;
+    conn->tokens += (double)(now - conn->tokens_ms) / 1000 * rate;
+    conn->tokens_ms = now;
+    if (conn->tokens > most)
+        conn->tokens = most;
+    conn->tokens -= 1;
+    return conn->tokens >= 0;
+}
+
 static void deliver(struct conn *conn, const char *bytes, size_t len) {
+    conn->server->stats.received_bytes += len;
+    if (!is_within_rate(conn)) {
+        conn->server->stats.limited++;
+        fail(conn, LWS_CLOSE_STATUS_POLICY_VIOLATION);
+        return;
+    }
     /* A binary message is as good as one that is not JSON (websocket.md 14.3). */
     if (lws_frame_is_binary(conn->wsi))
         len = 0;
@@ -191,7 +237,7 @@ static bool is_text(struct conn *conn, const char *bytes, size_t len, bool is_la
 
 static int on_receive(struct conn *conn, const char *bytes, size_t len) {
     conn->unanswered = 0;
-    if (conn->close_code)
+    if (conn->close_code || conn->is_leaving)
         return 0;
     size_t max = conn->server->max_message, announced = lws_remaining_packet_payload(conn->wsi);
     if (len > max || announced > max || conn->in_len + len + announced > max) {
@@ -225,6 +271,8 @@ static enum inst_status set_caller(struct conn *conn, struct inst_err *err) {
     char ip[INST_IP_TEXT] = "", origin[INST_SESSION_MAX_ORIGIN + 1] = "";
     lws_hdr_copy(conn->wsi, ip, sizeof ip, WSI_TOKEN_X_FORWARDED_FOR);
     lws_hdr_copy(conn->wsi, origin, sizeof origin, WSI_TOKEN_ORIGIN);
+    if (inst_http_peers_join(conn->server->peers, ip, &conn->peer) != INST_PEER_WELCOME)
+        return INST_FAILED;
     return inst_session_set_caller(conn->session, ip, origin, err);
 }
 
@@ -233,7 +281,10 @@ static int on_established(struct conn *conn, struct inst_ws_server *server, stru
     conn->base.ops = &conn_ops;
     conn->server = server;
     conn->wsi = wsi;
-    conn->ping_ms = inst_loop_monotonic_ms(server->loop) + server->ping_ms;
+    conn->tokens_ms = inst_loop_monotonic_ms(server->loop);
+    conn->tokens = server->message_rate * INST_WS_RATE_BURST_S;
+    conn->ping_ms = conn->tokens_ms + server->ping_ms;
+    server->stats.opened++;
     conn->next = server->conns;
     if (conn->next)
         conn->next->prev = conn;
@@ -260,6 +311,7 @@ static void on_closed(struct conn *conn) {
     if (conn->session)
         inst_session_close(conn->session);
     conn->session = NULL;
+    inst_http_peers_leave(conn->server->peers, conn->peer);
     inst_shared_queue_clear(&conn->queue);
     clear_input(conn);
     conn->server = NULL;
@@ -318,22 +370,42 @@ static const struct lws_protocols protocols[] = {
 
 /* ---- liveness ---- */
 
+/* Bytes that the other end has taken, as far as can be told; behind TLS that is the front, which
+ * takes none before its client does. */
+static uint64_t taken(const struct conn *conn) {
+    struct tcp_info info;
+    socklen_t size = sizeof info;
+    int fd = lws_get_socket_fd(conn->wsi), unsent = 0;
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0)
+        return info.tcpi_bytes_acked;
+    return ioctl(fd, SIOCOUTQ, &unsent) == 0 ? conn->sent - (uint64_t)unsent : conn->acked;
+}
+
 /* Has the peer taken bytes of a backlog since the last look? Then it is alive, however long its
  * pong has to queue. */
 static bool is_taking(struct conn *conn) {
-    struct tcp_info info;
-    socklen_t size = sizeof info;
     if (conn->queue.count == 0 && !lws_partial_buffered(conn->wsi))
         return false;
-    if (getsockopt(lws_get_socket_fd(conn->wsi), IPPROTO_TCP, TCP_INFO, &info, &size) != 0)
-        return false;
-    bool moved = info.tcpi_bytes_acked != conn->acked;
-    conn->acked = info.tcpi_bytes_acked;
+    uint64_t now = taken(conn);
+    bool moved = now != conn->acked;
+    conn->acked = now;
     return moved;
 }
 
+/* Is something still on its way to somebody? */
+static bool is_busy(const struct inst_ws_server *server) {
+    for (const struct conn *conn = server->conns; conn; conn = conn->next)
+        if (conn->queue.count > 0)
+            return true;
+    return inst_http_server_is_busy(server->http) ||
+           (server->tls && inst_tls_front_is_busy(server->tls));
+}
+
 static void drain(struct inst_ws_server *server, int64_t now) {
-    if (server->conns && now < server->drain_until_ms)
+    if (is_busy(server))
+        server->quiet_ms = now;
+    bool is_over = now >= server->drain_until_ms || now - server->quiet_ms >= GOODBYE_MS;
+    if (!is_over && (server->conns || server->quiet_ms == now))
         return;
     inst_loop_fn *done = server->drained;
     inst_timer_stop(server->sweep);
@@ -357,6 +429,7 @@ static void sweep(void *ctx) {
         /* Counted in pings, not in time: after a pause of this whole process nobody has had a
          * chance to answer. */
         if ((conn->unanswered + 1) * server->ping_ms >= server->silence_ms) {
+            server->stats.silent++;
             cut(conn);
             continue;
         }
@@ -400,11 +473,37 @@ static void on_upgrade(void *ctx, int fd, const struct inst_http_head *asked, co
     inst_buf_free(&head);
 }
 
+/* What is counted only when somebody asks. */
+static void count_now(struct inst_ws_server *server) {
+    server->stats.open = server->conn_count;
+    server->stats.queued = 0;
+    server->stats.uptime_ms = inst_loop_monotonic_ms(server->loop) - server->opened_ms;
+    for (const struct conn *conn = server->conns; conn; conn = conn->next)
+        server->stats.queued += conn->queue.bytes;
+}
+
 static void on_request(void *ctx, const struct inst_http_request *request,
                        struct inst_http_response *response) {
     struct inst_ws_server *server = ctx;
-    if (!server->op || !inst_operator_answers(server->op, request, response))
-        inst_server_http(inst_backend_server(server->backend), request, response);
+    struct inst_server *engine = inst_backend_server(server->backend);
+    struct inst_http_stats http;
+    struct inst_server_stats stats;
+    inst_http_server_stats(server->http, &http);
+    inst_server_stats(engine, &stats);
+    count_now(server);
+    struct inst_ops host = {.metrics_token = server->metrics_token,
+                            .is_stopping = server->drained != NULL,
+                            .http = &http,
+                            .ws = &server->stats,
+                            .engine = &stats};
+    bool is_answered = inst_ops_answer(&host, request, response) ||
+                       (server->op && inst_operator_answers(server->op, request, response));
+    if (!is_answered)
+        inst_server_http(engine, request, response);
+}
+
+static void on_log(void *ctx, const struct inst_http_log *entry) {
+    inst_ops_log(((struct inst_ws_server *)ctx)->loop, entry);
 }
 
 static bool on_upload(void *ctx, const struct inst_http_request *head,
@@ -412,6 +511,12 @@ static bool on_upload(void *ctx, const struct inst_http_request *head,
                       struct inst_http_response *response) {
     struct inst_ws_server *server = ctx;
     return inst_file_upload_begin(server->backend, head, how, out, response);
+}
+
+static bool locate_content(void *ctx, const struct inst_http_response *response, const char *method,
+                           struct inst_buf *out) {
+    struct inst_ws_server *server = ctx;
+    return inst_backend_locate(server->backend, &response->file, method, &response->headers, out);
 }
 
 static int open_content(void *ctx, const struct inst_http_file *file, uint64_t *size) {
@@ -449,6 +554,25 @@ static enum inst_status make_vhost(struct inst_ws_server *server, struct inst_er
     return INST_OK;
 }
 
+static void on_decrypted(void *ctx, int fd, const char *ip) { inst_ws_server_adopt(ctx, fd, ip); }
+
+static enum inst_status open_tls(struct inst_ws_server *server,
+                                 const struct inst_ws_server_config *config, struct inst_err *err) {
+    struct inst_tls_front_config tls = {.host = config->host,
+                                        .port = config->port,
+                                        .cert_file = config->tls_cert,
+                                        .key_file = config->tls_key,
+                                        .ctx = server,
+                                        .adopt = on_decrypted};
+    return inst_tls_front_new(server->loop, &tls, &server->tls, err);
+}
+
+enum inst_status inst_ws_server_reload_tls(struct inst_ws_server *server, struct inst_err *err) {
+    if (!server->tls)
+        return inst_err_set(err, "io-error", 500, "This port has no certificate.");
+    return inst_tls_front_reload(server->tls, err);
+}
+
 enum inst_status inst_ws_server_new(struct inst_loop *loop, struct inst_backend *backend,
                                     const struct inst_ws_server_config *config,
                                     struct inst_ws_server **out, struct inst_err *err) {
@@ -461,25 +585,42 @@ enum inst_status inst_ws_server_new(struct inst_loop *loop, struct inst_backend 
     server->max_queued = config->max_queued ? config->max_queued : INST_WS_MAX_QUEUED;
     server->ping_ms = config->ping_ms ? config->ping_ms : INST_WS_PING_MS;
     server->silence_ms = config->silence_ms ? config->silence_ms : INST_WS_SILENCE_MS;
+    server->message_rate = config->message_rate;
+    server->drain_ms = config->drain_ms ? config->drain_ms : INST_WS_DRAIN_MS;
+    server->opened_ms = inst_loop_monotonic_ms(loop);
     server->failing.fn = close_failed;
     server->failing.ctx = server;
     struct inst_http_server_config http = {
         .host = config->host,
-        .port = config->port,
+        .port = config->tls_cert ? INST_HTTP_NO_PORT : config->port,
         .ctx = server,
         .answer = on_request,
         .max_queued = server->max_queued,
         .stream_comment_ms = 3 * server->ping_ms,
         .begin = on_upload,
         .max_upload = config->max_upload,
+        .locate = locate_content,
         .open = open_content,
         .upgrade = on_upgrade,
+        .log = on_log,
+        .max_body = config->max_body,
+        .trusted_hops = config->trusted_hops,
+        .times = config->times,
     };
-    enum inst_status status = make_vhost(server, err);
+    enum inst_status status =
+        inst_http_peers_new(inst_loop_env(loop), &config->peers, &server->peers, err);
+    http.peers = server->peers;
+    if (status == INST_OK && config->metrics_token &&
+        !(server->metrics_token = strdup(config->metrics_token)))
+        status = inst_err_nomem(err);
+    if (status == INST_OK)
+        status = make_vhost(server, err);
     if (status == INST_OK)
         status = inst_timer_new(loop, sweep, server, &server->sweep, err);
     if (status == INST_OK)
         status = inst_http_server_new(loop, &http, &server->http, err);
+    if (status == INST_OK && config->tls_cert)
+        status = open_tls(server, config, err);
     if (status != INST_OK) {
         inst_ws_server_free(server);
         return status;
@@ -492,13 +633,20 @@ enum inst_status inst_ws_server_new(struct inst_loop *loop, struct inst_backend 
 }
 
 void inst_ws_server_close(struct inst_ws_server *server, inst_loop_fn *done, void *ctx) {
-    inst_http_server_free(server->http);
-    server->http = NULL;
+    /* What was received is answered before its connection ends. */
+    inst_server_turn(inst_backend_server(server->backend));
     server->drained = done;
     server->drained_ctx = ctx;
-    server->drain_until_ms = inst_loop_monotonic_ms(server->loop) + DRAIN_MS;
-    for (struct conn *conn = server->conns; conn; conn = conn->next)
-        fail(conn, LWS_CLOSE_STATUS_GOINGAWAY);
+    server->quiet_ms = inst_loop_monotonic_ms(server->loop);
+    server->drain_until_ms = server->quiet_ms + server->drain_ms;
+    inst_http_server_drain(server->http);
+    if (server->tls)
+        inst_tls_front_stop_listening(server->tls);
+    for (struct conn *conn = server->conns; conn; conn = conn->next) {
+        conn->is_leaving = true;
+        if (conn->queue.count == 0)
+            fail(conn, LWS_CLOSE_STATUS_GOINGAWAY);
+    }
     inst_timer_start(server->sweep, 0, 50);
 }
 
@@ -516,6 +664,9 @@ void inst_ws_server_free(struct inst_ws_server *server) {
     inst_timer_free(server->sweep);
     if (server->vhost)
         lws_vhost_destroy(server->vhost);
+    inst_tls_front_free(server->tls);
+    inst_http_peers_free(server->peers);
+    free(server->metrics_token);
     free(server);
 }
 
@@ -523,7 +674,13 @@ void inst_ws_server_set_operator(struct inst_ws_server *server, struct inst_oper
     server->op = op;
 }
 
+void inst_ws_server_adopt(struct inst_ws_server *server, int fd, const char *ip) {
+    inst_http_server_adopt(server->http, fd, ip);
+}
+
 int inst_ws_server_port(const struct inst_ws_server *server) {
+    if (server->tls)
+        return inst_tls_front_port(server->tls);
     return server->http ? inst_http_server_port(server->http) : 0;
 }
 

@@ -89,6 +89,14 @@ static int http_status(const struct inst_err *err) {
     return err->status != 0 ? err->status : 500;
 }
 
+static void log_error(struct inst_server *server, const char *trace, const char *message) {
+    struct inst_buf line;
+    inst_buf_init(&line);
+    inst_buf_addf(&line, "%s (trace %s)", message, trace);
+    server->env->log(server->env->ctx, INST_LOG_ERROR, line.failed ? message : line.data);
+    inst_buf_free(&line);
+}
+
 void inst_http_answer_error(struct inst_server *server, struct inst_http_response *response,
                             const struct inst_err *err) {
     const char *type = err->type != NULL ? err->type : "unknown";
@@ -98,8 +106,9 @@ void inst_http_answer_error(struct inst_server *server, struct inst_http_respons
     response->stream = NULL;
     response->status = http_status(err);
     response->content_type = NULL;
+    inst_tracer_next(&server->tracer, response->trace);
     if (response->status >= 500 && server->env->log != NULL)
-        server->env->log(server->env->ctx, INST_LOG_ERROR, message);
+        log_error(server, response->trace, message);
     /* Which file and what the disk said is for the operator, whose log has it. */
     bool is_private = strcmp(type, "data-file") == 0;
     if (is_private)
@@ -115,6 +124,8 @@ void inst_http_answer_error(struct inst_server *server, struct inst_http_respons
     inst_json_write_string(&response->body, message, strlen(message));
     if (err->hint != NULL && !is_private)
         inst_buf_addf(&response->body, ",\"hint\":%s", err->hint);
+    if (!is_oauth)
+        inst_buf_addf(&response->body, ",\"trace-id\":\"%s\"", response->trace);
     inst_buf_add_char(&response->body, '}');
 }
 

@@ -32,6 +32,8 @@ struct inst_http_request {
     size_t path_param_count;
 };
 
+#define INST_HTTP_TRACE 32
+
 /* A content that the host sends as the body (files.h); with "" there is none. */
 struct inst_http_file {
     char app[INST_UUID_TEXT + 1];
@@ -52,6 +54,7 @@ struct inst_http_response {
     /* Not NULL: there is no answer yet, for the engine asks another server first (later.h). The
      * host waits for it with inst_http_later_wait. */
     struct inst_later *later;
+    char trace[INST_HTTP_TRACE + 1]; /* of an error: its trace-id; else "" */
 };
 
 /*

@@ -9,6 +9,16 @@ void inst_tracer_init(struct inst_tracer *tracer, const struct inst_env *env) {
     tracer->count = 0;
 }
 
+void inst_tracer_next(struct inst_tracer *tracer, char out[33]) {
+    static const char digits[] = "0123456789abcdef";
+    tracer->count++;
+    for (int i = 0; i < 16; i++) {
+        out[i] = digits[tracer->prefix >> (60 - 4 * i) & 15];
+        out[16 + i] = digits[tracer->count >> (60 - 4 * i) & 15];
+    }
+    out[32] = '\0';
+}
+
 void inst_reply_begin(struct inst_buf *buf, const char *op) {
     inst_buf_add_str(buf, "{\"op\":\"");
     inst_buf_add_str(buf, op);

@@ -17,6 +17,8 @@ struct inst_tracer {
     uint64_t prefix;
     uint64_t count;
 };
+/* A new one. */
+void inst_tracer_next(struct inst_tracer *tracer, char out[33]);
 void inst_tracer_init(struct inst_tracer *tracer, const struct inst_env *env);
 
 /* `{"op":"<op>"`; then members with a comma in front; then the end. */

@@ -199,10 +199,14 @@ static int core_signal(lua_State *L) {
     return inst_lua_fail(L, &err);
 }
 
+/* log_level(level[, "text" | "json"]) */
 static int core_log_level(lua_State *L) {
+    static const char *const formats[] = {"text", "json", NULL};
     static const char *const names[] = {"error", "warn", "info", "debug", NULL};
     inst_loop_log_level(inst_lua_get(L)->loop,
                         (enum inst_log_level)luaL_checkoption(L, 1, "warn", names));
+    if (!lua_isnoneornil(L, 2))
+        inst_loop_log_json(inst_lua_get(L)->loop, luaL_checkoption(L, 2, NULL, formats) == 1);
     return 0;
 }
 

@@ -1,6 +1,6 @@
 /*
- * server.c - core.server{data=, host=, port=}: a backend with its port. It holds the loop until its
- * close is through.
+ * server.c - core.server{data=, host=, port=, ...}: a backend with its port. It holds the loop
+ * until its close is through.
  */
 #include "context.h"
 #include "value.h"
@@ -113,6 +113,15 @@ static int server_set_mail(lua_State *L) {
     const char *how = luaL_checkstring(L, 2);
     struct inst_err err = {0};
     if (inst_backend_set_mail(server->backend, how, &err) != INST_OK)
+        return inst_lua_fail(L, &err);
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+/* reload_tls(): certificate and key are read again. */
+static int server_reload_tls(lua_State *L) {
+    struct inst_err err = {0};
+    if (inst_ws_server_reload_tls(check_server(L)->ws, &err) != INST_OK)
         return inst_lua_fail(L, &err);
     lua_pushboolean(L, 1);
     return 1;
@@ -255,14 +264,15 @@ void inst_lua_free_servers(struct inst_lua *lua) {
 
 /* Tells who owns the folder how to ask this server. */
 static enum inst_status announce(struct inst_lua_server *server, const char *data, const char *host,
-                                 struct inst_err *err) {
+                                 bool is_tls, struct inst_err *err) {
     char url[300];
     int port = inst_ws_server_port(server->ws);
     if (!host || strcmp(host, "0.0.0.0") == 0)
         host = "127.0.0.1";
     else if (strcmp(host, "::") == 0)
         host = "::1";
-    snprintf(url, sizeof url, strchr(host, ':') ? "http://[%s]:%d" : "http://%s:%d", host, port);
+    snprintf(url, sizeof url, strchr(host, ':') ? "%s://[%s]:%d" : "%s://%s:%d",
+             is_tls ? "https" : "http", host, port);
     enum inst_status status =
         inst_operator_new(server->lua->loop, server->backend, data, url, &server->op, err);
     if (status == INST_OK)
@@ -270,20 +280,75 @@ static enum inst_status announce(struct inst_lua_server *server, const char *dat
     return status;
 }
 
+/* ---- options: a table at 1, whose texts stay on the stack ---- */
+
+static double number_option(lua_State *L, const char *name) {
+    lua_getfield(L, 1, name);
+    lua_Number number = luaL_optnumber(L, -1, 0);
+    if (!(number >= 0 && number < 9007199254740992.0))
+        luaL_error(L, "`%s` must be a number that is not negative", name);
+    lua_pop(L, 1);
+    return number;
+}
+
+static const char *text_option(lua_State *L, const char *name) {
+    lua_getfield(L, 1, name);
+    return luaL_optstring(L, -1, NULL);
+}
+
+static void read_options(lua_State *L, struct inst_ws_server_config *config) {
+    *config = (struct inst_ws_server_config){
+        .host = text_option(L, "host"),
+        .metrics_token = text_option(L, "metricsToken"),
+        .tls_cert = text_option(L, "tlsCert"),
+        .tls_key = text_option(L, "tlsKey"),
+        .port = (int)number_option(L, "port"),
+        .max_upload = (uint64_t)number_option(L, "maxFileSize"),
+        .max_body = (size_t)number_option(L, "maxBodySize"),
+        .max_message = (size_t)number_option(L, "maxMessageSize"),
+        .max_queued = (size_t)number_option(L, "maxQueued"),
+        .peers = {.max_connections = (size_t)number_option(L, "maxConnections"),
+                  .max_per_ip = (size_t)number_option(L, "maxPerAddress"),
+                  .rate = number_option(L, "rate")},
+        .message_rate = number_option(L, "messageRate"),
+        .trusted_hops = (unsigned)number_option(L, "trustedHops"),
+        .drain_ms = (int64_t)(number_option(L, "drain") * 1000),
+    };
+}
+
+static const char *field_of(lua_State *L, int table, const char *name) {
+    lua_getfield(L, table, name);
+    return luaL_optstring(L, -1, NULL);
+}
+
+/* s3 = {endpoint=, bucket=, region=, accessKey=, secretKey=, caFile=}; false: there is none. */
+static bool read_s3(lua_State *L, struct inst_s3_config *s3) {
+    lua_getfield(L, 1, "s3");
+    if (lua_isnil(L, -1))
+        return false;
+    luaL_checktype(L, -1, LUA_TTABLE);
+    int table = lua_gettop(L);
+    *s3 = (struct inst_s3_config){.endpoint = field_of(L, table, "endpoint"),
+                                  .bucket = field_of(L, table, "bucket"),
+                                  .region = field_of(L, table, "region"),
+                                  .access_key = field_of(L, table, "accessKey"),
+                                  .secret_key = field_of(L, table, "secretKey"),
+                                  .ca_file = field_of(L, table, "caFile")};
+    return true;
+}
+
 static int core_server(lua_State *L) {
     struct inst_lua *lua = inst_lua_get(L);
     luaL_checktype(L, 1, LUA_TTABLE);
     lua_settop(L, 1);
     lua_getfield(L, 1, "data");
-    lua_getfield(L, 1, "host");
-    lua_getfield(L, 1, "port");
-    lua_getfield(L, 1, "maxFileSize");
     const char *data = luaL_checkstring(L, 2);
-    lua_Number max_file = luaL_optnumber(L, 5, 0);
-    luaL_argcheck(L, max_file >= 0 && max_file < 9007199254740992.0, 1, "no `maxFileSize`");
-    struct inst_ws_server_config config = {.host = luaL_optstring(L, 3, NULL),
-                                           .port = (int)luaL_optinteger(L, 4, 0),
-                                           .max_upload = (uint64_t)max_file};
+    luaL_checkstack(L, 20, NULL);
+    struct inst_ws_server_config config;
+    struct inst_s3_config s3;
+    read_options(L, &config);
+    bool has_s3 = read_s3(L, &s3);
+    luaL_argcheck(L, !config.tls_cert == !config.tls_key, 1, "needs both `tlsCert` and `tlsKey`");
     struct inst_lua_server **box = inst_newuserdata(L, sizeof *box);
     *box = NULL;
     luaL_getmetatable(L, SERVER);
@@ -297,11 +362,13 @@ static int core_server(lua_State *L) {
     server->lua = lua;
     server->on_closed = LUA_NOREF;
     enum inst_status status = inst_backend_open(lua->loop, data, false, &server->backend, &err);
+    if (status == INST_OK && has_s3)
+        status = inst_backend_use_s3(server->backend, &s3, &err);
     /* The port opens last: whoever finds it open finds the backend ready. */
     if (status == INST_OK)
         status = inst_ws_server_new(lua->loop, server->backend, &config, &server->ws, &err);
     if (status == INST_OK)
-        status = announce(server, data, config.host, &err);
+        status = announce(server, data, config.host, config.tls_cert != NULL, &err);
     if (status != INST_OK) {
         inst_ws_server_free(server->ws);
         inst_backend_close(server->backend);
@@ -319,6 +386,7 @@ static int core_server(lua_State *L) {
 void inst_lua_open_server(lua_State *L) {
     static const luaL_Reg methods[] = {
         {"port", server_port},
+        {"reload_tls", server_reload_tls},
         {"set_origin", server_set_origin},
         {"allow_host", server_allow_host},
         {"set_mail", server_set_mail},

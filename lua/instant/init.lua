@@ -55,6 +55,7 @@ local instant = {
   step = core.step,
   stop = core.stop,
   logLevel = core.log_level,
+  onSignal = core.signal,
   SyncTableCallbackEventType = sync_tables.EventType,
   createInstantRouteHandler = admin.createInstantRouteHandler,
 }

@@ -134,13 +134,46 @@ function instant.stop(now) end
 ---@param fn fun(text: string)
 function instant.onError(fn) end
 
---- How much is logged to stderr.
----@param level "error"|"warn"|"info"|"debug"
-function instant.logLevel(level) end
+--- Calls `fn` whenever the process gets that signal; does not keep the program running.
+---@param name "INT"|"TERM"|"HUP"
+---@param fn fun()
+function instant.onSignal(name, fn) end
 
---- Opens a backend in this process with its port; `nil, err` when that fails. `url` is where clients
---- reach it, if not at its own address; `maxFileSize` is in bytes.
----@param options { data: string, port?: integer, host?: string, url?: string, maxFileSize?: integer }
+--- How much is logged to stderr, and whether as lines of text (at first) or of JSON.
+---@param level "error"|"warn"|"info"|"debug"
+---@param format? "text"|"json"
+function instant.logLevel(level, format) end
+
+---@class instant.S3Options
+---@field endpoint string `https://HOST` or `http://HOST:PORT`; the bucket comes behind it, in the path
+---@field bucket string
+---@field region? string us-east-1 when left out
+---@field accessKey string
+---@field secretKey string
+---@field caFile? string PEM file trusted instead of the system's roots
+
+---@class instant.ServerOptions
+---@field data string folder of the apps' data; made when missing
+---@field port? integer any free one when left out
+---@field host? string address to listen on; 127.0.0.1 when left out
+---@field url? string where clients reach it, if not at its own address
+---@field maxFileSize? integer bytes of one file that is stored
+---@field maxBodySize? integer bytes of any other request
+---@field maxMessageSize? integer bytes of one message of a WebSocket
+---@field maxQueued? integer bytes that one client may leave unread
+---@field maxConnections? integer in all
+---@field maxPerAddress? integer connections from one address
+---@field rate? number requests a second from one address; ten seconds' worth at once
+---@field messageRate? number messages a second of one WebSocket, likewise
+---@field trustedHops? integer proxies of one's own in front: whose X-Forwarded-For entries count
+---@field tlsCert? string PEM file of a certificate and what leads to its root: the port speaks TLS
+---@field tlsKey? string PEM file of its key
+---@field s3? instant.S3Options a bucket that keeps the contents of files
+---@field metricsToken? string lets `GET /metrics` through with `Authorization: Bearer ...`
+---@field drain? number seconds that requests and answers have when it closes
+
+--- Opens a backend in this process with its port; `nil, err` when that fails.
+---@param options instant.ServerOptions
 ---@return instant.Server?, instant.Error?
 function instant.server(options) end
 
@@ -181,6 +214,10 @@ function Server:appStatus(appId) end
 ---@param status "active"|"read-only"|"disabled"
 ---@return string? status, instant.Error?
 function Server:setAppStatus(appId, status) end
+
+--- Reads certificate and key again, for connections from now on; when that fails those before stay.
+---@return true?, instant.Error?
+function Server:reloadCertificate() end
 
 --- Counters since the start.
 ---@return table<string, integer>

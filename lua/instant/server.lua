@@ -48,6 +48,12 @@ function Server:setAppStatus(app_id, status)
   return self._core:app_status(app_id, status)
 end
 
+--- Reads certificate and key again: connections from now on have them. `nil, err`, and those before
+--- stay, when that fails.
+function Server:reloadCertificate()
+  return self._core:reload_tls()
+end
+
 --- Counters since the start.
 function Server:stats()
   return self._core:stats()
@@ -61,11 +67,11 @@ function Server:close()
 end
 
 -- Where it is reached when nobody says: on this machine, if it listens everywhere.
-local function own_url(host, port)
+local function own_url(scheme, host, port)
   if not host or host == "0.0.0.0" then host = "127.0.0.1" end
   if host == "::" then host = "::1" end
   if host:find(":", 1, true) then host = "[" .. host .. "]" end
-  return ("http://%s:%d"):format(host, port)
+  return ("%s://%s:%d"):format(scheme, host, port)
 end
 
 --- Opens the data folder (made when missing), then the port. `nil, err` when either fails. `url` is
@@ -78,8 +84,9 @@ end
 return function(options)
   local server, err = core.server(options)
   if not server then return nil, err end
+  local url = options.url or own_url(options.tlsCert and "https" or "http", options.host, server:port())
   local ok
-  ok, err = server:set_origin(((options.url or own_url(options.host, server:port())):gsub("/+$", "")))
+  ok, err = server:set_origin((url:gsub("/+$", "")))
   for _, host in ipairs(options.allowHosts or {}) do
     if ok then
       ok, err = server:allow_host(host)

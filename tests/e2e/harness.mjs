@@ -134,12 +134,13 @@ export function run(t, args, options = {}) {
   };
 }
 
-// `instant-lua serve` on its own data folder and port, with more options.
-export async function serve(t, { data = scratch(t), port, args = [] } = {}) {
+// `instant-lua serve` on its own data folder and port.
+export async function serve(t, { data = scratch(t), port, args = [], env = {} } = {}) {
   port ??= await freePort();
-  const process = run(t, ['serve', '--data', data, '--port', String(port), ...args]);
-  await process.line(/http:\/\/127\.0\.0\.1:(\d+)/);
-  return { ...process, data, port, api: `http://127.0.0.1:${port}` };
+  const options = { env: { ...process.env, ...env } };
+  const host = run(t, ['serve', '--data', data, '--port', String(port), ...args], options);
+  await host.line(/http:\/\/127\.0\.0\.1:(\d+)/);
+  return { ...host, data, port, api: `http://127.0.0.1:${port}` };
 }
 
 export async function makeApp(server, body = { title: 'test' }) {

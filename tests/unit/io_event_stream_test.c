@@ -179,13 +179,14 @@ static void refuses(void **state) {
     const char *nobody = "bbbbbbbb-0000-4000-8000-000000000001";
     const char *answer = push(world, nobody, stream->session, stream->token, "[]");
     assert_non_null(strstr(answer, "HTTP/1.1 400"));
-    assert_non_null(strstr(answer, "{\"type\":\"member-missing\",\"message\":\"Member missing for "
-                                   "machine id: bbbbbbbb-0000-4000-8000-000000000001\",\"hint\":"
-                                   "{\"machine-id\":\"bbbbbbbb-0000-4000-8000-000000000001\"}}"));
+    assert_non_null(
+        strstr(answer, "{\"type\":\"member-missing\",\"message\":\"Member missing for "
+                       "machine id: bbbbbbbb-0000-4000-8000-000000000001\",\"hint\":"
+                       "{\"machine-id\":\"bbbbbbbb-0000-4000-8000-000000000001\"},\"trace-id\":"));
     char wanted[300];
     snprintf(wanted, sizeof wanted,
              "{\"type\":\"session-missing\",\"message\":\"Session missing for id: %s\",\"hint\":"
-             "{\"sess-id\":{\"sess-id\":\"%s\"}}}",
+             "{\"sess-id\":{\"sess-id\":\"%s\"}},\"trace-id\":",
              stream->session, stream->session);
     assert_non_null(strstr(push(world, stream->machine, stream->session, nobody, "[]"), wanted));
     assert_non_null(strstr(push(world, stream->machine, nobody, stream->token, "[]"),
@@ -223,7 +224,7 @@ static void needs_an_app_id(void **state) {
         const char *head = take_until(peer, "\r\n\r\n");
         assert_non_null(strstr(head, wanted[i]));
         if (i < 2)
-            take_until(peer, "}}");
+            take_until(peer, "\"}");
     }
     assert_int_equal(session_count(*state), 0);
     hang_up(peer);

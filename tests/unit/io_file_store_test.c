@@ -486,6 +486,87 @@ static void test_sweeps_in_slices_and_leaves_strangers(void **state) {
     assert_int_equal(access(path, F_OK), 0);
 }
 
+/* ---- contents that are elsewhere ---- */
+
+struct elsewhere {
+    char keys[256], removed[256];
+    uint64_t size;
+    bool is_away;
+};
+
+static enum inst_status put_elsewhere(void *ctx, const char *key, const char *path, uint64_t size,
+                                      struct inst_err *err) {
+    struct elsewhere *to = ctx;
+    struct stat st;
+    if (to->is_away)
+        return inst_err_set(err, "data-file", 500, "away");
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal((uint64_t)st.st_size, size);
+    strcat(to->keys, key);
+    to->size = size;
+    return INST_OK;
+}
+
+static void remove_elsewhere(void *ctx, const char *app, const char *location, const char *path) {
+    struct elsewhere *to = ctx;
+    assert_string_equal(app, APP);
+    strcat(to->removed, location);
+    if (!to->is_away)
+        unlink(path);
+}
+
+static void sweep_elsewhere(struct world *w, struct elsewhere *to) {
+    struct inst_file_sweep *sweep;
+    struct inst_file_sweep_config config = {
+        .ctx = to, .is_named = is_named, .remove = remove_elsewhere};
+    must(inst_file_sweep_new(w->store, &config, &sweep, &w->err));
+    while (inst_file_sweep_step(sweep))
+        ;
+    inst_file_sweep_free(sweep);
+}
+
+static void test_contents_elsewhere(void **state) {
+    struct world *w = *state;
+    struct elsewhere to = {0};
+    struct inst_file_remote remote = {.ctx = &to, .put = put_elsewhere};
+    char key[INST_FILE_KEY_TEXT + 1];
+    put(w, AT1, "here");
+    inst_file_store_set_remote(w->store, &remote);
+    put(w, AT2, "there");
+    assert_string_equal(to.keys, APP "/" AT2);
+    assert_int_equal(to.size, 5);
+    assert_int_equal(files_in(w, "incoming"), 0);
+    assert_int_equal(files_in(w, APP "/remote"), 1);
+    assert_false(inst_file_store_is_remote(w->store, APP, AT1, key));
+    assert_string_equal(at(w, AT1), "here");
+    assert_true(inst_file_store_is_remote(w->store, APP, AT2, key));
+    assert_string_equal(key, APP "/" AT2);
+    assert_string_equal(at(w, AT2), "(none)");
+    to.is_away = true;
+    assert_int_equal(put_at(w, AT3, "nowhere", NULL), INST_FAILED);
+    assert_int_equal(files_in(w, "incoming"), 0);
+    assert_int_equal(files_in(w, APP "/remote"), 2); /* perhaps it got there all the same */
+
+    w->now += 2 * HOUR;
+    named = AT1;
+    sweep_elsewhere(w, &to);
+    assert_int_equal(files_in(w, APP "/gone-remote"), 2);
+    assert_true(inst_file_store_is_remote(w->store, APP, AT2, key)); /* asked for: back at once */
+    assert_int_equal(files_in(w, APP "/gone-remote"), 1);
+    named = AT1 AT2;
+    w->now += INST_FILE_GONE_MS + DAY;
+    sweep_elsewhere(w, &to); /* cannot be deleted now */
+    assert_string_equal(to.removed, AT3);
+    to.is_away = false;
+    sweep(w); /* nobody who could */
+    assert_int_equal(files_in(w, APP "/gone-remote"), 1);
+    sweep_elsewhere(w, &to);
+    assert_string_equal(to.removed, AT3 AT3);
+    assert_int_equal(files_in(w, APP "/gone-remote"), 0);
+    assert_int_equal(files_in(w, APP "/remote"), 1);
+    assert_int_equal(files_in(w, APP "/at"), 1);
+}
+
 static void test_sweeps_nothing_without_files(void **state) {
     struct world *w = *state;
     named = "";
@@ -509,6 +590,7 @@ int main(void) {
         TEST(test_sweeps_what_no_row_names),
         TEST(test_gives_back_what_is_named_again),
         TEST(test_sweeps_in_slices_and_leaves_strangers),
+        TEST(test_contents_elsewhere),
         TEST(test_sweeps_nothing_without_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
