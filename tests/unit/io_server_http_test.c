@@ -253,7 +253,7 @@ static void path_parameters(void **state) {
     const char *stranger = "/dash/apps/ephemeral/aaaaaaaa-0000-4000-8000-000000000001";
     assert_int_equal(get(stranger, "Record not found: app", NULL), 400);
     static const char *const nowhere[] = {"/dash/apps/ephemeral/", "/dash/apps/ephemeral/a/b",
-                                          "/dash/apps/ephemera", "dash/apps/ephemeral/a", ""};
+                                          "/dash/app/ephemeral", "dash/apps/ephemeral/a", ""};
     for (size_t i = 0; i < 5; i++)
         assert_int_equal(get(nowhere[i], "couldn't match", NULL), 404);
     /* an app that is there for good is not shown to everybody */

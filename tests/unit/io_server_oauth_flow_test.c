@@ -5,6 +5,7 @@
 #include "io_server_outside.h"
 
 #include "base/jws.h"
+#include "server/limits.h"
 #include "server/oauth_rows.h"
 
 #include <openssl/pem.h>
@@ -408,7 +409,7 @@ static void bad_callbacks(void **state) {
     refuse(come_back(&mixed, "p"), "Could not find OAuth request.");
     mixed.state = text_of("%s%s", uuid_text(7), flow.state + 36);
     refuse(come_back(&mixed, "p"), "Could not find OAuth request.");
-    world.now += INST_OAUTH_REDIRECT_MS + 1;
+    world.now += INST_OAUTH_REDIRECT_MS + INST_TX_AHEAD_MS + 1;
     refuse(come_back(&flow, "p"), "The request is expired.");
     refuse(come_back(&flow, "p"), "Could not find OAuth request.");
     assert_int_equal(asked(TOKEN), 0);
@@ -463,7 +464,7 @@ static void abandoned(void **state) {
     (void)state;
     for (int i = 0; i < 30; i++)
         begin("web", APP_URL, "");
-    world.now += INST_OAUTH_REDIRECT_MS + 1;
+    world.now += INST_OAUTH_REDIRECT_MS + INST_TX_AHEAD_MS + 1;
     begin("web", APP_URL, "");
     begin("web", APP_URL, "");
     const struct inst_value *left =
