@@ -23,7 +23,7 @@ end
 local function read_json(path)
   local file = io.open(path, "rb")
   if not file then return nil end
-  local text = file:read(1 << 20) or ""
+  local text = file:read(1048576) or ""
   file:close()
   local value = core.json_decode(text)
   return type(value) == "table" and value or nil
