@@ -609,7 +609,7 @@ static void sign_in_guest(struct world *w, struct instant_db *db, struct heard *
 }
 
 static bool holds(const char *folder, const char *text) {
-    char command[256];
+    char command[512];
     snprintf(command, sizeof command, "grep -raqF -e '%s' %s/keep*", text, folder);
     return system(command) == 0;
 }
