@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define FRAME_MS 50
 #define FRAMES 20
@@ -95,12 +96,22 @@ static void write_score(struct game *game) {
     instant_builder_clear(b);
 }
 
-/* The game's own loop: it waits for what it likes, and for Instant's descriptor beside it. */
-static void frame(struct game *game, int ms) {
+static long long now_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+}
+
+/* The game's own loop: it waits for what it likes, and for Instant's descriptor beside it. A frame
+ * takes its time, however often there is something for Instant to do. */
+static void frame(struct game *game) {
     struct pollfd fd = {.fd = instant_loop_fd(game->loop), .events = POLLIN};
-    int timeout = instant_loop_timeout(game->loop);
-    poll(&fd, 1, timeout < 0 || timeout > ms ? ms : timeout);
-    instant_step(game->loop, STEP_US);
+    long long end = now_ms() + FRAME_MS;
+    for (int left = FRAME_MS; left > 0; left = (int)(end - now_ms())) {
+        int timeout = instant_loop_timeout(game->loop);
+        poll(&fd, 1, timeout < 0 || timeout > left ? left : timeout);
+        instant_step(game->loop, STEP_US);
+    }
 }
 
 static bool start(struct game *game, const char *api, const char *app_id) {
@@ -130,14 +141,14 @@ static bool start(struct game *game, const char *api, const char *app_id) {
 
 static void play(struct game *game) {
     while (!game->is_connected && !game->has_failed)
-        frame(game, FRAME_MS);
+        frame(game);
     for (int i = 0; i < FRAMES && !game->has_failed; i++) {
         game->score += 1 + i % 2;
         write_score(game);
-        frame(game, FRAME_MS);
+        frame(game);
     }
     while (instant_pending(game->db) > 0 && !game->has_failed)
-        frame(game, FRAME_MS);
+        frame(game);
 }
 
 int main(int argc, char **argv) {
