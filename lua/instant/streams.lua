@@ -222,21 +222,27 @@ local function on_fetch(self, url, fetch)
   local function tell(what)
     if not self._is_over then self._client._core:stream_fetched(self._handle, fetch, what) end
   end
-  if not url:match "^https?://" then return scheduler.soon(function() tell(false) end) end
-  local status
-  local download = http.request {
-    url = url, timeout = -1, silence = SILENCE_MS, caFile = self._client._caFile, redirects = 5,
-    onHead = function(head) status = head.status end,
-    onData = function(piece)
-      if status == 200 then tell(piece) end
-    end,
-  }
+  local status, download
+  if url:match "^https?://" then
+    download = http.request {
+      url = url, timeout = -1, silence = SILENCE_MS, caFile = self._client._caFile, redirects = 5,
+      onHead = function(head) status = head.status end,
+      onData = function(piece)
+        if status == 200 then tell(piece) end
+      end,
+    }
+  elseif url:match "^local:.*/storage/files/" then
+    download = self._client.storage:download(url) -- in this process: there is no hurry to be told of pieces
+  else
+    return scheduler.soon(function() tell(false) end)
+  end
   self._download = download
   local function done(is_whole)
-    return function()
+    return function(text)
       if self._download ~= download then return end
       self._download = nil
-      tell(is_whole and status == 200)
+      if is_whole and not status then tell(text) end
+      tell(is_whole and (status or 200) == 200)
     end
   end
   download:next(done(true), done(false))

@@ -116,6 +116,26 @@ describe("a stream", function()
     guest:shutdown()
   end)
 
+  it("is read from the start when it has long been kept", function()
+    local path_of_its_own = support.scratch()
+    local function own()
+      return support.client(path_of_its_own, { adminToken = "11111111-1111-4111-8111-111111111111" })
+    end
+    local db = own()
+    local out = db.streams.createWriteStream { clientId = "kept" }
+    for n = 1, 50 do out:write(("line %d\n"):format(n)) end
+    assert(out:close():await())
+    db:shutdown()
+    local later, all = own(), {}
+    local stream = later.streams.createReadStream { clientId = "kept" }
+    for text in stream do all[#all + 1] = text end
+    assert.is_nil(stream.abortReason)
+    local _, lines = table.concat(all):gsub("line %d+\n", "")
+    assert.equal(50, lines)
+    later:shutdown()
+    os.execute("rm -rf '" .. path_of_its_own .. "-files'")
+  end)
+
   it("has its name once", function()
     local out = writer.streams.createWriteStream { clientId = "a" }
     assert(out:streamId():await())
