@@ -130,7 +130,7 @@ if suite valgrind; then
       */capi_oom_test | */io_crash_test | */io_server_oom_test | */io_server_refresh_test | */triples_mem_store_test)
         echo "   $(basename "$test"): left to the sanitizers, it takes minutes here" >&2
         ;;
-      */io_ws_client_test)
+      */io_http_limits_test | */io_ws_client_test)
         echo "   $(basename "$test"): left to the sanitizers, its clock is real and too fast for valgrind" >&2
         ;;
       *) echo "$test" ;;
