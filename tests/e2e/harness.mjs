@@ -28,7 +28,7 @@ const core = await import('@instantdb/core');
 
 export const { id, lookup, tx, i } = core;
 export const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
-const host = path.join(root, process.env.INSTANT_BUILD ?? 'build', 'instant-lua');
+export const host = path.join(root, process.env.INSTANT_BUILD ?? 'build', 'instant-lua');
 
 export function within(ms, what, promise) {
   let timer;

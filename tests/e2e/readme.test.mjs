@@ -1,10 +1,11 @@
-// README.md and the examples do what they say.
+// README.md, the examples and every block of lua/docs/*.md do what they say.
 
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { connect, id, live, makeApp, root, run, scratch, serve } from './harness.mjs';
+import { runDocument } from './snippets.mjs';
 
 test("README's live query runs as printed", async (t) => {
   const dir = scratch(t);
@@ -61,3 +62,8 @@ test('the to-do example and a JavaScript client share a list', async (t) => {
   await db.transact(db.tx.todos[id()].update({ text: 'From JavaScript', done: false }));
   await watch.line(/From JavaScript/);
 });
+
+const documents = path.join(root, 'lua/docs');
+for (const name of readdirSync(documents).filter((name) => name.endsWith('.md'))) {
+  test(`lua/docs/${name}`, (t) => runDocument(t, path.join(documents, name)));
+}
