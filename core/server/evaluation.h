@@ -1,7 +1,7 @@
 /*
  * evaluation.h - one run of one compiled query for one viewer, as bytes to send.
  *
- *     live.c       runs it over a store that records what it read
+ *     computation  runs it over a store that records what it read
  *     HTTP routes  run it once over the app's own store
  */
 #ifndef INST_SERVER_EVALUATION_H
