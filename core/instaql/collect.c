@@ -9,98 +9,6 @@
 static enum inst_status nomem(struct inst_collector *c) { return inst_err_nomem(c->run.err); }
 
 /*
- * Notes.
- */
-
-static uint32_t hash_triple(const struct inst_attr *attr, const struct inst_triple *t) {
-    uint64_t h = ((uint64_t)t->e << 32 | t->ref) * 0x9E3779B97F4A7C15u;
-    uint32_t position = attr->position * 2654435761u;
-    return (uint32_t)(h >> 32) ^ position;
-}
-
-static bool is_same(const struct inst_note *note, const struct inst_attr *attr,
-                    const struct inst_triple *t) {
-    const struct inst_collected_triple *have = &note->collected;
-    if (have->triple.e != t->e || have->triple.ref != t->ref || have->attr != attr) {
-        return false;
-    }
-    /* Only odd data has more than one value that is no link. */
-    return t->ref || !attr->is_many || inst_value_equal(&have->triple.v, &t->v);
-}
-
-static bool grow_notes(struct inst_collector *c) {
-    uint32_t cap = c->note_cap ? c->note_cap * 2 : 64;
-    struct inst_note *notes = inst_arena_alloc(c->run.scratch, cap * sizeof(*notes));
-    uint32_t *table = inst_arena_zalloc(c->run.scratch, (size_t)2 * cap * sizeof(*table));
-    if (!notes || !table) {
-        return false;
-    }
-    if (c->note_count) {
-        memcpy(notes, c->notes, c->note_count * sizeof(*notes));
-    }
-    for (uint32_t i = 0; i < c->note_count; i++) {
-        uint32_t at =
-            hash_triple(notes[i].collected.attr, &notes[i].collected.triple) & (cap * 2 - 1);
-        while (table[at]) {
-            at = (at + 1) & (cap * 2 - 1);
-        }
-        table[at] = i + 1;
-    }
-    c->notes = notes;
-    c->note_cap = cap;
-    c->table = table;
-    c->table_mask = cap * 2 - 1;
-    return true;
-}
-
-/* The triple with a value that outlives the scan. An id is text, a link's target an entity. */
-static bool keep(struct inst_collector *c, struct inst_arena *arena, const struct inst_attr *attr,
-                 const struct inst_triple *t, struct inst_triple *out) {
-    struct inst_value v = t->v;
-    *out = *t;
-    if (attr->is_ref && t->ref) {
-        out->v = (struct inst_value){.tag = INST_ENTITY, .u.entity = t->ref};
-        return true;
-    }
-    if (v.tag == INST_ENTITY) {
-        v = c->run.store->ops->entity_id(c->run.store, t->ref ? t->ref : (uint32_t)v.u.entity);
-    }
-    return inst_value_dup(arena, &v, &out->v);
-}
-
-/* The number of the triple's note, made when it is new; -1: failed. */
-static int64_t note(struct inst_collector *c, const struct inst_attr *attr,
-                    const struct inst_triple *t) {
-    if (c->note_count == c->note_cap && !grow_notes(c)) {
-        nomem(c);
-        return -1;
-    }
-    uint32_t at = hash_triple(attr, t) & c->table_mask;
-    for (; c->table[at]; at = (at + 1) & c->table_mask) {
-        if (is_same(&c->notes[c->table[at] - 1], attr, t)) {
-            return c->table[at] - 1;
-        }
-    }
-    struct inst_note *made = &c->notes[c->note_count];
-    made->collected.attr = attr;
-    made->is_sent = false;
-    if (!keep(c, c->arena, attr, t, &made->collected.triple)) {
-        nomem(c);
-        return -1;
-    }
-    int visible = 1;
-    if (c->opts->is_visible) {
-        visible = c->opts->is_visible(c->opts->ctx, attr, &made->collected.triple, c->run.err);
-        if (visible < 0) {
-            return -1;
-        }
-    }
-    made->is_visible = visible;
-    c->table[at] = ++c->note_count;
-    return c->note_count - 1;
-}
-
-/*
  * Matches.
  */
 
@@ -170,7 +78,7 @@ static enum inst_status send_value(struct inst_collector *c, const struct inst_a
         if (triple.v.tag == INST_NULL) {
             continue;
         }
-        int64_t number = note(c, attr, &triple);
+        int64_t number = inst_collect_note(c, attr, &triple);
         if (number < 0) {
             got = -1;
             break;
@@ -221,8 +129,8 @@ static int take_match(struct inst_collector *c, const struct inst_matcher *m,
         if (is_extra ? !extra : !f->step->attr) {
             continue;
         }
-        int64_t number =
-            note(c, is_extra ? extra_attr : f->step->attr, is_extra ? extra : &f->triple);
+        int64_t number = inst_collect_note(c, is_extra ? extra_attr : f->step->attr,
+                                           is_extra ? extra : &f->triple);
         if (number < 0) {
             return -1;
         }
@@ -303,233 +211,6 @@ static enum inst_status take_matches(struct inst_collector *c, const struct inst
 }
 
 /*
- * Entities.
- */
-
-/* What is being made of one entity. */
-struct entity {
-    uint32_t e;
-    bool has_visible;
-    struct inst_value time; /* created-at of the id triple; NULL when unknown */
-    struct inst_object_builder object;
-};
-
-static void add_member(struct inst_collector *c, struct entity *entity,
-                       const struct inst_attr *attr, const struct inst_triple *t) {
-    const struct inst_value *label = &attr->forward.label;
-    struct inst_value v = t->v;
-    if (v.tag == INST_ENTITY) {
-        v = c->run.store->ops->entity_id(c->run.store, t->ref);
-        if (!inst_value_dup(c->arena, &v, &v)) {
-            entity->object.failed = true;
-        }
-    }
-    inst_object_add(&entity->object, label->u.str, label->len, v);
-}
-
-/* `url` is no stored triple but made from location-id. */
-static enum inst_status add_url(struct inst_collector *c, struct entity *entity,
-                                const struct inst_triple *location) {
-    const struct inst_attr *attr = inst_attrs_forward(c->query->attrs, "$files", 6, "url", 3);
-    struct inst_triple t = {.e = entity->e, .t = location->t};
-    if (!attr || !c->opts->file_url) {
-        return INST_OK;
-    }
-    enum inst_status status =
-        c->opts->file_url(c->opts->ctx, entity->e, &location->v, c->arena, &t.v, c->run.err);
-    if (status != INST_OK) {
-        return status;
-    }
-    int64_t number = note(c, attr, &t);
-    if (number < 0) {
-        return INST_FAILED;
-    }
-    if (c->notes[number].is_visible) {
-        c->notes[number].is_sent = true;
-        if (c->makes_tree) {
-            add_member(c, entity, attr, &c->notes[number].collected.triple);
-        }
-    }
-    return INST_OK;
-}
-
-static enum inst_status take_field(struct inst_collector *c, const struct inst_form *form,
-                                   const struct inst_attr *attr, struct entity *entity,
-                                   const struct inst_triple *t) {
-    const struct inst_value *label = &attr->forward.label;
-    bool is_location = form->is_files && inst_is_string(label, "location-id");
-    int64_t number = note(c, attr, t);
-    if (number < 0) {
-        return INST_FAILED;
-    }
-    if (!c->notes[number].is_visible) {
-        return INST_OK;
-    }
-    const struct inst_triple kept = c->notes[number].collected.triple;
-    entity->has_visible = true;
-    if (inst_is_string(label, "id") && kept.t != INST_NO_TIME) {
-        entity->time = inst_number((double)kept.t);
-    }
-    if (!(is_location && form->drops_location)) {
-        c->notes[number].is_sent = true;
-        if (c->makes_tree) {
-            add_member(c, entity, attr, &kept);
-        }
-    }
-    return is_location && form->wants_url ? add_url(c, entity, &kept) : INST_OK;
-}
-
-/* Field by field. */
-static enum inst_status scan_fields(struct inst_collector *c, const struct inst_form *form,
-                                    struct entity *entity) {
-    struct inst_store *store = c->run.store;
-    enum inst_status status = INST_OK;
-    for (uint32_t i = 0; i < form->field_count && status == INST_OK; i++) {
-        struct inst_scan scan = {.attr = form->fields[i], .e = entity->e};
-        struct inst_cursor cursor;
-        struct inst_triple triple;
-        int got;
-        status = store->ops->scan(store, &scan, &cursor, c->run.err);
-        if (status != INST_OK) {
-            break;
-        }
-        while (status == INST_OK && (got = store->ops->next(&cursor, &triple, c->run.err)) != 0) {
-            status = got < 0 ? INST_FAILED : take_field(c, form, form->fields[i], entity, &triple);
-        }
-        store->ops->close(&cursor);
-    }
-    return status;
-}
-
-/* Judging a triple may read the store, which ends what it gave before. */
-static enum inst_status own_fields(struct inst_collector *c, uint32_t count) {
-    for (uint32_t i = 0; i < count; i++) {
-        struct inst_value *v = &c->fields[i].v;
-        if (v->tag != INST_ENTITY && !inst_value_dup(c->run.scratch, v, v)) {
-            return nomem(c);
-        }
-    }
-    return INST_OK;
-}
-
-static enum inst_status take_fields(struct inst_collector *c, const struct inst_form *form,
-                                    struct entity *entity) {
-    struct inst_store *store = c->run.store;
-    if (!store->ops->fields) {
-        return scan_fields(c, form, entity);
-    }
-    /* Children, whose fields would come into the same room, are collected later. */
-    if (form->field_count > c->field_cap) {
-        c->field_cap = form->field_count;
-        c->fields = inst_arena_alloc(c->run.scratch, c->field_cap * sizeof(*c->fields));
-        if (!c->fields) {
-            c->field_cap = 0;
-            return nomem(c);
-        }
-    }
-    enum inst_status status = store->ops->fields(store, entity->e, form->fields, form->field_count,
-                                                 c->fields, c->run.err);
-    if (status == INST_OK && c->opts->is_visible) {
-        status = own_fields(c, form->field_count);
-    }
-    for (uint32_t i = 0; i < form->field_count && status == INST_OK; i++) {
-        if (c->fields[i].e) {
-            status = take_field(c, form, form->fields[i], entity, &c->fields[i]);
-        }
-    }
-    return status;
-}
-
-static enum inst_status collect_form(struct inst_collector *c, const struct inst_form *form,
-                                     uint32_t parent, struct inst_value *objects);
-
-static bool is_singular(const struct inst_form *form) {
-    return form->link && (form->is_forward ? !form->link->is_many : form->link->is_unique);
-}
-
-static enum inst_status take_children(struct inst_collector *c, const struct inst_form *form,
-                                      struct entity *entity) {
-    for (uint32_t i = 0; i < form->child_count; i++) {
-        const struct inst_form *child = &form->children[i];
-        struct inst_value objects = inst_array(NULL, 0);
-        enum inst_status status = collect_form(c, child, entity->e, &objects);
-        if (status != INST_OK) {
-            return status;
-        }
-        if (c->opts->infer_singular && is_singular(child)) {
-            objects = objects.len ? objects.u.items[0] : inst_null();
-        }
-        if (c->makes_tree) {
-            inst_object_add(&entity->object, child->key.u.str, child->key.len, objects);
-        }
-    }
-    return INST_OK;
-}
-
-/* Fields and children of a matched entity, once a form. */
-static enum inst_status collect_entity(struct inst_collector *c, const struct inst_form *form,
-                                       uint32_t e, struct inst_value *entry) {
-    struct inst_collect_form *state = &c->forms[form->number];
-    const struct inst_value *done = inst_memo_find(&state->done, e);
-    struct entity entity = {.e = e, .time = inst_null()};
-    if (done) {
-        *entry = *done;
-        return INST_OK;
-    }
-    inst_object_begin(&entity.object, c->arena);
-    enum inst_status status = take_fields(c, form, &entity);
-    if (status == INST_OK && entity.has_visible) {
-        status = take_children(c, form, &entity);
-    }
-    if (status != INST_OK) {
-        return status;
-    }
-    *entry = inst_undefined();
-    if (entity.has_visible && c->makes_tree) {
-        struct inst_value *pair = inst_arena_alloc(c->arena, 2 * sizeof(*pair));
-        if (!pair || !inst_object_end(&entity.object, &pair[0])) {
-            return nomem(c);
-        }
-        pair[1] = entity.time;
-        *entry = inst_array(pair, 2);
-    }
-    return inst_memo_add(&state->done, c->run.scratch, e, entry) ? INST_OK : nomem(c);
-}
-
-static enum inst_status collect_entities(struct inst_collector *c, const struct inst_form *form,
-                                         struct inst_value *objects) {
-    struct inst_collect_form *state = &c->forms[form->number];
-    const size_t count = state->entities.count;
-    size_t kept = 0;
-    struct inst_value *entries = NULL;
-    if (c->makes_tree) {
-        entries = inst_arena_alloc(c->arena, count * sizeof(*entries));
-        if (!entries) {
-            return nomem(c);
-        }
-    }
-    for (size_t i = 0; i < count; i++) {
-        struct inst_value entry;
-        enum inst_status status = collect_entity(c, form, state->entities.items[i], &entry);
-        if (status != INST_OK) {
-            return status;
-        }
-        if (c->makes_tree && entry.tag == INST_ARRAY) {
-            entries[kept++] = entry;
-        }
-    }
-    if (!c->makes_tree) {
-        return INST_OK;
-    }
-    enum inst_status status = inst_tree_sort(c, form, entries, kept);
-    for (size_t i = 0; i < kept; i++) {
-        entries[i] = entries[i].u.items[0];
-    }
-    *objects = inst_array(entries, kept);
-    return status;
-}
-
-/*
  * Forms.
  */
 
@@ -537,7 +218,7 @@ static enum inst_status keep_cursor(struct inst_collector *c, const struct inst_
                                     const struct inst_triple *t,
                                     struct inst_collected_triple *out) {
     out->attr = attr;
-    return keep(c, c->arena, attr, t, &out->triple) ? INST_OK : nomem(c);
+    return inst_collect_keep(c, c->arena, attr, t, &out->triple) ? INST_OK : nomem(c);
 }
 
 /*
@@ -662,7 +343,8 @@ static enum inst_status take_page(struct inst_collector *c, const struct inst_fo
             return nomem(c);
         }
         status = take_matches(c, form, m, form->paging->attr, &row->triple, count);
-        int64_t number = status == INST_OK ? note(c, form->paging->attr, &row->triple) : -1;
+        int64_t number =
+            status == INST_OK ? inst_collect_note(c, form->paging->attr, &row->triple) : -1;
         if (number < 0) {
             return INST_FAILED;
         }
@@ -675,9 +357,8 @@ static enum inst_status take_page(struct inst_collector *c, const struct inst_fo
     return status;
 }
 
-/* Recursion is limited by the depth of forms. */
-static enum inst_status collect_form(struct inst_collector *c, const struct inst_form *form,
-                                     uint32_t parent, struct inst_value *objects) {
+enum inst_status inst_collect_form(struct inst_collector *c, const struct inst_form *form,
+                                   uint32_t parent, struct inst_value *objects) {
     struct inst_collect_form *state = &c->forms[form->number];
     uint64_t count = 0;
     if (form->link_state != INST_SPEC_OK || form->state != INST_SPEC_OK) {
@@ -695,7 +376,7 @@ static enum inst_status collect_form(struct inst_collector *c, const struct inst
         c->out->counts[c->out->count_count++] =
             (struct inst_collected_count){.etype = form->etype, .count = count};
     }
-    return status == INST_OK ? collect_entities(c, form, objects) : status;
+    return status == INST_OK ? inst_collect_entities(c, form, objects) : status;
 }
 
 /*
@@ -747,7 +428,7 @@ static enum inst_status run(struct inst_collector *c, struct inst_value *tree) {
     for (uint32_t i = 0; i < query->form_count; i++) {
         const struct inst_form *form = &query->forms[i];
         struct inst_value objects = inst_array(NULL, 0);
-        enum inst_status status = collect_form(c, form, 0, &objects);
+        enum inst_status status = inst_collect_form(c, form, 0, &objects);
         if (status != INST_OK) {
             return status;
         }

@@ -1,5 +1,5 @@
 /*
- * collect.h - the server's run of a query: what collect.c, page.c and tree.c share.
+ * collect.h - the server's run of a query: what collect*.c, page.c and tree.c share.
  *
  *     form ── matches (join rows) ──triples──> noted: visible? sent?
  *          └─ entity ── fields ──triples──> noted
@@ -92,6 +92,21 @@ bool inst_form_is_unconditional(const struct inst_form *form);
 bool inst_collect_is_sooner(struct inst_filter *filter, struct inst_matcher *m, bool is_whole);
 /* May all triples of m's current match be seen? 1, 0, -1. Notes nothing. */
 int inst_collect_sees(struct inst_collector *c, const struct inst_matcher *m);
+
+/* The number of the triple's note, made when it is new; -1: failed. */
+int64_t inst_collect_note(struct inst_collector *c, const struct inst_attr *attr,
+                          const struct inst_triple *t);
+/* The triple with a value that outlives the scan. An id is text, a link's target an entity. */
+bool inst_collect_keep(struct inst_collector *c, struct inst_arena *arena,
+                       const struct inst_attr *attr, const struct inst_triple *t,
+                       struct inst_triple *out);
+
+/* All of a form for one parent; objects: of a tree. Recursion is limited by the depth of forms. */
+enum inst_status inst_collect_form(struct inst_collector *c, const struct inst_form *form,
+                                   uint32_t parent, struct inst_value *objects);
+/* Fields and children of the entities that were matched. */
+enum inst_status inst_collect_entities(struct inst_collector *c, const struct inst_form *form,
+                                       struct inst_value *objects);
 
 enum inst_status inst_collect_ready(struct inst_collector *c, const struct inst_form *form,
                                     uint32_t parent);
