@@ -4,6 +4,7 @@
 
 local core = require "instant.core"
 local project = require "instant.project"
+local push = require "instant.schema_push"
 local source = require "instant.schema_source"
 
 local USAGE = [[
@@ -42,13 +43,13 @@ local function replace(path, text, options)
 end
 
 local function schema_text(to, path, options)
-  local pulled, problem = to:ask("GET", to:route "schema/pull")
+  local pulled, problem = push.pull(to)
   if not pulled then return nil, problem end
-  local schema, err = core.schema_read(pulled.schema)
-  if not schema then return nil, err.message end
+  local schema
+  schema, problem = push.schema_of(pulled)
+  if not schema then return nil, problem end
   if options.typescript then
-    local text
-    text, err = core.schema_file(schema)
+    local text, err = core.schema_file(schema)
     return text, err and err.message
   end
   local rooms
@@ -62,9 +63,8 @@ local function schema_text(to, path, options)
 end
 
 local function perms_text(to, _, options)
-  local pulled, problem = to:ask("GET", to:route "perms/pull")
-  if not pulled then return nil, problem end
-  local rules = type(pulled.perms) == "table" and pulled.perms or {}
+  local rules, problem = push.rules(to)
+  if not rules then return nil, problem end
   return options.typescript and core.perms_file(rules) or source.perms(rules)
 end
 

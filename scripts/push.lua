@@ -2,9 +2,10 @@
 --
 -- Makes an app's schema and permission rules what instant.schema.lua and instant.perms.lua say.
 
+local check = require "instant.schema_check"
 local core = require "instant.core"
-local instant = require "instant"
 local project = require "instant.project"
+local push = require "instant.schema_push"
 
 local USAGE = [[
 usage: instant-lua push [schema|perms] [options]
@@ -26,122 +27,57 @@ end
 
 -- ---- the schema ----
 
-local function is_open(job)
-  return job.job_status == "waiting" or job.job_status == "processing"
-end
-
-local function show_job(job)
-  if job.job_status == "completed" then
-    print(("  done: %s of %s"):format(job.job_type, job.attr_name))
-    return true
-  end
-  local why = type(job.error) == "string" and job.error or job.job_status
-  io.stderr:write(("  failed: %s of %s (%s)\n"):format(job.job_type, job.attr_name, why))
-  if job.invalid_unique_value ~= core.null and job.invalid_unique_value ~= nil then
-    io.stderr:write(("    more than one has %s\n"):format(core.json_encode(job.invalid_unique_value)))
-  end
-  for _, sample in ipairs(type(job.invalid_triples_sample) == "table" and job.invalid_triples_sample or {}) do
-    io.stderr:write(("    %s: %s (%s)\n"):format(
-      sample.entity_id, core.json_encode(sample.value), tostring(sample.json_type)))
-  end
-  return false
-end
-
--- What changes existing data is done in the background.
-local function wait_for_jobs(to, started)
-  local shown, pause, all_done = {}, 20, true
-  local jobs = started.jobs
-  while true do
-    local has_open = false
-    for _, job in ipairs(jobs) do
-      if is_open(job) then
-        has_open = true
-      elseif not shown[job.id] then
-        shown[job.id] = true
-        all_done = show_job(job) and all_done
-      end
-    end
-    if not has_open then return all_done end
-    instant.sleep(pause)
-    pause = math.min(pause * 2, 1000)
-    local answer, problem = to:ask("GET", to:route("indexing-jobs/group/" .. started["group-id"]))
-    if not answer then return nil, problem end
-    jobs = answer.jobs
-  end
+local function say(line)
+  print("  " .. line)
 end
 
 local function push_schema(to, path, options)
   local schema, problem = project.read(path)
   if not schema then return fail("%s", problem) end
   if type(schema.entities) ~= "table" then return fail("%s must return i.schema { ... }", path) end
-  local pulled
-  pulled, problem = to:ask("GET", to:route "schema/pull")
+  local pulled, plan, ok, is_partial
+  pulled, problem = push.pull(to)
   if not pulled then return fail("%s", problem) end
-  local plan, err = core.schema_plan(pulled, schema, options.rename)
-  if not plan then return fail("%s: %s", path, err.message) end
+  plan, problem = push.plan(pulled, schema, options.rename)
+  if not plan then return fail("%s: %s", path, problem) end
   if #plan.steps == 0 then
     print "The schema is up to date."
     return 0
   end
-  print("Changes to the schema:")
-  for n, sentence in ipairs(plan.sentences) do
-    local op = plan.steps[n][1]
-    print(("  %s %s"):format(op == "delete-attr" and "-" or op == "add-attr" and "+" or "~", sentence))
-  end
+  print "Changes to the schema:"
+  for _, line in ipairs(push.lines(plan)) do say(line) end
   if not project.confirm("Push these changes?", options) then return fail("nothing was changed") end
-  local answer
-  answer, problem = to:ask("POST", to:route "schema/steps/apply", { steps = plan.steps })
-  if not answer then return fail("%s", problem) end
-  if type(answer["indexing-jobs"]) == "table" then
-    local all_done
-    all_done, problem = wait_for_jobs(to, answer["indexing-jobs"])
-    if problem then return fail("%s", problem) end
-    if not all_done then return fail("the schema was pushed but for what failed above") end
+  ok, problem, is_partial = push.apply(to, plan, say)
+  if not ok and is_partial then
+    io.stderr:write("  ", (problem:gsub("\n", "\n  ")), "\n")
+    return fail("the schema was pushed but for what failed above")
   end
+  if not ok then return fail("%s", problem) end
   print "The schema was pushed."
   return 0
 end
 
 -- ---- the rules ----
 
-local function show_difference(before, after)
-  local names, seen = {}, {}
-  for _, map in ipairs { before, after } do
-    for name in pairs(map) do
-      if not seen[name] then names[#names + 1] = name end
-      seen[name] = true
-    end
-  end
-  table.sort(names)
-  print "Changes to the permission rules:"
-  for _, name in ipairs(names) do
-    local old, new = before[name], after[name]
-    old, new = old ~= nil and core.json_encode(old) or nil, new ~= nil and core.json_encode(new) or nil
-    if old ~= new then
-      if old then print(("  - %s: %s"):format(name, old)) end
-      if new then print(("  + %s: %s"):format(name, new)) end
-    end
-  end
-end
-
 local function push_perms(to, path, options)
   local rules, problem = project.read(path)
   if not rules then return fail("%s", problem) end
+  problem = check.rules(rules)
+  if problem then return fail("%s: %s", path, problem) end
   local wanted, err = core.json_encode(rules)
   if not wanted then return fail("%s: %s", path, err.message) end
-  local pulled
-  pulled, problem = to:ask("GET", to:route "perms/pull")
-  if not pulled then return fail("%s", problem) end
-  local before = type(pulled.perms) == "table" and pulled.perms or {}
+  local before, ok
+  before, problem = push.rules(to)
+  if not before then return fail("%s", problem) end
   if core.json_encode(before) == wanted then
     print "The permission rules are up to date."
     return 0
   end
-  show_difference(before, rules)
+  print "Changes to the permission rules:"
+  for _, line in ipairs(push.rule_lines(before, rules)) do say(line) end
   if not project.confirm("Push these changes?", options) then return fail("nothing was changed") end
-  local answer
-  answer, problem = to:ask("POST", to:route "rules", { code = rules })
-  if not answer then return fail("%s: %s", path, problem) end
+  ok, problem = push.set_rules(to, rules)
+  if not ok then return fail("%s: %s", path, problem) end
   print "The permission rules were pushed."
   return 0
 end

@@ -57,12 +57,16 @@ static const char *type_of(const struct writer *w, const struct inst_value *attr
 
 static void write_attr(struct writer *w, const struct inst_member *m, unsigned spaces) {
     const struct inst_value *config = inst_getz(&m->value, "config");
+    const struct inst_value *metadata = inst_getz(&m->value, "metadata");
     indent(w->buf, spaces);
     key(w->buf, m);
     inst_buf_addf(w->buf, "i.%s()", type_of(w, &m->value));
     inst_buf_add_str(w->buf, config && inst_get_true(config, "unique") ? ".unique()" : "");
     inst_buf_add_str(w->buf, config && inst_get_true(config, "indexed") ? ".indexed()" : "");
-    inst_buf_add_str(w->buf, inst_get_true(&m->value, "required") ? "" : ".optional()");
+    if (metadata && inst_get_true(metadata, "clientRequired"))
+        inst_buf_add_str(w->buf, ".clientRequired()");
+    else
+        inst_buf_add_str(w->buf, inst_get_true(&m->value, "required") ? "" : ".optional()");
     inst_buf_add_str(w->buf, ",\n");
 }
 

@@ -1,11 +1,12 @@
 /*
  * schema.c - what pushing and pulling a schema needs (transactions.md 14): core.schema_plan,
- * core.schema_read, core.schema_file, core.perms_file; core.json_indent.
+ * core.schema_read, core.schema_file, core.perms_file; core.rules_check, core.json_indent.
  */
 #include "context.h"
 #include "value.h"
 
 #include "base/json.h"
+#include "rules/rules.h"
 #include "schema/api_schema.h"
 #include "schema/schema_check.h"
 #include "schema/schema_diff.h"
@@ -101,6 +102,23 @@ static int core_schema_read(lua_State *L) {
     return st == INST_OK ? 1 : inst_lua_fail(L, &err);
 }
 
+/* rules_check(rules) -> list of {message =, ["in"] =}, empty when nothing is wrong; or nil and the
+ * error */
+static int core_rules_check(lua_State *L) {
+    struct inst_lua *lua = inst_lua_get(L);
+    struct inst_err err = {0};
+    struct inst_value rules, out;
+    lua_settop(L, 1);
+    struct inst_lua_scope scope = inst_lua_begin(lua, L);
+    enum inst_status st = inst_lua_to_value(L, 1, &lua->scratch, &rules, &err);
+    if (st == INST_OK)
+        st = inst_rules_validate(&rules, &lua->scratch, &out, &err);
+    if (st == INST_OK)
+        inst_lua_push_value(L, &out);
+    inst_lua_end(lua, scope);
+    return st == INST_OK ? 1 : inst_lua_fail(L, &err);
+}
+
 typedef enum inst_status write_fn(struct inst_buf *text, const struct inst_value *value,
                                   const struct inst_value *previous, const char *module,
                                   struct inst_err *err);
@@ -157,9 +175,12 @@ static int core_perms_file(lua_State *L) { return write_text(L, write_perms); }
 static int core_json_indent(lua_State *L) { return write_text(L, write_json); }
 
 void inst_lua_open_schema(lua_State *L) {
-    static const luaL_Reg functions[] = {
-        {"schema_plan", core_schema_plan}, {"schema_read", core_schema_read},
-        {"schema_file", core_schema_file}, {"perms_file", core_perms_file},
-        {"json_indent", core_json_indent}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"schema_plan", core_schema_plan},
+                                         {"schema_read", core_schema_read},
+                                         {"schema_file", core_schema_file},
+                                         {"perms_file", core_perms_file},
+                                         {"rules_check", core_rules_check},
+                                         {"json_indent", core_json_indent},
+                                         {NULL, NULL}};
     luaL_setfuncs(L, functions, 0);
 }

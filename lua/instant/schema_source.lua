@@ -56,7 +56,7 @@ local function attr(definition)
     TYPES[definition.valueType] and definition.valueType or "any",
     config.unique and ":unique()" or "",
     config.indexed and ":indexed()" or "",
-    definition.required and "" or ":optional()"
+    definition.required and "" or (definition.metadata or {}).clientRequired and ":clientRequired()" or ":optional()"
   )
 end
 

@@ -124,6 +124,9 @@ test('renames keep the data; what the data or the rules refuse is said', async (
   fails(await lua(['push', '-y']), /must return a table/);
   write('instant.perms.lua', 'return { posts = { allow = { view = "data." } } }');
   fails(await lua(['push', 'perms', '-y']), /posts->allow->view/);
+  write('instant.perms.lua', 'return { posts = { alow = { view = "true" } } }');
+  fails(await lua(['push', 'perms', '-y']), /perms\.lua: posts: there is no `alow` here/);
+  write('instant.perms.lua', 'return { posts = { allow = { view = "true" } } }');
   fails(await lua(['push', 'perms', '-y'], { env: { INSTANT_APP_ADMIN_TOKEN: id() } }), /admin token/);
   fails(await lua(['push', 'perms', '-y', '--app', 'x']), /--app must be a uuid/);
   fails(await lua(['push', 'tables']), /push what/);
