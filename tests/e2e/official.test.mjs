@@ -1,9 +1,9 @@
 // The end-to-end tests that the official packages are published with, unchanged, against our
-// server: @instantdb/core's in a browser, @instantdb/platform's under node.
+// server: @instantdb/core's in a browser, @instantdb/platform's and instant-cli's under node.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { browserPath, noBrowser } from './browser.mjs';
@@ -15,7 +15,9 @@ const tooOld = Number(process.versions.node.split('.')[0]) < 20 ? 'vitest needs 
 // Runs the tests of one package; gives its report.
 async function vitest(t, name) {
   const server = await serve(t);
-  const report = path.join(scratch(t), 'report.json');
+  const dir = scratch(t);
+  const report = path.join(dir, 'report.json');
+  symlinkSync(path.join(here, 'node_modules'), path.join(dir, 'node_modules')); // for projects that tests make
   const child = spawn(process.execPath, [
     path.join(here, 'node_modules/vitest/vitest.mjs'), 'run', '-c', 'official/vitest.config.mjs',
     '--project', `${name}*`, '--reporter=json', `--outputFile=${report}`,
@@ -27,6 +29,7 @@ async function vitest(t, name) {
       INSTANT_PORT: String(server.port),
       INSTANT_CHROMIUM: browserPath ?? '',
       INSTANT_CLI_API_URI: server.api,
+      TMPDIR: dir,
     },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -70,3 +73,4 @@ test('@instantdb/platform', { skip: tooOld }, async (t) => {
   if (status === 404) return t.skip('the server has no routes that pull and push schemas');
   await published(t, '@instantdb/platform', 6);
 });
+test('instant-cli', { skip: tooOld }, (t) => published(t, 'instant-cli', 36));

@@ -33,6 +33,8 @@ export default defineConfig({
         server: { fs: { allow: [path.join(here, '..')] } },
       },
       published('@instantdb/platform', { setupFiles: [path.join(here, 'redirect.mjs')] }),
+      // Each test starts a few processes; their time limits are for a machine that runs two.
+      published('instant-cli', { maxConcurrency: 2 }),
     ],
   },
 });
