@@ -7,9 +7,11 @@
 #include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -21,6 +23,14 @@
  * the kernel waits for a client that says nothing. */
 #define LINGER_MS 2000
 #define VANISHED_MS 45000
+
+/* What tells a file from the one that takes its place. */
+struct stamp {
+    dev_t device;
+    ino_t inode;
+    off_t size;
+    struct timespec changed;
+};
 
 /* Bytes on their way to one side; memory only while they wait. */
 struct waiting {
@@ -48,6 +58,8 @@ struct inst_tls_front {
     struct inst_listener *listener;
     struct inst_timer *sweep;
     SSL_CTX *tls;
+    struct stamp read[2]; /* of certificate and key, as they were last read */
+    int64_t looked_ms;
     struct conn *conns;
     size_t handshakes;
 };
@@ -344,18 +356,6 @@ static void on_accepted(void *ctx, int fd) {
     shake_hands(conn);
 }
 
-static void sweep(void *ctx) {
-    struct inst_tls_front *front = ctx;
-    int64_t now = inst_loop_monotonic_ms(front->loop);
-    struct conn *next;
-    for (struct conn *conn = front->conns; conn; conn = next) {
-        next = conn->next;
-        int64_t limit = conn->inner < 0 ? INST_TLS_HANDSHAKE_MS : LINGER_MS;
-        if ((conn->inner < 0 || conn->is_shut) && now - conn->since_ms > limit)
-            drop(conn);
-    }
-}
-
 /* ---- certificates ---- */
 
 static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_len,
@@ -407,14 +407,69 @@ static enum inst_status read_files(const struct inst_tls_front_config *config, S
     return status;
 }
 
+/* A file that is not there is all zeros. */
+static void look(const struct inst_tls_front_config *config, struct stamp out[2]) {
+    const char *const paths[] = {config->cert_file, config->key_file};
+    for (int i = 0; i < 2; i++) {
+        struct stat st;
+        out[i] = (struct stamp){0};
+        if (stat(paths[i], &st) == 0) {
+            out[i].device = st.st_dev;
+            out[i].inode = st.st_ino;
+            out[i].size = st.st_size;
+            out[i].changed = st.st_mtim;
+        }
+    }
+}
+
+static bool is_same(const struct stamp *a, const struct stamp *b) {
+    return a->device == b->device && a->inode == b->inode && a->size == b->size &&
+           a->changed.tv_sec == b->changed.tv_sec && a->changed.tv_nsec == b->changed.tv_nsec;
+}
+
 enum inst_status inst_tls_front_reload(struct inst_tls_front *front, struct inst_err *err) {
     SSL_CTX *fresh;
+    look(&front->config, front->read); /* before: what changes meanwhile is read again */
     enum inst_status status = read_files(&front->config, &fresh, err);
     if (status != INST_OK)
         return status;
     SSL_CTX_free(front->tls); /* connections that have it keep it */
     front->tls = fresh;
     return INST_OK;
+}
+
+static void look_at_files(struct inst_tls_front *front, int64_t now) {
+    const struct inst_env *env = inst_loop_env(front->loop);
+    struct inst_err err = {0};
+    struct stamp there[2];
+    char line[512];
+    front->looked_ms = now;
+    look(&front->config, there);
+    if (is_same(&there[0], &front->read[0]) && is_same(&there[1], &front->read[1]))
+        return;
+    /* Between the new certificate and its key: the old pair serves until both are there. */
+    enum inst_status status = inst_tls_front_reload(front, &err);
+    snprintf(line, sizeof line, "%s%s",
+             status == INST_OK ? "certificate read again" : "certificate kept as it was: ",
+             err.message ? err.message : "");
+    env->log(env->ctx, status == INST_OK ? INST_LOG_INFO : INST_LOG_WARN, line);
+    inst_err_clear(&err);
+}
+
+/* ---- now and then ---- */
+
+static void sweep(void *ctx) {
+    struct inst_tls_front *front = ctx;
+    int64_t now = inst_loop_monotonic_ms(front->loop);
+    struct conn *next;
+    for (struct conn *conn = front->conns; conn; conn = next) {
+        next = conn->next;
+        int64_t limit = conn->inner < 0 ? INST_TLS_HANDSHAKE_MS : LINGER_MS;
+        if ((conn->inner < 0 || conn->is_shut) && now - conn->since_ms > limit)
+            drop(conn);
+    }
+    if (now - front->looked_ms >= INST_TLS_LOOK_MS)
+        look_at_files(front, now);
 }
 
 /* ---- the port ---- */
@@ -430,7 +485,7 @@ enum inst_status inst_tls_front_new(struct inst_loop *loop,
     front->config.cert_file = strdup(config->cert_file);
     front->config.key_file = strdup(config->key_file);
     enum inst_status status = front->config.cert_file && front->config.key_file
-                                  ? read_files(&front->config, &front->tls, err)
+                                  ? inst_tls_front_reload(front, err)
                                   : inst_err_nomem(err);
     if (status == INST_OK)
         status = inst_timer_new(loop, sweep, front, &front->sweep, err);

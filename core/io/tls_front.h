@@ -6,7 +6,9 @@
  *
  * So nothing behind it knows of TLS: its limits, time limits and back pressure are those of the
  * connection inside, since bytes are taken on either side only when the other one takes them.
- * TLS 1.2 and 1.3, HTTP/1.1 by ALPN. A handshake has ten seconds.
+ * TLS 1.2 and 1.3, HTTP/1.1 by ALPN. A handshake has ten seconds. A renewed certificate is used
+ * soon after its files are there: they are looked at now and then, for what renews them puts links
+ * or whole folders in their place, of which watching a file says nothing.
  */
 #ifndef INST_IO_TLS_FRONT_H
 #define INST_IO_TLS_FRONT_H
@@ -20,6 +22,8 @@
 #define INST_TLS_HANDSHAKE_MS 10000
 /* Handshakes under way; more connections are closed. */
 #define INST_TLS_MAX_HANDSHAKES 1000
+
+#define INST_TLS_LOOK_MS 2000
 
 struct inst_tls_front;
 

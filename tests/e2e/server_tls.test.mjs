@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
-import { readFileSync, copyFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import https from 'node:https';
 import net from 'node:net';
 import path from 'node:path';
@@ -133,6 +133,28 @@ test('SIGHUP reads the certificate again, connections stay', async (t) => {
   server.child.kill('SIGHUP');
   await server.said(/kept as it was: The certificate .*cert\.pem cannot be used/);
   assert.equal(await shown(server), after);
+});
+
+test('a renewed certificate is used by itself, once its key is there', async (t) => {
+  const server = await start(t);
+  const other = scratch(t);
+  makeCertificate(other, 'localhost');
+  const fresh = new X509Certificate(readFileSync(path.join(other, 'cert.pem'))).fingerprint256;
+  const before = await shown(server);
+  // As what renews certificates does it: another file takes the place of the one that was there.
+  const renew = (name) => {
+    copyFileSync(path.join(other, name), path.join(server.dir, `${name}.new`));
+    renameSync(path.join(server.dir, `${name}.new`), path.join(server.dir, name));
+  };
+  renew('cert.pem');
+  await server.said(/certificate kept as it was: The key .*key\.pem cannot be used/);
+  assert.equal(await shown(server), before);
+  renew('key.pem');
+  let now;
+  await within(20000, 'the new certificate', (async () => {
+    do now = await shown(server); while (now === before);
+  })());
+  assert.equal(now, fresh);
 });
 
 test('files that are none, and half of a pair', async (t) => {
