@@ -15,7 +15,7 @@ local OPTIONS = {
   { "config", nil, "text", "FILE", "a Lua file that returns a table of options" },
   {},
   { "tls-cert", "tlsCert", "text", "FILE", "PEM certificate, with what leads to its root: the port speaks TLS" },
-  { "tls-key", "tlsKey", "text", "FILE", "PEM key of it; both are read again on SIGHUP" },
+  { "tls-key", "tlsKey", "text", "FILE", "PEM key of it; both are read again when they change, and on SIGHUP" },
   {},
   { "s3-endpoint", "s3Endpoint", "url", "URL", "S3, or what is compatible: contents of files are kept there" },
   { "s3-bucket", "s3Bucket", "text", "NAME", "bucket; clients read from it at signed addresses" },
@@ -36,6 +36,7 @@ local OPTIONS = {
     .. "USER, PASSWORD and TOKEN with %XX for what an address may not hold; also\n"
     .. "&name=SENDER, and for smtp &tls=no or &tls=required (STARTTLS is required as\n"
     .. "soon as a password goes to another machine)" },
+  { "ephemeral-apps", "ephemeralApps", "switch", "yes|no", "may anybody make an app, which expires after 14 days (yes)" },
   {},
   { "max-file", "maxFileSize", "bytes", "BYTES", "largest file that is stored (any that fits on the disk)" },
   { "max-body", "maxBodySize", "bytes", "BYTES", "largest other request (32M)" },
@@ -138,6 +139,11 @@ local READ = {
     local list = {}
     for name in tostring(value):gmatch "[^,%s]+" do table.insert(list, name) end
     return list
+  end,
+  switch = function(value)
+    if value == true or value == "yes" then return true end
+    if value == false or value == "no" then return false end
+    return nil, "yes or no"
   end,
   log = one_of("text", "json"),
   level = one_of("error", "warn", "info", "debug"),

@@ -20,7 +20,7 @@
 #include "io/sqlite_file.h"
 #include "server/app_db.h"
 
-/* How long the data file of a removed app stays; then opening the folder deletes it. */
+/* How long the data file of a removed app stays (inst_apps_purge). */
 #define INST_APPS_REMOVED_MS (7ll * 24 * 60 * 60 * 1000)
 
 struct inst_apps;
@@ -43,6 +43,8 @@ void inst_apps_close(struct inst_apps *apps);
 enum inst_status inst_apps_each(struct inst_apps *apps,
                                 bool (*fn)(void *ctx, const struct inst_app_info *info), void *ctx,
                                 struct inst_err *err);
+/* Deletes the data files of apps that were removed long enough ago; opening does it too. */
+enum inst_status inst_apps_purge(struct inst_apps *apps, struct inst_err *err);
 /* The id of a file's app; "" while it has none, and for the other variants. */
 const char *inst_apps_only_id(const struct inst_apps *apps);
 /* The connection of a folder's system.db, to copy it from; NULL for the other variants. */

@@ -328,6 +328,15 @@ static enum inst_status purge_one(struct inst_apps *apps, bool *found, struct in
                : status;
 }
 
+enum inst_status inst_apps_purge(struct inst_apps *apps, struct inst_err *err) {
+    bool found = true;
+    enum inst_status status = INST_OK;
+    while (status == INST_OK && found) {
+        status = purge_one(apps, &found, err);
+    }
+    return status;
+}
+
 enum inst_status inst_apps_manage_open(struct inst_apps *apps, struct inst_err *err) {
     static const char tables[] =
         "CREATE INDEX IF NOT EXISTS apps_token ON apps(token_hash);"
@@ -336,12 +345,8 @@ enum inst_status inst_apps_manage_open(struct inst_apps *apps, struct inst_err *
         "CREATE TABLE IF NOT EXISTS removed_apps(id TEXT PRIMARY KEY, title TEXT NOT NULL,"
         " created INTEGER NOT NULL, expires INTEGER NOT NULL, token_hash BLOB NOT NULL,"
         " removed INTEGER NOT NULL) WITHOUT ROWID;";
-    bool found = true;
     enum inst_status status = inst_sqlite_exec(apps->system, apps->path, tables, err);
-    while (status == INST_OK && found) {
-        status = purge_one(apps, &found, err);
-    }
-    return status;
+    return status == INST_OK ? inst_apps_purge(apps, err) : status;
 }
 
 const struct inst_app_manage_ops inst_apps_manage_ops = {

@@ -23,6 +23,7 @@ struct inst_backend {
     struct inst_file_sweep *sweep;  /* NULL: none is under way */
     struct inst_timer *sweep_timer; /* to the next slice, or sweep */
     struct inst_timer *day_timer;   /* to the next day */
+    struct inst_timer *expiry;      /* of apps; NULL: there is one app, which stays */
     struct inst_turn_hook hook;
     bool is_gathering;               /* a turn's end is put off; with the following three */
     uint64_t polls;                  /* of the loop, and */
@@ -208,6 +209,23 @@ static void day_begins(void *ctx) {
     wait_for_day(backend);
 }
 
+/* ---- apps that expire ---- */
+
+static void expire(void *ctx) {
+    struct inst_backend *backend = ctx;
+    inst_server_expire_apps(backend->server);
+    inst_apps_purge(backend->apps, NULL);
+}
+
+static enum inst_status open_expiry(struct inst_backend *backend, struct inst_err *err) {
+    enum inst_status status = inst_timer_new(backend->loop, expire, backend, &backend->expiry, err);
+    if (status == INST_OK)
+        inst_timer_start(backend->expiry, 0, INST_BACKEND_EXPIRE_MS);
+    return status;
+}
+
+/* ---- opening and closing files ---- */
+
 static enum inst_status open_files(struct inst_backend *backend, const char *path, bool is_file,
                                    struct inst_err *err) {
     bool is_memory = is_file && strcmp(path, ":memory:") == 0;
@@ -246,8 +264,8 @@ struct inst_file_store *inst_backend_files(struct inst_backend *backend) {
 }
 
 enum inst_status inst_backend_set_origin(struct inst_backend *backend, const char *origin,
-                                         struct inst_err *err) {
-    return inst_server_set_origin(backend->server, origin, err);
+                                         bool is_guess, struct inst_err *err) {
+    return inst_server_set_origin(backend->server, origin, is_guess, err);
 }
 
 enum inst_status inst_backend_open_content(struct inst_backend *backend,
@@ -267,9 +285,9 @@ static enum inst_status set_local_origin(struct inst_backend *backend, const cha
     struct inst_buf origin;
     inst_buf_init(&origin);
     inst_buf_addf(&origin, "local:%s", path);
-    enum inst_status status = origin.failed
-                                  ? inst_err_nomem(err)
-                                  : inst_server_set_origin(backend->server, origin.data, err);
+    enum inst_status status =
+        origin.failed ? inst_err_nomem(err)
+                      : inst_server_set_origin(backend->server, origin.data, false, err);
     inst_buf_free(&origin);
     return status;
 }
@@ -277,6 +295,10 @@ static enum inst_status set_local_origin(struct inst_backend *backend, const cha
 enum inst_status inst_backend_allow_host(struct inst_backend *backend, const char *host,
                                          struct inst_err *err) {
     return inst_outgoing_allow(backend->outgoing, host, err);
+}
+
+void inst_backend_allow_ephemeral(struct inst_backend *backend, bool is_allowed) {
+    inst_server_allow_ephemeral(backend->server, is_allowed);
 }
 
 enum inst_status inst_backend_set_mail(struct inst_backend *backend, const char *how,
@@ -314,9 +336,10 @@ enum inst_status inst_backend_open(struct inst_loop *loop, const char *path, boo
                                         .outgoing_ctx = backend->outgoing};
         status = inst_server_new(env, &host, &backend->server, err);
     }
-    if (status == INST_OK && is_file)
-        status = set_local_origin(backend, path, err);
+    if (status == INST_OK)
+        status = is_file ? set_local_origin(backend, path, err) : open_expiry(backend, err);
     if (status != INST_OK) {
+        inst_timer_free(backend->expiry);
         inst_outgoing_free(backend->outgoing);
         inst_server_free(backend->server);
         close_files(backend);
@@ -374,6 +397,7 @@ void inst_backend_close(struct inst_backend *backend) {
     inst_loop_remove_hook(backend->loop, &backend->hook);
     /* What a stream's writer that was cut off had sent is kept, before the rows' file is closed. */
     inst_file_keeper_finish(backend->keeper);
+    inst_timer_free(backend->expiry);
     inst_outgoing_free(backend->outgoing);
     inst_server_free(backend->server);
     close_files(backend);

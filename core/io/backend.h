@@ -31,6 +31,8 @@
 #define INST_BACKEND_SWEEP_FIRST_MS (10ll * 60 * 1000)
 #define INST_BACKEND_SWEEP_EVERY_MS (24ll * 60 * 60 * 1000)
 #define INST_BACKEND_SWEEP_PAUSE_MS 20
+/* How often it is looked for apps whose time is over. */
+#define INST_BACKEND_EXPIRE_MS (60ll * 60 * 1000)
 
 struct inst_connection;
 
@@ -80,7 +82,9 @@ bool inst_backend_locate(struct inst_backend *backend, const struct inst_http_fi
                          const char *method, const struct inst_buf *headers, struct inst_buf *out);
 /* Where it is reached from outside: what addresses of files begin with. */
 enum inst_status inst_backend_set_origin(struct inst_backend *backend, const char *origin,
-                                         struct inst_err *err);
+                                         bool is_guess, struct inst_err *err);
+/* May anybody make an app that expires? */
+void inst_backend_allow_ephemeral(struct inst_backend *backend, bool is_allowed);
 /* Names a host that apps' sign-ins may ask wherever it is (outgoing.h). */
 enum inst_status inst_backend_allow_host(struct inst_backend *backend, const char *host,
                                          struct inst_err *err);

@@ -23,11 +23,13 @@ void inst_http_peer_ip(int fd, char out[INST_IP_TEXT]) {
         print_ip6(&((struct sockaddr_in6 *)&peer)->sin6_addr, out);
 }
 
-/* The entries of all X-Forwarded-For fields, as one list: the n-th from the right. */
-static bool nth_entry(const struct inst_http_head *head, unsigned n, struct inst_slice *out) {
+/* The entries of all fields of that name, as one list: the n-th from the right, or, when there are
+ * fewer, the first, with false. */
+static bool nth_entry(const struct inst_http_head *head, const char *name, unsigned n,
+                      struct inst_slice *out) {
     for (size_t i = head->field_count; i-- > 0;) {
         const struct inst_slice *list = &head->fields[i].value;
-        if (!inst_slice_is(&head->fields[i].name, "x-forwarded-for"))
+        if (!inst_slice_is(&head->fields[i].name, name))
             continue;
         const char *end = list->str + list->len;
         for (;;) {
@@ -45,15 +47,19 @@ static bool nth_entry(const struct inst_http_head *head, unsigned n, struct inst
     return false;
 }
 
+static void trim(struct inst_slice *entry) {
+    while (entry->len && (*entry->str == ' ' || *entry->str == '\t'))
+        entry->str++, entry->len--;
+    while (entry->len && (entry->str[entry->len - 1] == ' ' || entry->str[entry->len - 1] == '\t'))
+        entry->len--;
+}
+
 /* An address, also with a port as some proxies write it: 1.2.3.4:5, [::1], [::1]:5. */
 static bool read_ip(struct inst_slice entry, char out[INST_IP_TEXT]) {
     char text[INST_IP_TEXT];
     struct in_addr ip4;
     struct in6_addr ip6;
-    while (entry.len && (*entry.str == ' ' || *entry.str == '\t'))
-        entry.str++, entry.len--;
-    while (entry.len && (entry.str[entry.len - 1] == ' ' || entry.str[entry.len - 1] == '\t'))
-        entry.len--;
+    trim(&entry);
     const char *colon = memchr(entry.str, ':', entry.len), *end = entry.str + entry.len;
     if (entry.len && entry.str[0] == '[') {
         const char *close = memchr(entry.str, ']', entry.len);
@@ -73,6 +79,18 @@ static bool read_ip(struct inst_slice entry, char out[INST_IP_TEXT]) {
 void inst_http_client_ip(const struct inst_http_head *head, unsigned hops,
                          const char peer_ip[INST_IP_TEXT], char out[INST_IP_TEXT]) {
     struct inst_slice entry;
-    if (hops == 0 || !nth_entry(head, hops, &entry) || !read_ip(entry, out))
+    if (hops == 0 || !nth_entry(head, "x-forwarded-for", hops, &entry) || !read_ip(entry, out))
         memmove(out, peer_ip, INST_IP_TEXT);
+}
+
+/* Most proxies put one word in place of what was there, so there are often fewer than hops. */
+const char *inst_http_client_scheme(const struct inst_http_head *head, unsigned hops) {
+    struct inst_slice entry = {0};
+    if (hops == 0)
+        return NULL;
+    nth_entry(head, "x-forwarded-proto", hops, &entry);
+    trim(&entry);
+    if (inst_slice_is(&entry, "https"))
+        return "https";
+    return inst_slice_is(&entry, "http") ? "http" : NULL;
 }

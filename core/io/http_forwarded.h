@@ -16,6 +16,9 @@
 
 #define INST_IP_TEXT 46 /* an IPv6 address and a NUL */
 
+/* How the client spoke to the first of `hops` proxies: "http" or "https" as X-Forwarded-Proto says,
+ * or NULL when none of ours is there or says so. */
+const char *inst_http_client_scheme(const struct inst_http_head *head, unsigned hops);
 /* The address at the other end of a socket; "": it has none. */
 void inst_http_peer_ip(int fd, char out[INST_IP_TEXT]);
 void inst_http_client_ip(const struct inst_http_head *head, unsigned hops,

@@ -48,6 +48,8 @@ static void send_out(struct inst_http_conn *conn) {
         inst_conn_enter(conn, INST_CONN_LINGERING);
         return;
     }
+    if (conn->peer && conn->server->config.trusted_hops > 0)
+        inst_http_peers_move(conn->server->config.peers, &conn->peer, "");
     inst_conn_enter(conn, INST_CONN_READING);
 }
 
@@ -217,6 +219,7 @@ static bool ask(struct inst_http_conn *conn, const struct inst_http_head *head) 
     }
     inst_http_client_ip(head, conn->server->config.trusted_hops, conn->peer_ip, ip);
     asked.request.ip = ip;
+    asked.request.scheme = inst_http_client_scheme(head, conn->server->config.trusted_hops);
     asked.request.connection = &conn->base;
     conn->server->config.answer(conn->server->config.ctx, &asked.request, &response);
     free(asked.text);
@@ -437,19 +440,14 @@ static void upgrade(struct inst_http_conn *conn, const struct inst_http_head *he
     struct inst_http_server *server = conn->server;
     char ip[INST_IP_TEXT];
     inst_http_client_ip(head, server->config.trusted_hops, conn->peer_ip, ip);
-    if (conn->peer &&
-        inst_http_peers_move(server->config.peers, &conn->peer, ip) != INST_PEER_WELCOME) {
-        server->stats.refused++;
-        inst_conn_refuse(conn, head, 429);
-        return;
-    }
     inst_conn_drop(conn, true); /* memory stays until libuv's close callback */
     server->stats.requests[1]++;
     server->config.upgrade(server->config.ctx, conn->fd, head, ip, conn->in + head_len,
                            conn->in_len - head_len);
 }
 
-/* Does its client ask too often? Then it has been told. */
+/* Does its client ask too often, or for too much at once? Then it has been told. A connection of a
+ * proxy carries requests of many clients: it is each one's from the head to the answer's end. */
 static bool is_limited(struct inst_http_conn *conn, const struct inst_http_head *head) {
     const struct inst_http_server_config *config = &conn->server->config;
     char ip[INST_IP_TEXT], extra[40];
@@ -457,6 +455,12 @@ static bool is_limited(struct inst_http_conn *conn, const struct inst_http_head 
     if (!config->peers)
         return false;
     inst_http_client_ip(head, config->trusted_hops, conn->peer_ip, ip);
+    if (conn->peer && config->trusted_hops > 0 &&
+        inst_http_peers_move(config->peers, &conn->peer, ip) != INST_PEER_WELCOME) {
+        conn->server->stats.refused++;
+        inst_conn_refuse(conn, head, 429);
+        return true;
+    }
     if (inst_http_peers_may_ask(config->peers, ip, &after))
         return false;
     conn->server->stats.limited++;

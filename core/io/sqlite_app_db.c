@@ -292,6 +292,30 @@ static enum inst_status read_attr_json(struct inst_app_db *base, const char *id,
     return status;
 }
 
+static enum inst_status each_hidden_attr(struct inst_app_db *base,
+                                         bool (*fn)(void *ctx, const char *json, size_t len),
+                                         void *ctx, struct inst_err *err) {
+    struct sqlite_app_db *db = of_db(base);
+    sqlite3_stmt *stmt = NULL;
+    int rc = SQLITE_ROW;
+    enum inst_status status = inst_sqlite_prepare(
+        db->db, db->path, "SELECT json FROM attrs WHERE deleted ORDER BY id", &stmt, err);
+    if (status != INST_OK) {
+        return status;
+    }
+    bool goes_on = true;
+    while (goes_on && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+        const char *json = (const char *)sqlite3_column_text(stmt, 0);
+        size_t len = (size_t)sqlite3_column_bytes(stmt, 0);
+        goes_on = json && fn(ctx, json, len);
+    }
+    if (goes_on && rc != SQLITE_DONE) {
+        status = db_error(db, rc, err);
+    }
+    sqlite3_finalize(stmt);
+    return status;
+}
+
 /* Rows are remembered beside the attrs while the catalog is made, then set on it. */
 static enum inst_status read_attrs(struct sqlite_app_db *db, sqlite3_stmt *stmt,
                                    struct inst_arena *arena, struct inst_array_builder *attrs,
@@ -586,6 +610,7 @@ static const struct inst_app_db_ops app_db_ops = {
     .get_note = db_get_note,
     .each_note = db_each_note,
     .load_attrs = load_attrs,
+    .each_hidden_attr = each_hidden_attr,
     .close = close_db,
 };
 

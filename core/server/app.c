@@ -659,3 +659,36 @@ enum inst_status inst_server_remove_app(struct inst_server *server, const char *
         server->host.close(server->host.ctx, session->connection);
     return INST_OK;
 }
+
+/* ---- apps that expire ---- */
+
+struct expired {
+    int64_t now;
+    char id[INST_UUID_TEXT + 1];
+};
+
+static bool is_live(void *ctx, const struct inst_app_info *info) {
+    struct expired *expired = ctx;
+    if (info->expires_ms == 0 || info->expires_ms > expired->now)
+        return true;
+    memcpy(expired->id, info->id, sizeof expired->id);
+    return false;
+}
+
+/* One after the other: the list must not change while it is read. */
+void inst_server_expire_apps(struct inst_server *server) {
+    const struct inst_server_host *host = &server->host;
+    enum inst_status st = INST_OK;
+    while (st == INST_OK) {
+        struct expired expired = {.now = server->env->now_ms(server->env->ctx)};
+        st = host->apps->manage->each(host->apps_ctx, is_live, &expired, NULL);
+        if (expired.id[0] == 0)
+            return;
+        if (st == INST_OK)
+            st = inst_server_remove_app(server, expired.id, NULL);
+    }
+}
+
+void inst_server_allow_ephemeral(struct inst_server *server, bool is_allowed) {
+    server->has_no_ephemeral = !is_allowed;
+}

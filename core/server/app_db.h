@@ -136,6 +136,11 @@ struct inst_app_db_ops {
     /* The user attrs as last committed or pending, in id order, `row` set; one reference. */
     enum inst_status (*load_attrs)(struct inst_app_db *db, struct inst_attrs **out,
                                    struct inst_err *err);
+    /* Calls back with the JSON text of every attr that is hidden, by id; false stops. fn writes
+     * nothing. */
+    enum inst_status (*each_hidden_attr)(struct inst_app_db *db,
+                                         bool (*fn)(void *ctx, const char *json, size_t len),
+                                         void *ctx, struct inst_err *err);
     void (*close)(struct inst_app_db *db); /* frees it; an open group is rolled back */
 };
 

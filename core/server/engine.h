@@ -125,7 +125,9 @@ struct inst_server {
     char instance_id[INST_UUID_TEXT + 1]; /* as rooms show it; empty until needed */
     struct inst_session *sessions;
     struct inst_session *waiting, **waiting_end;
-    char *origin;                        /* NULL: not known */
+    char *origin; /* NULL: not known */
+    bool is_origin_guess;
+    bool has_no_ephemeral;               /* nobody but operators makes apps */
     struct inst_pending_upload *uploads; /* http_upload.c: addresses given out, oldest first */
     size_t upload_count;
     struct inst_rate_limits *code_limits; /* of magic codes; NULL until needed */

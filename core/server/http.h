@@ -25,7 +25,9 @@ struct inst_http_request {
     size_t body_len;
     const struct inst_http_field *fields; /* header fields, in order; a name may come twice */
     size_t field_count;
-    const char *ip;   /* of the client; "" or NULL: not known */
+    const char *ip; /* of the client; "" or NULL: not known */
+    /* "http" or "https": how the client asked, as a trusted proxy says; NULL: none says so */
+    const char *scheme;
     void *connection; /* as for inst_session_open, should the answer be an event stream; or NULL */
     /* Filled in by the engine from the route that matched. */
     struct inst_http_field path_params[INST_HTTP_MAX_PATH_PARAMS];

@@ -1,65 +1,16 @@
 #include "server/operators.h"
 
-#include "base/date.h"
 #include "base/json.h"
 #include "schema/api_schema.h"
-#include "server/limits.h"
+#include "server/app_json.h"
 #include "server/refusal.h"
 
 /* Routes: an operator's apps, as the CLI and the platform SDK manage them (http.md 8.2). */
 
-/* ---- an app as JSON ---- */
-
-/* Second precision: http.md 1.1. */
-static void write_time(struct inst_buf *buf, const char *name, int64_t ms) {
-    char text[INST_DATE_TEXT_MAX];
-    size_t len = inst_date_iso((double)ms, text);
-    inst_buf_addf(buf, ",\"%s\":\"%.*sZ\"", name, len > 5 ? (int)len - 5 : (int)len, text);
-}
-
-/* Without its closing brace. token NULL: only who made the app has it. */
-static void begin_app(struct inst_buf *buf, const struct inst_app_info *info, const char *token) {
-    inst_buf_addf(buf, "{\"id\":\"%s\",\"title\":", info->id);
-    inst_json_write_string(buf, info->title, strlen(info->title));
-    inst_buf_add_str(buf, ",\"creator_id\":\"" INST_OPERATOR_ID "\",\"org_id\":null");
-    write_time(buf, "created_at", info->created_ms);
-    if (token != NULL)
-        inst_buf_addf(buf, ",\"admin-token\":\"%s\"", token);
-}
-
 static void write_app(struct inst_buf *buf, const struct inst_app_info *info, const char *token) {
     inst_buf_add_str(buf, "{\"app\":");
-    begin_app(buf, info, token);
+    inst_app_json_begin(buf, info, token);
     inst_buf_add_str(buf, "}}");
-}
-
-/* ---- parameters ---- */
-
-static enum inst_status read_title(struct inst_server *server, const struct inst_value *body,
-                                   const char **out, struct inst_err *err) {
-    static const char *const path[] = {"body", "title"};
-    enum inst_status st = inst_http_body_text(body, "title", &server->scratch, out, err);
-    if (st == INST_OK && strlen(*out) > INST_SERVER_MAX_TITLE)
-        return inst_refuse_malformed(err, path, 2, inst_getz(body, "title"));
-    return st;
-}
-
-static bool is_empty(const struct inst_value *v) {
-    return v == NULL || inst_is_nullish(v) || (v->tag == INST_OBJECT && v->len == 0);
-}
-
-/* `{"code": ...}`, bare, or as `perms`; NULL: none. */
-static const struct inst_value *find_rules(const struct inst_value *body) {
-    static const char *const names[] = {"rules", "perms"};
-    for (size_t i = 0; i < 2; i++) {
-        const struct inst_value *rules = inst_getz(body, names[i]);
-        const struct inst_value *code = rules != NULL ? inst_getz(rules, "code") : NULL;
-        if (code != NULL && rules->len == 1)
-            rules = code;
-        if (!is_empty(rules))
-            return rules;
-    }
-    return NULL;
 }
 
 /* Somebody who has shown a token that opens the app of the path; what is kept of it. */
@@ -113,7 +64,7 @@ static bool list_app(void *ctx, const struct inst_app_info *info) {
     struct listing *l = ctx;
     if (l->count++ > 0)
         inst_buf_add_char(l->out, ',');
-    begin_app(l->out, info, NULL);
+    inst_app_json_begin(l->out, info, NULL);
     if (l->is_dash)
         inst_buf_add_str(l->out, ",\"admin_token\":null,\"rules\":null,\"pro\":false,"
                                  "\"user_app_role\":\"owner\",\"members\":[],\"invites\":[]");
@@ -196,31 +147,12 @@ static enum inst_status answer_me(struct inst_server *server,
         return st;
     inst_buf_add_str(&response->body, "{\"user\":{\"id\":\"" INST_OPERATOR_ID
                                       "\",\"email\":\"" INST_OPERATOR_EMAIL "\"");
-    write_time(&response->body, "created_at", 0);
+    inst_write_time(&response->body, "created_at", 0);
     inst_buf_add_str(&response->body, "}}");
     return INST_OK;
 }
 
 /* ---- making ---- */
-
-static enum inst_status create(struct inst_server *server, const struct inst_value *body,
-                               struct inst_app_info *info, const char *token,
-                               struct inst_err *err) {
-    const struct inst_value *rules = find_rules(body), *schema = inst_getz(body, "schema");
-    const char *title;
-    struct inst_app *app;
-    enum inst_status st = read_title(server, body, &title, err);
-    if (st == INST_OK && rules != NULL)
-        st = inst_check_rules(rules, &server->scratch, err);
-    if (st != INST_OK)
-        return st;
-    strcpy(info->title, title); /* no longer than INST_SERVER_MAX_TITLE */
-    st = inst_server_make_app(server, info, token, is_empty(schema) ? NULL : schema, err);
-    if (st == INST_OK && rules != NULL &&
-        (st = inst_app_get(server, info->id, &app, err)) == INST_OK)
-        st = inst_app_set_rules(app, rules, err);
-    return st;
-}
 
 /* POST /dash/apps: the client chooses id and token. */
 static enum inst_status answer_create(struct inst_server *server,
@@ -234,7 +166,7 @@ static enum inst_status answer_create(struct inst_server *server,
         (st = inst_http_body(server, request, &body, err)) != INST_OK ||
         (st = inst_http_body_uuid(&body, "id", info.id, err)) != INST_OK ||
         (st = inst_http_body_uuid(&body, "admin_token", token, err)) != INST_OK ||
-        (st = create(server, &body, &info, token, err)) != INST_OK)
+        (st = inst_app_make_asked(server, &body, &info, token, err)) != INST_OK)
         return st;
     write_app(&response->body, &info, token);
     return INST_OK;
@@ -254,11 +186,11 @@ static enum inst_status answer_make(struct inst_server *server,
         return st;
     inst_uuid_make_text(server->env, info.id);
     inst_uuid_make_text(server->env, token);
-    if ((st = create(server, &body, &info, token, err)) != INST_OK)
+    if ((st = inst_app_make_asked(server, &body, &info, token, err)) != INST_OK)
         return st;
     l.has_schema = l.has_perms = true;
     inst_buf_add_str(&response->body, "{\"app\":");
-    begin_app(&response->body, &info, token);
+    inst_app_json_begin(&response->body, &info, token);
     st = write_parts(&l, &info);
     inst_buf_add_str(&response->body, "}}");
     return st;
@@ -285,7 +217,7 @@ static enum inst_status rename_app(struct inst_server *server,
     enum inst_status st;
     if ((st = inst_http_body(server, request, &body, err)) != INST_OK ||
         (st = inst_http_path_app(server, request, &app, err)) != INST_OK ||
-        (st = read_title(server, &body, &title, err)) != INST_OK ||
+        (st = inst_app_read_title(server, &body, &title, err)) != INST_OK ||
         (st = server->host.apps->manage->rename(server->host.apps_ctx, app->info.id, title, err)) !=
             INST_OK)
         return st;
@@ -423,7 +355,7 @@ static void write_operator(struct inst_buf *out, const struct inst_operator_toke
     inst_json_write_string(out, who->name, strlen(who->name));
     if (token != NULL)
         inst_buf_addf(out, ",\"token\":\"%s\"", token);
-    write_time(out, "created_at", who->created_ms);
+    inst_write_time(out, "created_at", who->created_ms);
     inst_buf_add_char(out, '}');
 }
 

@@ -66,15 +66,6 @@ enum inst_status inst_oauth_app(struct inst_server *server, const struct inst_ht
     return st;
 }
 
-void inst_oauth_origin(struct inst_server *server, const struct inst_http_request *request,
-                       struct inst_buf *out) {
-    const char *host = inst_http_header(request, "host");
-    if (server->origin != NULL)
-        inst_buf_add_str(out, server->origin);
-    else
-        inst_buf_addf(out, "http://%s", host != NULL ? host : "127.0.0.1");
-}
-
 void inst_oauth_send_to(struct inst_http_response *response, const struct inst_buf *url) {
     for (size_t i = 0; i < url->len; i++)
         if ((unsigned char)url->data[i] <= ' ' || (unsigned char)url->data[i] >= 0x7f)
@@ -154,7 +145,7 @@ static enum inst_status answer_configuration(struct inst_server *server,
         return st;
     struct inst_buf address;
     inst_buf_init(&address);
-    inst_oauth_origin(server, request, &address);
+    inst_http_origin(server, request, &address);
     inst_buf_addf(&address, "/runtime/%s/oauth/", app->info.id);
     size_t base = address.len;
     static const char *const names[] = {"authorization_endpoint", "token_endpoint"};

@@ -16,9 +16,6 @@ enum inst_status inst_oauth_params(struct inst_server *server,
 enum inst_status inst_oauth_app(struct inst_server *server, const struct inst_http_request *request,
                                 const struct inst_value *params, struct inst_app **out,
                                 struct inst_err *err);
-/* Where this server is reached, as its operator says, else as the client does. */
-void inst_oauth_origin(struct inst_server *server, const struct inst_http_request *request,
-                       struct inst_buf *out);
 /* Sends the browser on. The address's bytes are checked. */
 void inst_oauth_send_to(struct inst_http_response *response, const struct inst_buf *url);
 

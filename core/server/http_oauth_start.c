@@ -205,7 +205,7 @@ static enum inst_status begin(struct inst_later *later, const struct inst_app *a
     struct start *start = later->state;
     struct inst_buf origin;
     inst_buf_init(&origin);
-    inst_oauth_origin(later->server, request, &origin);
+    inst_http_origin(later->server, request, &origin);
     start->is_https = !origin.failed && strncmp(origin.data, "https://", 8) == 0;
     inst_buf_add_str(&origin, "/runtime/oauth/callback");
     memcpy(start->app, app->info.id, sizeof start->app);

@@ -24,6 +24,17 @@ const char *inst_http_header(const struct inst_http_request *request, const char
     return find_field(request->fields, request->field_count, name);
 }
 
+void inst_http_origin(struct inst_server *server, const struct inst_http_request *request,
+                      struct inst_buf *out) {
+    const char *host = inst_http_header(request, "host");
+    bool is_through_proxy = request->scheme != NULL && host != NULL;
+    if (server->origin != NULL && !(server->is_origin_guess && is_through_proxy))
+        inst_buf_add_str(out, server->origin);
+    else
+        inst_buf_addf(out, "%s://%s", request->scheme != NULL ? request->scheme : "http",
+                      host != NULL ? host : "127.0.0.1");
+}
+
 struct inst_caller inst_http_caller(const struct inst_http_request *request) {
     const char *origin = inst_http_header(request, "origin");
     bool has_ip = request->ip != NULL && request->ip[0] != '\0';

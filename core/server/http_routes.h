@@ -57,6 +57,8 @@ extern const struct inst_http_route inst_http_dash_auth_routes[];
 extern const struct inst_http_route inst_http_dash_mail_routes[];
 extern const struct inst_http_route inst_http_jobs_routes[];
 extern const struct inst_http_route inst_http_framework_routes[];
+extern const struct inst_http_route inst_http_data_routes[];
+extern const struct inst_http_route inst_http_hosted_routes[];
 
 /* A route whose body goes to the disk (http.h): asked when only the head is there. *out is
  * the caller's. */
@@ -78,6 +80,9 @@ enum inst_status inst_http_upload_done(struct inst_server *server, const struct 
 
 /* The first header field of that name (lower case); NULL: none. */
 const char *inst_http_header(const struct inst_http_request *request, const char *name);
+/* Where this server is reached, as its operator says, else as who asks does. */
+void inst_http_origin(struct inst_server *server, const struct inst_http_request *request,
+                      struct inst_buf *out);
 /* Where it comes from, borrowed. */
 struct inst_caller inst_http_caller(const struct inst_http_request *request);
 /* What stood in the place of `:name`; NULL: the route has no such segment. A slash that was

@@ -185,25 +185,22 @@ static enum inst_status read_filenames(struct inst_server *server,
     return INST_OK;
 }
 
-static enum inst_status post_admin_delete(struct inst_server *server,
-                                          const struct inst_http_request *request,
-                                          struct inst_http_response *response,
-                                          struct inst_err *err) {
-    struct inst_files_viewer viewer;
+static enum inst_status delete_many(struct inst_server *server,
+                                    const struct inst_http_request *request,
+                                    const struct inst_files_viewer *viewer,
+                                    struct inst_http_response *response, struct inst_err *err) {
     const char **paths = NULL;
     size_t count = 0, id_count = 0;
-    enum inst_status st = inst_http_viewer(server, request, &viewer.app, &viewer.who, err);
-    if (st == INST_OK)
-        st = read_filenames(server, request, &paths, &count, err);
+    enum inst_status st = read_filenames(server, request, &paths, &count, err);
     for (size_t i = 0; st == INST_OK && i < count; i++)
-        st = inst_files_check(&viewer, INST_RULE_DELETE, paths[i], err);
+        st = inst_files_check(viewer, INST_RULE_DELETE, paths[i], err);
     if (st != INST_OK)
         return st;
     struct inst_value *ids = inst_arena_alloc(&server->scratch, (count + 1) * sizeof *ids);
     if (ids == NULL)
         return inst_err_nomem(err);
     if (count > 0)
-        st = inst_files_delete(&viewer, paths, count, ids, &id_count, err);
+        st = inst_files_delete(viewer, paths, count, ids, &id_count, err);
     if (st != INST_OK)
         return st;
     struct inst_value list = inst_array(ids, id_count);
@@ -211,6 +208,24 @@ static enum inst_status post_admin_delete(struct inst_server *server,
     inst_json_write(&response->body, &list);
     inst_buf_add_str(&response->body, "}}");
     return INST_OK;
+}
+
+static enum inst_status post_admin_delete(struct inst_server *server,
+                                          const struct inst_http_request *request,
+                                          struct inst_http_response *response,
+                                          struct inst_err *err) {
+    struct inst_files_viewer viewer;
+    enum inst_status st = inst_http_viewer(server, request, &viewer.app, &viewer.who, err);
+    return st == INST_OK ? delete_many(server, request, &viewer, response, err) : st;
+}
+
+static enum inst_status post_dash_delete(struct inst_server *server,
+                                         const struct inst_http_request *request,
+                                         struct inst_http_response *response,
+                                         struct inst_err *err) {
+    struct inst_files_viewer viewer = {.who.is_admin = true};
+    enum inst_status st = inst_http_path_app(server, request, &viewer.app, err);
+    return st == INST_OK ? delete_many(server, request, &viewer, response, err) : st;
 }
 
 /* ---- listing and addresses ---- */
@@ -399,5 +414,6 @@ const struct inst_http_route inst_http_storage_routes[] = {
     {"GET", "/admin/storage/files", get_admin_files},
     {"DELETE", "/admin/storage/files", delete_admin_file},
     {"POST", "/admin/storage/files/delete", post_admin_delete},
+    {"POST", "/dash/apps/:app_id/storage/files/delete", post_dash_delete},
     {NULL, NULL, NULL},
 };

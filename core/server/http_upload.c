@@ -148,6 +148,14 @@ static enum inst_status begin_admin_upload(struct inst_server *server,
     return st == INST_OK ? begin_upload(server, head, &viewer, out, err) : st;
 }
 
+static enum inst_status begin_dash_upload(struct inst_server *server,
+                                          const struct inst_http_request *head,
+                                          struct inst_upload **out, struct inst_err *err) {
+    struct inst_files_viewer viewer = {.who.is_admin = true};
+    enum inst_status st = inst_http_path_app(server, head, &viewer.app, err);
+    return st == INST_OK ? begin_upload(server, head, &viewer, out, err) : st;
+}
+
 void inst_upload_free(struct inst_upload *upload) { free(upload); }
 
 enum inst_status inst_http_upload_done(struct inst_server *server, const struct inst_upload *upload,
@@ -192,6 +200,7 @@ void inst_uploads_free(struct inst_server *server) {
 }
 
 static enum inst_status give_upload_url(struct inst_server *server,
+                                        const struct inst_http_request *request,
                                         const struct inst_files_viewer *viewer, const char *path,
                                         struct inst_http_response *response, struct inst_err *err) {
     enum inst_status st = inst_files_check(viewer, INST_RULE_CREATE, path, err);
@@ -218,8 +227,9 @@ static enum inst_status give_upload_url(struct inst_server *server,
         end = &(*end)->next;
     *end = pending;
     server->upload_count++;
-    inst_buf_addf(&response->body, "{\"data\":\"%s/storage/%s/consume-upload-url\"}",
-                  server->origin != NULL ? server->origin : "", pending->id);
+    inst_buf_add_str(&response->body, "{\"data\":\"");
+    inst_http_origin(server, request, &response->body);
+    inst_buf_addf(&response->body, "/storage/%s/consume-upload-url\"}", pending->id);
     return INST_OK;
 }
 
@@ -232,7 +242,7 @@ static enum inst_status post_upload_url(struct inst_server *server,
     enum inst_status st = inst_storage_body(server, request, true, app_id, &path, err);
     if (st == INST_OK)
         st = inst_storage_user(server, request, app_id, &viewer, err);
-    return st == INST_OK ? give_upload_url(server, &viewer, path, response, err) : st;
+    return st == INST_OK ? give_upload_url(server, request, &viewer, path, response, err) : st;
 }
 
 static enum inst_status post_admin_upload_url(struct inst_server *server,
@@ -244,7 +254,7 @@ static enum inst_status post_admin_upload_url(struct inst_server *server,
     enum inst_status st = inst_http_admin_app(server, request, &viewer.app, err);
     if (st == INST_OK)
         st = inst_storage_body(server, request, false, NULL, &path, err);
-    return st == INST_OK ? give_upload_url(server, &viewer, path, response, err) : st;
+    return st == INST_OK ? give_upload_url(server, request, &viewer, path, response, err) : st;
 }
 
 /* Takes the pending upload of this id out of the list; NULL: there is none that is still good. */
@@ -294,5 +304,6 @@ const struct inst_http_upload_route inst_http_uploads[] = {
     {"PUT", "/storage/upload", begin_user_upload},
     {"PUT", "/storage/:id/consume-upload-url", begin_pending_upload},
     {"PUT", "/admin/storage/upload", begin_admin_upload},
+    {"PUT", "/dash/apps/:app_id/storage/upload", begin_dash_upload},
     {NULL, NULL, NULL},
 };

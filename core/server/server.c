@@ -55,12 +55,13 @@ void inst_server_free(struct inst_server *server) {
 }
 
 enum inst_status inst_server_set_origin(struct inst_server *server, const char *origin,
-                                        struct inst_err *err) {
+                                        bool is_guess, struct inst_err *err) {
     char *copy = strdup(origin);
     if (copy == NULL)
         return inst_err_nomem(err);
     free(server->origin);
     server->origin = copy;
+    server->is_origin_guess = is_guess;
     return INST_OK;
 }
 

@@ -69,9 +69,10 @@ enum inst_status inst_server_new(const struct inst_env *env, const struct inst_s
 void inst_server_free(struct inst_server *server);
 
 /* Where this server is reached from outside, without a '/' at the end: what addresses that it gives
- * out begin with. Copied. */
+ * out begin with. Copied. is_guess: nobody said so, and who asks through a trusted proxy is
+ * answered with the address he asked at. */
 enum inst_status inst_server_set_origin(struct inst_server *server, const char *origin,
-                                        struct inst_err *err);
+                                        bool is_guess, struct inst_err *err);
 
 /* A connection was opened. The session is owned by the server until inst_session_close. */
 enum inst_status inst_session_open(struct inst_server *server, void *connection,
@@ -123,6 +124,11 @@ enum inst_status inst_server_add_operator(struct inst_server *server, const char
 /* Has anybody a token? */
 enum inst_status inst_server_has_operator(struct inst_server *server, bool *out,
                                           struct inst_err *err);
+
+/* Removes every app whose time is over. What cannot be removed waits for the next call. */
+void inst_server_expire_apps(struct inst_server *server);
+/* May anybody make an app that expires (http.md 8.2)? Yes at first. */
+void inst_server_allow_ephemeral(struct inst_server *server, bool is_allowed);
 
 /* Makes the app "active", "read-only" or "disabled" (session.md 3.7, 6.6); its sessions are told.
  * err: "validation-failed" for another text, "record-not-found". */

@@ -85,15 +85,22 @@ static int server_gc(lua_State *L) {
     return 0;
 }
 
-/* set_origin(url): what addresses that it gives out begin with. */
+/* set_origin(url, is_guess): what addresses that it gives out begin with. */
 static int server_set_origin(lua_State *L) {
     struct inst_lua_server *server = check_server(L);
     const char *origin = luaL_checkstring(L, 2);
     struct inst_err err = {0};
-    if (inst_backend_set_origin(server->backend, origin, &err) != INST_OK)
+    bool is_guess = lua_toboolean(L, 3);
+    if (inst_backend_set_origin(server->backend, origin, is_guess, &err) != INST_OK)
         return inst_lua_fail(L, &err);
     lua_pushboolean(L, 1);
     return 1;
+}
+
+/* allow_ephemeral(is_allowed): may anybody make an app that expires? */
+static int server_allow_ephemeral(lua_State *L) {
+    inst_backend_allow_ephemeral(check_server(L)->backend, lua_toboolean(L, 2));
+    return 0;
 }
 
 /* allow_host(host): sign-in providers there may be asked, wherever it is. */
@@ -389,6 +396,7 @@ void inst_lua_open_server(lua_State *L) {
         {"reload_tls", server_reload_tls},
         {"set_origin", server_set_origin},
         {"allow_host", server_allow_host},
+        {"allow_ephemeral", server_allow_ephemeral},
         {"set_mail", server_set_mail},
         {"apps", server_apps},
         {"create_app", server_create_app},

@@ -157,6 +157,7 @@ function instant.logLevel(level, format) end
 ---@field port? integer any free one when left out
 ---@field host? string address to listen on; 127.0.0.1 when left out
 ---@field url? string where clients reach it, if not at its own address
+---@field ephemeralApps? boolean may anybody make an app, which expires after 14 days? true when left out
 ---@field maxFileSize? integer bytes of one file that is stored
 ---@field maxBodySize? integer bytes of any other request
 ---@field maxMessageSize? integer bytes of one message of a WebSocket

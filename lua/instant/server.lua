@@ -75,7 +75,8 @@ local function own_url(scheme, host, port)
 end
 
 --- Opens the data folder (made when missing), then the port. `nil, err` when either fails. `url` is
---- where clients reach it (behind a proxy, from other machines): addresses of files begin with it.
+--- where clients reach it (behind a proxy, from other machines): addresses of files begin with it. Without
+--- it sign-ins through trusted proxies (`trustedHops`) go by their X-Forwarded-Proto and Host.
 --- `maxFileSize`: bytes of the largest file that is stored; any that fits when left out. `allowHosts`:
 --- hosts ("name" or "name:port") that apps' sign-in providers may be at although they are on this
 --- machine or in its network; all others must be public and speak https. `mail`: how magic codes are
@@ -85,8 +86,9 @@ return function(options)
   local server, err = core.server(options)
   if not server then return nil, err end
   local url = options.url or own_url(options.tlsCert and "https" or "http", options.host, server:port())
+  server:allow_ephemeral(options.ephemeralApps ~= false)
   local ok
-  ok, err = server:set_origin((url:gsub("/+$", "")))
+  ok, err = server:set_origin((url:gsub("/+$", "")), options.url == nil)
   for _, host in ipairs(options.allowHosts or {}) do
     if ok then
       ok, err = server:allow_host(host)

@@ -196,6 +196,52 @@ test('how many may come from one address, and how fast', async (t) => {
   assert.equal(again.readyState, WS.OPEN);
 });
 
+test('requests count for the address they come from, whatever connection they share', async (t) => {
+  const server = await serve(t, { args: ['--trusted-hops', '1', '--max-per-address', '2'] });
+  const app = await makeApp(server);
+  const upload = (ip) => {
+    const request = begin(server, ['PUT /admin/storage/upload HTTP/1.1', 'Host: a', `app-id: ${app.id}`, 'path: a',
+      `authorization: Bearer ${app.token}`, `X-Forwarded-For: ${ip}`, 'Content-Length: 2', 'Expect: 100-continue']);
+    t.after(() => request.socket.destroy());
+    return request;
+  };
+  const first = upload('1.1.1.1');
+  await first.until(/100 Continue/);
+  const second = upload('1.1.1.1');
+  await second.until(/100 Continue/);
+  await upload('1.1.1.1').until(/^HTTP\/1\.1 429 /);
+  const stream = begin(server, ['POST /admin/subscribe-query HTTP/1.1', 'Host: a', `app-id: ${app.id}`,
+    `authorization: Bearer ${app.token}`, 'X-Forwarded-For: 1.1.1.1', 'Content-Length: 0']);
+  await stream.until(/^HTTP\/1\.1 429 /);
+  await upload('2.2.2.2').until(/100 Continue/);
+  // The connection of the one that is answered is free for somebody else, and its client for another request.
+  first.socket.write('ok');
+  await first.until(/200 OK/);
+  first.socket.write('GET /health HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 3.3.3.3\r\n\r\n');
+  await first.until(/"status":"ok"/);
+  await upload('1.1.1.1').until(/100 Continue/);
+});
+
+test('without --url, sign-ins through a trusted proxy go by what it says', async (t) => {
+  const asked = async (args, headers) => {
+    const server = await serve(t, { args });
+    const app = await makeApp(server);
+    const request = begin(server, [`GET /runtime/${app.id}/.well-known/openid-configuration HTTP/1.1`, 'Host: api.example', ...headers]);
+    t.after(() => request.socket.destroy());
+    const [, origin] = await request.until(/"token_endpoint":"([^"]*)\/runtime\//);
+    return origin.replace(String(server.port), 'PORT');
+  };
+  assert.equal(await asked(['--trusted-hops', '1'], ['X-Forwarded-Proto: https']), 'https://api.example');
+  assert.equal(await asked(['--trusted-hops', '1'], []), 'http://127.0.0.1:PORT');
+  assert.equal(await asked([], ['X-Forwarded-Proto: https']), 'http://127.0.0.1:PORT');
+  assert.equal(await asked(['--trusted-hops', '1', '--url', 'https://db.example'], ['X-Forwarded-Proto: http']), 'https://db.example');
+});
+
+test('apps for everybody can be switched off', async (t) => {
+  const server = await serve(t, { args: ['--ephemeral-apps', 'no'] });
+  await assert.rejects(makeApp(server), (e) => e.answer.type === 'app-creation-disabled');
+});
+
 test('SIGTERM: what has begun is finished, everybody else is told', async (t) => {
   const server = await serve(t);
   const app = await makeApp(server);

@@ -173,11 +173,44 @@ static void test_client_ip(void **state) {
     }
 }
 
+static void test_client_scheme(void **state) {
+    (void)state;
+    static const struct {
+        const char *fields;
+        unsigned hops;
+        const char *scheme;
+    } rows[] = {
+        {"X-Forwarded-Proto: https\r\n", 0, NULL},
+        {"X-Forwarded-Proto: https\r\n", 1, "https"},
+        {"x-forwarded-proto: HTTP \r\n", 1, "http"},
+        {"X-Forwarded-Proto: https\r\n", 3, "https"},
+        {"X-Forwarded-Proto: https, http\r\n", 1, "http"},
+        {"X-Forwarded-Proto: https, http\r\n", 2, "https"},
+        {"X-Forwarded-Proto: http\r\nX-Forwarded-Proto: https\r\n", 1, "https"},
+        {"X-Forwarded-Proto: javascript\r\n", 1, NULL},
+        {"X-Forwarded-Proto:\r\n", 1, NULL},
+        {"", 1, NULL},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct inst_head_scan scan = {0};
+        struct inst_http_head head;
+        size_t head_len;
+        int status;
+        char text[256];
+        int n = snprintf(text, sizeof text, "GET / HTTP/1.1\r\nHost: a\r\n%s\r\n", rows[i].fields);
+        assert_int_equal(inst_http_head_parse(&scan, text, (size_t)n, &head, &head_len, &status),
+                         INST_HEAD_DONE);
+        const char *scheme = inst_http_client_scheme(&head, rows[i].hops);
+        assert_string_equal(scheme ? scheme : "none", rows[i].scheme ? rows[i].scheme : "none");
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_accepted),     cmocka_unit_test(test_incomplete),
-        cmocka_unit_test(test_refused),      cmocka_unit_test(test_too_much_beside_the_body),
-        cmocka_unit_test(test_small_chunks), cmocka_unit_test(test_client_ip),
+        cmocka_unit_test(test_accepted),      cmocka_unit_test(test_incomplete),
+        cmocka_unit_test(test_refused),       cmocka_unit_test(test_too_much_beside_the_body),
+        cmocka_unit_test(test_small_chunks),  cmocka_unit_test(test_client_ip),
+        cmocka_unit_test(test_client_scheme),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -77,7 +77,7 @@ static inline int setup(void **state) {
     must(inst_backend_open(w->loop, w->dir, false, &w->backend, &err), &err);
     must(inst_ws_server_new(w->loop, w->backend, &config, &w->server, &err), &err);
     snprintf(origin, sizeof origin, "http://127.0.0.1:%d", inst_ws_server_port(w->server));
-    must(inst_backend_set_origin(w->backend, origin, &err), &err);
+    must(inst_backend_set_origin(w->backend, origin, false, &err), &err);
     must(inst_server_create_app(inst_backend_server(w->backend), "files", NULL, 0, &w->app,
                                 w->token, &err),
          &err);

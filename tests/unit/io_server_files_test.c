@@ -35,7 +35,7 @@ static int open_world(void **state) {
     struct inst_err err = {0};
     world_open(w, ":memory:", "{}");
     w->server->host.files = &files_ops;
-    assert_int_equal(inst_server_set_origin(w->server, "https://a.example", &err), INST_OK);
+    assert_int_equal(inst_server_set_origin(w->server, "https://a.example", false, &err), INST_OK);
     w->now = 20000 * DAY + 5000;
     w->admin = enter(w, true);
     *state = w;

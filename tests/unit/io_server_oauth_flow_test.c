@@ -61,7 +61,7 @@ static int set_up(void **state) {
     world_open_dir(&world, dir, "{'entities':{},'links':{}}");
     outside_open(&world);
     key = new_key(true);
-    assert_int_equal(inst_server_set_origin(world.server, "https://instant.example", &err),
+    assert_int_equal(inst_server_set_origin(world.server, "https://instant.example", false, &err),
                      INST_OK);
     serve_discovery(ISSUER, ",\"userinfo_endpoint\":\"" USERINFO "\"");
     add_client("web", "oidc", ",'discovery_endpoint':'" DISCOVERY "'");
