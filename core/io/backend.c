@@ -24,6 +24,8 @@ struct inst_backend {
     struct inst_timer *sweep_timer; /* to the next slice, or sweep */
     struct inst_timer *day_timer;   /* to the next day */
     struct inst_timer *expiry;      /* of apps; NULL: there is one app, which stays */
+    struct inst_timer *due_timer;   /* to the engine's next deadline, and */
+    int64_t due_ms;                 /* the one it was set for; INT64_MAX: none */
     struct inst_turn_hook hook;
     bool is_gathering;               /* a turn's end is put off; with the following three */
     uint64_t polls;                  /* of the loop, and */
@@ -69,8 +71,27 @@ static bool gathers(struct inst_backend *backend) {
     return is_more;
 }
 
-static void turn(void *ctx) {
+/* The loop's hook looks again behind it. */
+static void on_due(void *ctx) {
     struct inst_backend *backend = ctx;
+    backend->due_ms = INT64_MAX;
+}
+
+static void wait_for_due(struct inst_backend *backend) {
+    const struct inst_env *env = inst_loop_env(backend->loop);
+    int64_t due = inst_server_due_ms(backend->server), now;
+    if (due == backend->due_ms)
+        return;
+    backend->due_ms = due;
+    if (due == INT64_MAX) {
+        inst_timer_stop(backend->due_timer);
+        return;
+    }
+    now = env->now_ms(env->ctx);
+    inst_timer_start(backend->due_timer, due > now ? due - now : 0, 0);
+}
+
+static void take_turn(struct inst_backend *backend) {
     if (!inst_server_is_pending(backend->server))
         return;
     backend->is_gathering = gathers(backend);
@@ -79,6 +100,12 @@ static void turn(void *ctx) {
     /* What goes on in pieces (jobs, snapshots) lets what arrives come in between. */
     if (backend->is_gathering || inst_server_is_pending(backend->server))
         inst_loop_poll_again(backend->loop);
+}
+
+static void turn(void *ctx) {
+    struct inst_backend *backend = ctx;
+    take_turn(backend);
+    wait_for_due(backend);
 }
 
 /* ---- files ---- */
@@ -243,6 +270,8 @@ static enum inst_status open_files(struct inst_backend *backend, const char *pat
         status = inst_timer_new(backend->loop, sweep, backend, &backend->sweep_timer, err);
     if (status == INST_OK)
         status = inst_timer_new(backend->loop, day_begins, backend, &backend->day_timer, err);
+    if (status == INST_OK)
+        status = inst_timer_new(backend->loop, on_due, backend, &backend->due_timer, err);
     if (status != INST_OK)
         return status;
     inst_timer_start(backend->sweep_timer, INST_BACKEND_SWEEP_FIRST_MS, 0);
@@ -253,6 +282,7 @@ static enum inst_status open_files(struct inst_backend *backend, const char *pat
 static void close_files(struct inst_backend *backend) {
     inst_timer_free(backend->sweep_timer);
     inst_timer_free(backend->day_timer);
+    inst_timer_free(backend->due_timer);
     inst_file_sweep_free(backend->sweep);
     inst_file_keeper_free(backend->keeper);
     inst_file_store_close(backend->files);
@@ -316,6 +346,7 @@ enum inst_status inst_backend_open(struct inst_loop *loop, const char *path, boo
         return inst_err_nomem(err);
     backend->loop = loop;
     backend->is_file = is_file;
+    backend->due_ms = INT64_MAX;
     backend->hook = (struct inst_turn_hook){.fn = turn, .ctx = backend};
     enum inst_status status = is_file ? inst_apps_open_file(path, NULL, env, &backend->apps, err)
                                       : inst_apps_open_dir(path, NULL, env, &backend->apps, err);

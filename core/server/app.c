@@ -1,6 +1,7 @@
 #include "base/json.h"
 #include "server/engine.h"
 #include "server/limits.h"
+#include "server/polls.h"
 #include "server/refusal.h"
 #include "server/rooms.h"
 #include "server/streams.h"
@@ -176,6 +177,7 @@ void inst_app_free(struct inst_app *app) {
     free(app->answers);
     inst_rooms_close(app);
     inst_streams_free(app);
+    inst_feeds_free(app);
     inst_live_free(app->live);
     inst_jobs_free(app->jobs);
     inst_rules_free(app->rules);
@@ -517,6 +519,7 @@ void inst_app_commit(struct inst_app *app) {
     inst_jobs_committed(app, app->changes.is_catalog_new);
     inst_changes_clear(&app->changes);
     inst_sync_committed(app);
+    inst_polls_wake(server);
     send_current(app);
     drop_answers(app);
 }
@@ -654,6 +657,7 @@ enum inst_status inst_server_remove_app(struct inst_server *server, const char *
         return st;
     app->is_removed = true;
     server->removed_count++;
+    inst_polls_wake(server);
     app->state = INST_APP_DISABLED;
     for (struct inst_session *session = app->sessions; session != NULL; session = session->app_next)
         server->host.close(server->host.ctx, session->connection);

@@ -18,7 +18,9 @@
 #include "server/catalog.h"
 #include "server/changes.h"
 #include "server/features.h"
+#include "server/feed.h"
 #include "server/jobs.h"
+#include "server/limits.h"
 #include "server/live.h"
 #include "server/permissions.h"
 #include "server/reply.h"
@@ -99,8 +101,9 @@ struct inst_app {
     struct inst_answer *answers;
     size_t answer_count, answer_cap;
     struct inst_changes changes;
-    unsigned holds;             /* inst_server_hold_app */
-    struct inst_app *next_open; /* in the server's list of open groups */
+    struct inst_feed *feeds[INST_FEED_MAX_KEPT]; /* not in use (feed.h) */
+    unsigned holds;                              /* inst_server_hold_app */
+    struct inst_app *next_open;                  /* in the server's list of open groups */
     struct inst_app *next;
     uint64_t used; /* the server's turn that last touched it */
 };
@@ -134,6 +137,7 @@ struct inst_server {
     struct inst_later *laters;            /* routes that wait for other servers */
     size_t later_count;
     struct inst_document *documents;   /* of other servers (documents.c) */
+    struct inst_polls *polls;          /* NULL until needed */
     struct inst_cli_login *cli_logins; /* http_cli_login.c: newest first */
     struct inst_arena scratch;         /* of the message at hand */
     bool is_busy;                      /* a message is being handled */

@@ -92,6 +92,25 @@
 #define INST_JOB_MAX_KEPT 1000u
 /* Triples that a job which failed shows (transactions.md 14.5). */
 #define INST_JOB_MAX_SAMPLE 10u
+/* Records of the log, their bytes, and changes that one read of a feed looks at (feed.h). */
+#define INST_FEED_TURN_RECORDS 5000u
+#define INST_FEED_TURN_BYTES (8u << 20)
+#define INST_FEED_TURN_CHANGES 1000u
+/* Entities of a feed's window, and about the bytes of what is kept of them. */
+#define INST_FEED_WINDOW_ENTITIES 20000u
+#define INST_FEED_WINDOW_BYTES (32u << 20)
+/* Feeds of one app that are kept for whoever reads on. */
+#define INST_FEED_MAX_KEPT 2u
+/* One answer's changes, unless it is asked for another number, and at most; about its bytes; and
+ * how long, ms, it reads on when nothing fits what is asked for. */
+#define INST_FEED_ANSWER_CHANGES 100u
+#define INST_FEED_MAX_ANSWER_CHANGES 1000u
+#define INST_FEED_ANSWER_BYTES (4u << 20)
+#define INST_FEED_ANSWER_MS 2000
+/* Namespaces that a request names, how long it waits, s, and requests that wait at a time. */
+#define INST_FEED_MAX_ETYPES 1000u
+#define INST_FEED_MAX_WAIT_S 30
+#define INST_FEED_MAX_POLLS 500u
 /* App titles, bytes. */
 #define INST_SERVER_MAX_TITLE 255u
 

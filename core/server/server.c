@@ -5,6 +5,7 @@
 #include "server/engine.h"
 #include "server/later.h"
 #include "server/limits.h"
+#include "server/polls.h"
 #include "server/rooms.h"
 
 #include <stdlib.h>
@@ -36,6 +37,7 @@ void inst_server_free(struct inst_server *server) {
         next = session->next;
         inst_session_close(session);
     }
+    inst_polls_free(server);
     while (server->apps != NULL) {
         struct inst_app *app = server->apps;
         server->apps = app->next;
@@ -278,6 +280,7 @@ void inst_server_turn(struct inst_server *server) {
     if (server->has_sync_work)
         inst_sync_turn(server);
     inst_jobs_turn(server);
+    inst_polls_turn(server);
     inst_rooms_flush(server);
     inst_arena_reset(&server->scratch);
     inst_app_close_idle(server);
@@ -292,5 +295,8 @@ void inst_server_renew_urls(struct inst_server *server) {
 
 bool inst_server_is_pending(const struct inst_server *server) {
     return server->open_groups != NULL || server->waiting != NULL || server->has_sync_work ||
-           server->listed_rooms != NULL || inst_jobs_are_pending(server);
+           server->listed_rooms != NULL || inst_jobs_are_pending(server) ||
+           inst_polls_are_pending(server);
 }
+
+int64_t inst_server_due_ms(const struct inst_server *server) { return inst_polls_due_ms(server); }

@@ -93,6 +93,9 @@ void inst_session_drained(struct inst_session *session);
 void inst_server_turn(struct inst_server *server);
 /* Is there anything for the next turn to do? */
 bool inst_server_is_pending(const struct inst_server *server);
+/* By the environment's clock: when a turn has something to do although nothing came; INT64_MAX: no
+ * such time is known. It may change with every turn. */
+int64_t inst_server_due_ms(const struct inst_server *server);
 
 /* A day (UTC) has begun: live results get new addresses of files, before the old ones end
  * (files.h).
