@@ -76,17 +76,6 @@ function Db:subscribeQuery(query, fn, opts)
   })
 end
 
--- The ops of one chunk or a list of them, in order.
-local function steps_of(chunks)
-  local plain = tx.plain(chunks)
-  local list = plain.__ops and { plain } or plain
-  local steps = setmetatable({}, core.array_mt)
-  for _, chunk in ipairs(list) do
-    for _, op in ipairs(type(chunk) == "table" and chunk.__ops or {}) do steps[#steps + 1] = op end
-  end
-  return steps
-end
-
 local function check_chunks(name, chunks)
   if type(chunks) ~= "table" then
     error(("%s: expected a chunk or a list of chunks, got %s"):format(name, type(chunks)), 3)
@@ -100,7 +89,7 @@ function Db:transact(chunks)
   if not ok then return request.failed(err) end
   return send(self, "POST", "/admin/transact", {
     body = {
-      steps = steps_of(chunks),
+      steps = tx.ops(chunks),
       ["throw-on-missing-attrs?"] = self.config.schema ~= nil,
     },
   })
@@ -131,7 +120,7 @@ end
 --- `origin`.
 function Db:debugTransact(chunks, opts)
   check_chunks("debugTransact", chunks)
-  local body = { steps = steps_of(chunks) }
+  local body = { steps = tx.ops(chunks) }
   body["dangerously-commit-tx"] = opts and opts.__dangerouslyCommit
   return send(self, "POST", "/admin/transact_perms_check", { body = overrides(body, opts) })
 end

@@ -125,4 +125,15 @@ function tx.plain(chunks)
   return array(list)
 end
 
+--- The ops of one chunk or a list of them, in order, as the admin routes take them.
+function tx.ops(chunks)
+  local plain = tx.plain(chunks)
+  local list = plain.__ops and { plain } or plain
+  local ops = array {}
+  for _, chunk in ipairs(list) do
+    for _, op in ipairs(type(chunk) == "table" and chunk.__ops or {}) do ops[#ops + 1] = op end
+  end
+  return ops
+end
+
 return tx

@@ -1,0 +1,53 @@
+--- The entities of a namespace page by page, in the order in which they were made, as of the moment when it began.
+--
+-- A page is found from the row where the last one ended, by when that was made, so it makes no difference what
+-- became of the rows since. What is made later lies behind `last` and is not seen.
+
+local rows = {}
+
+-- A query of one namespace: what `more` says besides the conditions.
+local function query_of(etype, options, more)
+  local form = {}
+  for name, child in pairs(options.with or {}) do form[name] = child end
+  more.where = options.where
+  if not more.aggregate and options.fields then more.fields = options.fields end
+  form["$"] = more
+  return { [etype] = form }
+end
+
+local function ask(client, query)
+  local result, err = client:queryOnce(query):await()
+  if not result then return nil, err.message end
+  return result
+end
+
+--- How many there are, or nil and a sentence.
+function rows.count(client, etype, options)
+  local result, problem = ask(client, query_of(etype, { where = options.where }, { aggregate = "count" }))
+  if not result then return nil, problem end
+  local counts = type(result.aggregate) == "table" and result.aggregate[etype]
+  return counts and counts.count or 0
+end
+
+--- Where they end: a cursor, false when there are none, or nil and a sentence.
+function rows.last(client, etype, options)
+  local result, problem = ask(client, query_of(etype, { where = options.where }, {
+    first = 1, order = { serverCreatedAt = "desc" } }))
+  if not result then return nil, problem end
+  if #(result.data[etype] or {}) == 0 then return false end
+  return result.pageInfo[etype].startCursor
+end
+
+--- The next page behind the cursor `after` (nil: the first) up to `last`: the rows and where they end, or nil and
+--- a sentence.
+function rows.page(client, etype, options, after, last)
+  local result, problem = ask(client, query_of(etype, options, {
+    first = options.batch, after = after, before = last, beforeInclusive = last ~= nil or nil,
+    order = { serverCreatedAt = "asc" },
+  }))
+  if not result then return nil, problem end
+  local list = result.data[etype] or {}
+  return list, #list > 0 and result.pageInfo[etype].endCursor or nil
+end
+
+return rows
