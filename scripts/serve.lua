@@ -36,7 +36,7 @@ local OPTIONS = {
     .. "USER, PASSWORD and TOKEN with %XX for what an address may not hold; also\n"
     .. "&name=SENDER, and for smtp &tls=no or &tls=required (STARTTLS is required as\n"
     .. "soon as a password goes to another machine)" },
-  { "ephemeral-apps", "ephemeralApps", "switch", "yes|no", "may anybody make an app, which expires after 14 days (yes)" },
+  { "ephemeral-apps", "ephemeralApps", "switch", "yes|no", "may anybody make apps, which expire after 14 days (yes)" },
   {},
   { "max-file", "maxFileSize", "bytes", "BYTES", "largest file that is stored (any that fits on the disk)" },
   { "max-body", "maxBodySize", "bytes", "BYTES", "largest other request (32M)" },

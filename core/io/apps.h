@@ -45,6 +45,8 @@ enum inst_status inst_apps_each(struct inst_apps *apps,
                                 struct inst_err *err);
 /* Deletes the data files of apps that were removed long enough ago; opening does it too. */
 enum inst_status inst_apps_purge(struct inst_apps *apps, struct inst_err *err);
+/* Was there an app of this id whose data file is still here? */
+bool inst_apps_is_removed(struct inst_apps *apps, const char *app_id);
 /* The id of a file's app; "" while it has none, and for the other variants. */
 const char *inst_apps_only_id(const struct inst_apps *apps);
 /* The connection of a folder's system.db, to copy it from; NULL for the other variants. */

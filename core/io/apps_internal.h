@@ -48,8 +48,6 @@ bool inst_apps_data_path(const struct inst_apps *apps, const char *app_id, char 
 /* ---- apps_manage.c ---- */
 /* Tables that a folder made before them lacks, and the files of apps removed long ago. */
 enum inst_status inst_apps_manage_open(struct inst_apps *apps, struct inst_err *err);
-/* Is it the id of an app that was removed and whose file is still there? */
-bool inst_apps_is_removed(struct inst_apps *apps, const char *app_id);
 extern const struct inst_app_manage_ops inst_apps_manage_ops;
 
 #endif

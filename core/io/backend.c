@@ -1,5 +1,6 @@
 #include "io/backend.h"
 
+#include "io/app_backups.h"
 #include "io/apps.h"
 #include "io/file_keep.h"
 #include "io/file_sweep.h"
@@ -20,12 +21,13 @@ struct inst_backend {
     struct inst_s3 *s3; /* NULL: files are here */
     struct inst_file_keeper *keeper;
     struct inst_outgoing *outgoing;
-    struct inst_file_sweep *sweep;  /* NULL: none is under way */
-    struct inst_timer *sweep_timer; /* to the next slice, or sweep */
-    struct inst_timer *day_timer;   /* to the next day */
-    struct inst_timer *expiry;      /* of apps; NULL: there is one app, which stays */
-    struct inst_timer *due_timer;   /* to the engine's next deadline, and */
-    int64_t due_ms;                 /* the one it was set for; INT64_MAX: none */
+    struct inst_app_backups *backups; /* NULL: of one file there are none */
+    struct inst_file_sweep *sweep;    /* NULL: none is under way */
+    struct inst_timer *sweep_timer;   /* to the next slice, or sweep */
+    struct inst_timer *day_timer;     /* to the next day */
+    struct inst_timer *expiry;        /* of apps; NULL: there is one app, which stays */
+    struct inst_timer *due_timer;     /* to the engine's next deadline, and */
+    int64_t due_ms;                   /* the one it was set for; INT64_MAX: none */
     struct inst_turn_hook hook;
     bool is_gathering;               /* a turn's end is put off; with the following three */
     uint64_t polls;                  /* of the loop, and */
@@ -131,6 +133,8 @@ static int is_named(void *ctx, const char *app, const char *location) {
     struct inst_backend *backend = ctx;
     if (backend->is_file && strcmp(inst_apps_only_id(backend->apps), app) != 0)
         return -1;
+    if (backend->backups && inst_app_backups_name(backend->backups, app, location))
+        return 1;
     return inst_server_names_file(backend->server, app, location);
 }
 
@@ -166,7 +170,7 @@ static const char *header_of(const struct inst_buf *headers, const char *name, c
 bool inst_backend_locate(struct inst_backend *backend, const struct inst_http_file *file,
                          const char *method, const struct inst_buf *headers, struct inst_buf *out) {
     char key[INST_FILE_KEY_TEXT + 1], type[1024], disposition[1024];
-    return backend->s3 &&
+    return backend->s3 && !file->backup[0] &&
            inst_file_store_is_remote(backend->files, file->app, file->location, key) &&
            inst_s3_address(backend->s3, method, key, header_of(headers, "Content-Type: ", type),
                            header_of(headers, "Content-Disposition: ", disposition), out,
@@ -242,6 +246,19 @@ static void expire(void *ctx) {
     struct inst_backend *backend = ctx;
     inst_server_expire_apps(backend->server);
     inst_apps_purge(backend->apps, NULL);
+    inst_app_backups_sweep(backend->backups, backend->apps);
+}
+
+static enum inst_status open_backups(struct inst_backend *backend, const char *path,
+                                     struct inst_err *err) {
+    size_t len = strlen(path) + sizeof "/backups";
+    char *root = malloc(len);
+    if (!root)
+        return inst_err_nomem(err);
+    snprintf(root, len, "%s/backups", path);
+    enum inst_status status = inst_app_backups_open(backend->loop, root, &backend->backups, err);
+    free(root);
+    return status;
 }
 
 static enum inst_status open_expiry(struct inst_backend *backend, struct inst_err *err) {
@@ -302,7 +319,10 @@ enum inst_status inst_backend_open_content(struct inst_backend *backend,
                                            const struct inst_http_file *file, int *fd,
                                            uint64_t *size, struct inst_err *err) {
     enum inst_status status =
-        inst_file_store_read(backend->files, file->app, file->location, fd, size, err);
+        file->backup[0]
+            ? inst_app_backups_read(backend->backups, file->app, file->backup, file->location, fd,
+                                    size, err)
+            : inst_file_store_read(backend->files, file->app, file->location, fd, size, err);
     if (status != INST_OK || *fd >= 0)
         return status;
     return inst_err_set(err, "data-file", 500, "app %s: the content of file location %s is missing",
@@ -352,6 +372,8 @@ enum inst_status inst_backend_open(struct inst_loop *loop, const char *path, boo
                                       : inst_apps_open_dir(path, NULL, env, &backend->apps, err);
     if (status == INST_OK)
         status = open_files(backend, path, is_file, err);
+    if (status == INST_OK && !is_file)
+        status = open_backups(backend, path, err);
     if (status == INST_OK) /* who opens a file owns it, and may ask whom they like */
         status = inst_outgoing_new(loop, is_file, &backend->outgoing, err);
     if (status == INST_OK) {
@@ -364,15 +386,20 @@ enum inst_status inst_backend_open(struct inst_loop *loop, const char *path, boo
                                         .files = &files_ops,
                                         .files_ctx = backend,
                                         .outgoing = &inst_outgoing_ops,
-                                        .outgoing_ctx = backend->outgoing};
+                                        .outgoing_ctx = backend->outgoing,
+                                        .backups = is_file ? NULL : &inst_app_backups_ops,
+                                        .backups_ctx = backend->backups};
         status = inst_server_new(env, &host, &backend->server, err);
     }
+    if (status == INST_OK && !is_file)
+        inst_app_backups_serve(backend->backups, backend->server);
     if (status == INST_OK)
         status = is_file ? set_local_origin(backend, path, err) : open_expiry(backend, err);
     if (status != INST_OK) {
         inst_timer_free(backend->expiry);
         inst_outgoing_free(backend->outgoing);
         inst_server_free(backend->server);
+        inst_app_backups_free(backend->backups);
         close_files(backend);
         inst_apps_close(backend->apps);
         free(backend);
@@ -389,6 +416,10 @@ struct inst_server *inst_backend_server(struct inst_backend *backend) {
 
 struct inst_apps *inst_backend_apps(struct inst_backend *backend) {
     return backend->apps;
+}
+
+struct inst_app_backups *inst_backend_app_backups(struct inst_backend *backend) {
+    return backend->backups;
 }
 
 struct inst_loop *inst_backend_loop(struct inst_backend *backend) {
@@ -429,8 +460,10 @@ void inst_backend_close(struct inst_backend *backend) {
     /* What a stream's writer that was cut off had sent is kept, before the rows' file is closed. */
     inst_file_keeper_finish(backend->keeper);
     inst_timer_free(backend->expiry);
+    inst_app_backups_stop(backend->backups);
     inst_outgoing_free(backend->outgoing);
     inst_server_free(backend->server);
+    inst_app_backups_free(backend->backups);
     close_files(backend);
     inst_apps_close(backend->apps);
     free(backend);

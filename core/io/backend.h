@@ -50,6 +50,7 @@ struct inst_connection {
     const struct inst_connection_ops *ops;
 };
 
+struct inst_app_backups;
 struct inst_apps;
 struct inst_backend;
 
@@ -66,6 +67,8 @@ const char *inst_backend_app_id(struct inst_backend *backend);
 enum inst_status inst_backend_each_app(struct inst_backend *backend,
                                        void (*fn)(void *ctx, const struct inst_app_info *info),
                                        void *ctx, struct inst_err *err);
+/* Backups of single apps (app_backups.h); NULL: of a file there are none. */
+struct inst_app_backups *inst_backend_app_backups(struct inst_backend *backend);
 /* Where contents of files are: `files` in the data directory, `PATH-files` beside one data file, a
  * temporary folder for ":memory:". */
 struct inst_file_store *inst_backend_files(struct inst_backend *backend);

@@ -4,6 +4,7 @@
 #include "server/refusal.h"
 #include "server/rows.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -219,10 +220,11 @@ enum inst_status inst_files_delete(const struct inst_files_viewer *viewer, const
 
 /* ---- addresses ---- */
 
-#define SIGNATURE_HEX (2 * INST_SHA256)
+static_assert(INST_FILES_SIGNATURE == 2 * INST_SHA256, "it is written in hex");
 
-static enum inst_status sign(struct inst_server *server, const char *app_id, const char *location,
-                             int64_t expires_s, char out[SIGNATURE_HEX + 1], struct inst_err *err) {
+enum inst_status inst_files_sign(struct inst_server *server, const char *app_id,
+                                 const char *location, int64_t expires_s,
+                                 char out[INST_FILES_SIGNATURE + 1], struct inst_err *err) {
     uint8_t key[INST_SERVER_FILES_KEY], digest[INST_SHA256];
     char text[2 * INST_UUID_TEXT + 64];
     enum inst_status st = server->host.files->key(server->host.files_ctx, key, err);
@@ -248,14 +250,14 @@ static bool canonical(const char *text, size_t len, char out[INST_UUID_TEXT + 1]
 enum inst_status inst_files_url(struct inst_server *server, const char *app_id,
                                 const struct inst_value *location, struct inst_arena *arena,
                                 struct inst_value *out, struct inst_err *err) {
-    char id[INST_UUID_TEXT + 1], signature[SIGNATURE_HEX + 1], path[512];
+    char id[INST_UUID_TEXT + 1], signature[INST_FILES_SIGNATURE + 1], path[512];
     *out = inst_undefined();
     if (server->host.files == NULL || location->tag != INST_STRING ||
         !canonical(location->u.str, location->len, id))
         return INST_OK;
     int64_t now = server->env->now_ms(server->env->ctx);
     int64_t expires = (now / INST_FILES_DAY_MS * INST_FILES_DAY_MS + INST_FILES_URL_MS) / 1000;
-    enum inst_status st = sign(server, app_id, id, expires, signature, err);
+    enum inst_status st = inst_files_sign(server, app_id, id, expires, signature, err);
     if (st != INST_OK)
         return st;
     int n = snprintf(path, sizeof path, "/storage/files/%s/%s?expires=%" PRId64 "&signature=%s",
@@ -284,15 +286,15 @@ static int64_t read_expires(const char *text) {
 enum inst_status inst_files_check_url(struct inst_server *server, const char *app_id,
                                       const char *location, const char *expires,
                                       const char *signature, struct inst_err *err) {
-    char wanted[SIGNATURE_HEX + 1];
+    char wanted[INST_FILES_SIGNATURE + 1];
     int64_t until = expires != NULL ? read_expires(expires) : -1;
     if (server->host.files == NULL || until < 0 || signature == NULL ||
-        strlen(signature) != SIGNATURE_HEX)
+        strlen(signature) != INST_FILES_SIGNATURE)
         return refuse_url(err);
-    enum inst_status st = sign(server, app_id, location, until, wanted, err);
+    enum inst_status st = inst_files_sign(server, app_id, location, until, wanted, err);
     if (st != INST_OK)
         return st;
-    bool is_ours = inst_secret_equal(wanted, signature, SIGNATURE_HEX);
+    bool is_ours = inst_secret_equal(wanted, signature, INST_FILES_SIGNATURE);
     return is_ours && server->env->now_ms(server->env->ctx) < until * 1000 ? INST_OK
                                                                            : refuse_url(err);
 }

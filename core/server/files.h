@@ -67,6 +67,12 @@ enum inst_status inst_files_delete(const struct inst_files_viewer *viewer, const
 
 /* ---- addresses ---- */
 
+#define INST_FILES_SIGNATURE 64 /* without the NUL */
+/* Signs that whoever has this may read the location until then. */
+enum inst_status inst_files_sign(struct inst_server *server, const char *app_id,
+                                 const char *location, int64_t expires_s,
+                                 char out[INST_FILES_SIGNATURE + 1], struct inst_err *err);
+
 /* The address of a location as of now. UNDEFINED when the host keeps no files. */
 enum inst_status inst_files_url(struct inst_server *server, const char *app_id,
                                 const struct inst_value *location, struct inst_arena *arena,

@@ -40,6 +40,7 @@ struct inst_http_request {
 struct inst_http_file {
     char app[INST_UUID_TEXT + 1];
     char location[INST_UUID_TEXT + 1];
+    char backup[INST_UUID_TEXT + 1]; /* "": of a file; else an object of that backup (backups.h) */
 };
 
 struct inst_later;

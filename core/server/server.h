@@ -21,6 +21,7 @@
 #include "base/shared.h"
 #include "base/uuid.h"
 #include "server/app_db.h"
+#include "server/backups.h"
 #include "server/outgoing.h"
 
 #include <stdbool.h>
@@ -61,6 +62,8 @@ struct inst_server_host {
     void *files_ctx;
     const struct inst_outgoing_ops *outgoing; /* NULL: this host asks no other servers */
     void *outgoing_ctx;
+    const struct inst_backups_ops *backups; /* NULL: this host makes none */
+    void *backups_ctx;
 };
 
 enum inst_status inst_server_new(const struct inst_env *env, const struct inst_server_host *host,
