@@ -1,5 +1,5 @@
-# Writes Lua files as C arrays: OUTPUT, MODULES (instant/NAME.lua -> "instant.NAME"), SCRIPTS
-# (NAME.lua -> subcommand NAME).
+# Writes Lua files as C arrays: OUTPUT, PREFIX (of their names), MODULES (instant/NAME.lua ->
+# "instant.NAME"), SCRIPTS (NAME.lua -> subcommand NAME; none: no such array).
 
 function(embed path symbol)
   file(READ ${path} hex HEX)
@@ -29,5 +29,7 @@ foreach(path ${SCRIPTS})
   embed(${path} file_${index})
   string(APPEND scripts "    {\"${name}\", file_${index}, sizeof file_${index} - 1},\n")
 endforeach()
-file(APPEND ${OUTPUT} "\nconst struct inst_embedded inst_embedded_modules[] = {\n${modules}    {0},\n};\n")
-file(APPEND ${OUTPUT} "const struct inst_embedded inst_embedded_scripts[] = {\n${scripts}    {0},\n};\n")
+file(APPEND ${OUTPUT} "\nconst struct inst_embedded ${PREFIX}_modules[] = {\n${modules}    {0},\n};\n")
+if(SCRIPTS)
+  file(APPEND ${OUTPUT} "const struct inst_embedded ${PREFIX}_scripts[] = {\n${scripts}    {0},\n};\n")
+endif()

@@ -14,6 +14,13 @@ local OPTIONS = {
   { "url", "url", "url", "URL", "where clients reach it; addresses of files begin with it" },
   { "config", nil, "text", "FILE", "a Lua file that returns a table of options" },
   {},
+  { "script", "script", "script", "FILE", "Lua functions of the apps, see lua/docs/server.md; in the file of --config\n"
+    .. "also one for each app: script = { [\"app id\"] = \"a.lua\", [\"*\"] = \"b.lua\" }" },
+  { "watch", "watch", "switch", "yes|no", "read the script again when a file of it changes (no); else on SIGHUP" },
+  { "script-memory", "scriptMemory", "bytes", "BYTES", "memory of one call of a function (32M)" },
+  { "script-steps", "scriptSteps", "count", "N", "instructions of one call (10000000)" },
+  { "script-time", "scriptTime", "count", "MS", "how long one call may take (500)" },
+  {},
   { "tls-cert", "tlsCert", "text", "FILE", "PEM certificate, with what leads to its root: the port speaks TLS" },
   { "tls-key", "tlsKey", "text", "FILE", "PEM key of it; both are read again when they change, and on SIGHUP" },
   {},
@@ -52,6 +59,9 @@ local OPTIONS = {
   { "metrics-token", "metricsToken", "secret", "", "GET /metrics (Prometheus) is for who sends it as bearer token" },
   { "drain", "drain", "number", "SECONDS", "how long requests may still take when it is told to end (10)" },
 }
+
+-- How often --watch looks at the files.
+local WATCH_MS = 500
 
 local DEFAULTS = { data = "instant-data", host = "127.0.0.1", port = 8888, log = "text", logLevel = "warn" }
 
@@ -145,6 +155,16 @@ local READ = {
     if value == false or value == "no" then return false end
     return nil, "yes or no"
   end,
+  script = function(value)
+    if type(value) ~= "table" then return tostring(value) end
+    for app, path in pairs(value) do
+      local is_app = app == "*" or tostring(app):match "^%x+%-%x+%-%x+%-%x+%-%x+$"
+      if not is_app or type(path) ~= "string" then
+        return nil, "a file, or a table of files by app id"
+      end
+    end
+    return value
+  end,
   log = one_of("text", "json"),
   level = one_of("error", "warn", "info", "debug"),
 }
@@ -170,7 +190,10 @@ local function from_flags(args)
     elseif not known[name] or known[name][3] == "secret" then
       return nil, ("unknown option %s (see --help)"):format(args[i])
     else
-      if not args[i]:find("=", 1, true) then
+      local is_bare = not args[i]:find("=", 1, true)
+      if is_bare and known[name][3] == "switch" and not (args[i + 1] or "-"):match "^[^-]" then
+        value = "yes" -- `--watch` alone
+      elseif is_bare then
         i = i + 1
         value = args[i]
       end
@@ -305,6 +328,35 @@ local function show_reach(options)
   end
 end
 
+-- ---- while it serves ----
+
+local function say(text, ...)
+  io.stderr:write("instant-lua serve: ", text:format(...), "\n")
+end
+
+local function reload_script(server)
+  local ok, why = server:reloadScript()
+  if ok then say "script read again" else say("script kept as it was: %s", why.message) end
+end
+
+-- SIGHUP reads again what the operator may have replaced.
+local function watch(server, options)
+  if options.tlsCert or options.script then
+    instant.onSignal("HUP", function()
+      if options.tlsCert then
+        local ok, why = server:reloadCertificate()
+        if ok then say "certificate read again" else say("certificate kept as it was: %s", why.message) end
+      end
+      if options.script then reload_script(server) end
+    end)
+  end
+  if options.script and options.watch then
+    instant.every(WATCH_MS, function()
+      if server:scriptHasChanged() then reload_script(server) end
+    end)
+  end
+end
+
 local function main(...)
   local options, problem = parse { ... }
   if not options then return fail("%s", problem) end
@@ -339,13 +391,7 @@ local function main(...)
   if not shown then return fail("%s", err.message) end
   show_reach(options)
   io.stdout:flush()
-  if options.tlsCert then
-    instant.onSignal("HUP", function()
-      local ok, why = server:reloadCertificate()
-      local said = ok and "certificate read again" or "certificate kept as it was: " .. why.message
-      io.stderr:write("instant-lua serve: ", said, "\n")
-    end)
-  end
+  watch(server, options)
 end
 
 return main(...)

@@ -1,5 +1,6 @@
 #include "base/json.h"
 #include "server/engine.h"
+#include "server/functions.h"
 #include "server/limits.h"
 #include "server/polls.h"
 #include "server/refusal.h"
@@ -452,9 +453,12 @@ enum inst_status inst_app_transact(struct inst_app *app, const struct inst_value
     permit.report = source->report;
     permit.permissions.explains = source->report != NULL;
     permit.report_ctx = source->report_ctx;
+    struct inst_check_source asked = {app, viewer};
+    struct inst_tx_checks checks;
     struct inst_transaction transaction = {
         .is_admin = viewer->is_admin,
         .permit = viewer->is_admin ? NULL : &permit,
+        .checks = inst_app_checks(&asked, &checks) ? &checks : NULL,
         .event = source->event,
         .who = who,
     };
@@ -465,7 +469,15 @@ enum inst_status inst_app_transact(struct inst_app *app, const struct inst_value
 
 enum inst_status inst_app_transact_now(struct inst_app *app, const struct inst_value *steps,
                                        const char *who, struct inst_err *err) {
-    struct inst_transaction transaction = {.is_admin = true, .is_engine = true, .who = who};
+    static const struct inst_viewer engine = {.is_admin = true};
+    struct inst_check_source asked = {app, &engine};
+    struct inst_tx_checks checks;
+    struct inst_transaction transaction = {
+        .is_admin = true,
+        .is_engine = true,
+        .who = who,
+        .checks = inst_app_checks(&asked, &checks) ? &checks : NULL,
+    };
     int64_t tx_id;
     enum inst_status st = inst_app_check_write(app, err);
     if (st != INST_OK)

@@ -110,10 +110,13 @@ struct inst_app {
 
 struct inst_pending_upload;
 struct inst_cli_login;
+struct inst_function_ops;
 
 struct inst_server {
     const struct inst_env *env;
     struct inst_server_host host;
+    const struct inst_function_ops *functions; /* NULL: the owners of apps added nothing */
+    void *functions_ctx;
     struct inst_tracer tracer;
     struct inst_collator *collator; /* NULL until needed */
     uint64_t seed;

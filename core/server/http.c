@@ -11,9 +11,10 @@ static const struct inst_http_route *const tables[] = {
     inst_http_upload_routes,    inst_http_auth_routes,        inst_http_admin_users_routes,
     inst_http_oauth_routes,     inst_http_id_token_routes,    inst_http_dash_auth_routes,
     inst_http_dash_mail_routes, inst_http_oauth_start_routes, inst_http_oauth_callback_routes,
-    inst_http_jobs_routes,      inst_http_apps_routes,        inst_http_schema_routes,
-    inst_http_cli_login_routes, inst_http_framework_routes,   inst_http_data_routes,
-    inst_http_hosted_routes,    inst_http_changes_routes,     inst_http_backups_routes,
+    inst_http_jobs_routes,      inst_http_functions_routes,   inst_http_apps_routes,
+    inst_http_schema_routes,    inst_http_cli_login_routes,   inst_http_framework_routes,
+    inst_http_data_routes,      inst_http_hosted_routes,      inst_http_changes_routes,
+    inst_http_backups_routes,
 };
 
 /* ---- which route ---- */
@@ -27,12 +28,13 @@ struct segment {
     size_t value_len;
 };
 
-/* Does path fit the pattern? found gets its `:name` segments. */
+/* Does path fit the pattern? found gets its `:name` segments, and what a `*name` at its end takes:
+ * nothing, or a slash and all that follows. */
 static bool fits(const char *pattern, const char *path,
                  struct segment found[INST_HTTP_MAX_PATH_PARAMS], size_t *count) {
     *count = 0;
     while (*pattern == '/' && *path == '/') {
-        size_t wanted = segment_len(++pattern), len = segment_len(++path);
+        size_t wanted = strcspn(++pattern, "/*"), len = segment_len(++path);
         if (*pattern == ':') {
             if (len == 0 || *count == INST_HTTP_MAX_PATH_PARAMS)
                 return false;
@@ -42,6 +44,10 @@ static bool fits(const char *pattern, const char *path,
         }
         pattern += wanted;
         path += len;
+    }
+    if (*pattern == '*' && *count < INST_HTTP_MAX_PATH_PARAMS) {
+        found[(*count)++] = (struct segment){pattern + 1, strlen(pattern + 1), path, strlen(path)};
+        return true;
     }
     return *pattern == '\0' && *path == '\0';
 }

@@ -29,7 +29,9 @@ typedef enum inst_status inst_http_fn(struct inst_server *server,
 
 struct inst_http_route {
     const char *method;
-    const char *path; /* "/dash/apps/:app_id": a segment with ':' takes any one that is not empty */
+    /* "/dash/apps/:app_id": a segment with ':' takes any one that is not empty; "/a*rest": whatever
+     * stands behind "/a", "" or with its slash. */
+    const char *path;
     inst_http_fn *fn;
 };
 
@@ -56,6 +58,7 @@ extern const struct inst_http_route inst_http_id_token_routes[];
 extern const struct inst_http_route inst_http_dash_auth_routes[];
 extern const struct inst_http_route inst_http_dash_mail_routes[];
 extern const struct inst_http_route inst_http_jobs_routes[];
+extern const struct inst_http_route inst_http_functions_routes[];
 extern const struct inst_http_route inst_http_framework_routes[];
 extern const struct inst_http_route inst_http_data_routes[];
 extern const struct inst_http_route inst_http_hosted_routes[];

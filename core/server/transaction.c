@@ -103,6 +103,7 @@ static enum inst_status apply(struct inst_tx *tx, const struct inst_value *steps
         (st = inst_tx_check_rules(tx, err)) != INST_OK ||
         (st = inst_tx_check_modes(tx, err)) != INST_OK ||
         (st = inst_tx_permit_before(tx, err)) != INST_OK || (st = run_groups(tx, err)) != INST_OK ||
+        (st = inst_tx_run_checks(tx, err)) != INST_OK ||
         (st = inst_tx_check_required(tx, err)) != INST_OK ||
         (st = inst_tx_check_updated_required(tx, err)) != INST_OK ||
         (st = inst_tx_permit_after(tx, err)) != INST_OK ||

@@ -2,7 +2,8 @@
  * transaction.h - tx-steps checked and applied, all or nothing (transactions.md 3, 7-10, 12).
  *
  *     steps ─ lower-case uuids ─ shape ─ deletes expanded ─ system columns ─ modes ─ rules
- *           ─ groups in order of first appearance ─ required ─ rules again ─ inferred types
+ *           ─ groups in order of first appearance ─ the owner's checks ─ required ─ rules again
+ *           ─ inferred types
  *           ─ log record
  *
  * Runs inside the open group of the app's data file, in a savepoint: when it fails everything it
@@ -29,6 +30,14 @@ struct inst_tx_permit;
  * logged. */
 typedef enum inst_status inst_tx_fn(void *ctx, struct inst_tx *tx, struct inst_err *err);
 
+/* What the owner of the app says to what was written, before it is committed (functions.h). */
+struct inst_tx_checks {
+    void *ctx;
+    bool (*wants)(void *ctx, const struct inst_value *etype);
+    enum inst_status (*run)(void *ctx, const struct inst_value *changes, struct inst_arena *arena,
+                            struct inst_value *values, struct inst_err *err);
+};
+
 struct inst_transaction {
     /* in */
     const struct inst_env *env;
@@ -37,11 +46,12 @@ struct inst_transaction {
     bool is_admin;
     bool is_engine;                /* the engine's own rows: columns that nobody else may change */
     struct inst_tx_permit *permit; /* the rules' say (tx_permissions.h); NULL: none */
-    int64_t tx_id;                 /* what the log record says */
-    int64_t at_ms;                 /* ... and what is new is said to be created at */
-    const struct inst_uuid *event; /* client-event-id when it is a uuid, or NULL */
-    const char *who;               /* JSON text */
-    inst_tx_fn *apply;             /* NULL: the steps */
+    const struct inst_tx_checks *checks; /* the owner's; NULL: none */
+    int64_t tx_id;                       /* what the log record says */
+    int64_t at_ms;                       /* ... and what is new is said to be created at */
+    const struct inst_uuid *event;       /* client-event-id when it is a uuid, or NULL */
+    const char *who;                     /* JSON text */
+    inst_tx_fn *apply;                   /* NULL: the steps */
     void *apply_ctx;
     /* in and out */
     struct inst_catalog *catalog; /* the caller's reference; replaced when attrs changed */

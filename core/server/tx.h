@@ -10,6 +10,7 @@
  *     tx_triples   the groups add-triple, deep-merge-triple, retract-triple
  *     tx_attrs     the groups of attr steps, inferred types
  *     tx_flags     what changed attrs ask of existing triples
+ *     tx_checks    the app's owner asked about what was written (functions.h)
  *     tx_required  required attrs
  */
 #ifndef INST_SERVER_TX_H
@@ -170,7 +171,7 @@ bool inst_tx_fits_index(const struct inst_value *v);
 enum inst_status inst_tx_fill_nulls(struct inst_tx *tx, uint32_t e, const struct inst_value *etype,
                                     struct inst_err *err);
 
-/* ---- tx_triples.c, tx_delete.c, tx_attrs.c, tx_flags.c, tx_required.c ---- */
+/* ---- tx_triples.c, tx_delete.c, tx_attrs.c, tx_flags.c, tx_checks.c, tx_required.c ---- */
 enum inst_status inst_tx_add_triples(struct inst_tx *tx, struct inst_err *err);
 enum inst_status inst_tx_deep_merges(struct inst_tx *tx, struct inst_err *err);
 enum inst_status inst_tx_retracts(struct inst_tx *tx, struct inst_err *err);
@@ -192,6 +193,8 @@ enum inst_status inst_tx_take_out(struct inst_tx *tx, const struct inst_attr *be
 enum inst_status inst_tx_apply_flags(struct inst_tx *tx, const struct inst_attr *before,
                                      const struct inst_attr *after, struct inst_tx_kept *converted,
                                      struct inst_err *err);
+/* After the groups; writes what the checks want written. */
+enum inst_status inst_tx_run_checks(struct inst_tx *tx, struct inst_err *err);
 enum inst_status inst_tx_check_required(struct inst_tx *tx, struct inst_err *err);
 /* After update-attr with required?: does every entity have it? */
 enum inst_status inst_tx_check_updated_required(struct inst_tx *tx, struct inst_err *err);

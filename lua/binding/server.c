@@ -3,6 +3,8 @@
  * until its close is through.
  */
 #include "context.h"
+#include "script.h"
+#include "script_load.h"
 #include "value.h"
 
 #include "io/operator.h"
@@ -20,6 +22,7 @@ struct inst_lua_server {
     struct inst_backend *backend;
     struct inst_ws_server *ws;
     struct inst_operator *op;
+    struct inst_scripts *scripts; /* NULL: no app has one */
     struct inst_lua_server **box; /* the userdata, NULL when that was collected */
     int on_closed;                /* LUA_NOREF: nobody asked */
     bool is_closing;
@@ -37,6 +40,7 @@ static void free_server(struct inst_lua_server *server) {
         *server->box = NULL;
     inst_ws_server_free(server->ws);
     inst_operator_free(server->op);
+    inst_scripts_free(server->scripts);
     inst_backend_close(server->backend);
     inst_loop_release(lua->loop);
     free(server);
@@ -123,6 +127,12 @@ static int server_set_mail(lua_State *L) {
         return inst_lua_fail(L, &err);
     lua_pushboolean(L, 1);
     return 1;
+}
+
+/* set_script{...}: see script_load.h. */
+static int server_set_script(lua_State *L) {
+    struct inst_lua_server *server = check_server(L);
+    return inst_lua_set_script(L, server->backend, &server->scripts);
 }
 
 /* reload_tls(): certificate and key are read again. */
@@ -398,6 +408,7 @@ void inst_lua_open_server(lua_State *L) {
         {"allow_host", server_allow_host},
         {"allow_ephemeral", server_allow_ephemeral},
         {"set_mail", server_set_mail},
+        {"set_script", server_set_script},
         {"apps", server_apps},
         {"create_app", server_create_app},
         {"stats", server_stats},

@@ -2,6 +2,7 @@
 
 local core = require "instant.core"
 local Future = require "instant.future"
+local script_files = require "instant.script_files"
 
 local Server = {}
 Server.__index = Server
@@ -54,6 +55,18 @@ function Server:reloadCertificate()
   return self._core:reload_tls()
 end
 
+--- The scripts' files are read again: what loads is used from the next call on, what does not stays as
+--- it was, and `nil, err` says why, with file and line. Connections and live queries go on.
+function Server:reloadScript()
+  if not self._scripts then return true end
+  return self._scripts:load()
+end
+
+--- Has a file of the scripts changed since it was last read?
+function Server:scriptHasChanged()
+  return self._scripts ~= nil and self._scripts:hasChanged()
+end
+
 --- Counters since the start.
 function Server:stats()
   return self._core:stats()
@@ -81,7 +94,9 @@ end
 --- hosts ("name" or "name:port") that apps' sign-in providers may be at although they are on this
 --- machine or in its network; all others must be public and speak https. `mail`: how magic codes are
 --- mailed, e.g. "smtp://user:password@host:587?from=app@example.com" (smtps, postmark and sendgrid
---- too); when left out they are printed.
+--- too); when left out they are printed. `script`: a file with functions of the app (lua/docs/server.md),
+--- for all apps, or `{[app id] = file}`; `scriptMemory` (bytes), `scriptSteps`, `scriptTime` (ms): what
+--- one call of it may use.
 return function(options)
   local server, err = core.server(options)
   if not server then return nil, err end
@@ -97,9 +112,16 @@ return function(options)
   if ok and options.mail then
     ok, err = server:set_mail(options.mail)
   end
+  local scripts
+  if ok and options.script then
+    scripts = script_files(server, options.script, {
+      memory = options.scriptMemory, steps = options.scriptSteps, ms = options.scriptTime,
+    })
+    ok, err = scripts:load()
+  end
   if not ok then
     server:close()
     return nil, err
   end
-  return setmetatable({ _core = server }, Server)
+  return setmetatable({ _core = server, _scripts = scripts }, Server)
 end

@@ -1,9 +1,9 @@
 /*
  * embedded.h - the Lua files inside the program: modules by their name, subcommands by theirs.
- * Written by embed.cmake.
+ * Written by embed.cmake; inst_script_modules is what every sandbox of scripts starts with.
  */
-#ifndef INST_HOST_EMBEDDED_H
-#define INST_HOST_EMBEDDED_H
+#ifndef INST_LUA_EMBEDDED_H
+#define INST_LUA_EMBEDDED_H
 
 #include <stddef.h>
 
@@ -15,5 +15,6 @@ struct inst_embedded {
 
 extern const struct inst_embedded inst_embedded_modules[];
 extern const struct inst_embedded inst_embedded_scripts[];
+extern const struct inst_embedded inst_script_modules[];
 
 #endif

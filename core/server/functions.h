@@ -1,0 +1,80 @@
+/*
+ * functions.h - what the owner of an app adds to it: functions, routes, checks. In which language
+ * they are written the engine does not know: the host runs them.
+ *
+ *     POST /apps/:app_id/functions/:name ─ ops->function ─┐
+ *     ANY  /apps/:app_id/routes/...      ─ ops->route ────┼─> owner's code ─> inst_call_query
+ *     a transaction, before its commit   ─ ops->check ────┘                   inst_call_transact
+ *
+ * A call is one unit: the transactions of a function or route are committed together when it
+ * returns, and none of them is kept when it fails. It reads its own writes. It runs on the thread
+ * of the engine, so the host bounds how long it takes.
+ *
+ * Checks see what a transaction wrote, entity by entity, as a part of that transaction: whatever
+ * they refuse is undone with all of it, whatever they change is written with it. They read, with
+ * inst_call_query, and write nothing.
+ */
+#ifndef INST_SERVER_FUNCTIONS_H
+#define INST_SERVER_FUNCTIONS_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/value.h"
+#include "server/http.h"
+#include "server/viewer.h"
+
+struct inst_app;
+
+/* One call of the owner's code, for as long as it runs. */
+struct inst_call {
+    struct inst_app *app;
+    const struct inst_viewer *viewer; /* who called; an admin has no rules */
+    bool may_write;                   /* the host sets it, except in checks */
+};
+
+const char *inst_call_app_id(const struct inst_call *call);
+/* Appends the user who called as JSON, or null. */
+enum inst_status inst_call_user(const struct inst_call *call, struct inst_buf *out,
+                                struct inst_err *err);
+/* Runs an InstaQL query and appends its objects as JSON; as an admin, or as who called. */
+enum inst_status inst_call_query(const struct inst_call *call, bool as_admin,
+                                 const struct inst_value *query, struct inst_buf *out,
+                                 struct inst_err *err);
+/* Applies steps in the form of the admin API (admin_steps.h). */
+enum inst_status inst_call_transact(const struct inst_call *call, bool as_admin,
+                                    const struct inst_value *steps, struct inst_err *err);
+
+/* ctx is the host's. Errors have the owner's type, message and hint. */
+struct inst_function_ops {
+    /* Appends the result as JSON. params UNDEFINED: none came. */
+    enum inst_status (*function)(void *ctx, struct inst_call *call, const char *name,
+                                 const struct inst_value *params, struct inst_buf *out,
+                                 struct inst_err *err);
+    /* path: behind the prefix, with its leading slash. */
+    enum inst_status (*route)(void *ctx, struct inst_call *call,
+                              const struct inst_http_request *request, const char *path,
+                              struct inst_http_response *response, struct inst_err *err);
+    /* Has the app a check of this etype? Asked for each entity that is written: cheap. */
+    bool (*has_check)(void *ctx, const char *app_id, const struct inst_value *etype);
+    /* changes: [{etype, id, action: "create" | "update" | "delete", old?, new?}, ...]. *values
+     * gets, on the arena, one item for each: values to be written by label, or null. */
+    enum inst_status (*check)(void *ctx, struct inst_call *call, const struct inst_value *changes,
+                              struct inst_arena *arena, struct inst_value *values,
+                              struct inst_err *err);
+};
+
+/* NULL ops: nothing is added any more. Between turns, not from inside a call. */
+void inst_server_set_functions(struct inst_server *server, const struct inst_function_ops *ops,
+                               void *ctx);
+
+/* ---- for app.c ---- */
+struct inst_tx_checks;
+struct inst_check_source {
+    struct inst_app *app;
+    const struct inst_viewer *viewer;
+};
+/* What a transaction asks; false: nobody has anything to say. source outlives the transaction. */
+bool inst_app_checks(struct inst_check_source *source, struct inst_tx_checks *checks);
+
+#endif

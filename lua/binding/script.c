@@ -1,0 +1,239 @@
+#include "script.h"
+#include "compat.h"
+
+#if LUA_VERSION_NUM >= 504
+
+#include "embedded.h"
+#include "script_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- bytecode ---- */
+
+static void free_codes(struct inst_code *codes) {
+    while (codes) {
+        struct inst_code *code = codes;
+        codes = code->next;
+        inst_buf_free(&code->code);
+        free(code->name);
+        free(code);
+    }
+}
+
+const struct inst_code *inst_code_find(const struct inst_code *codes, const char *name) {
+    while (codes && strcmp(codes->name, name) != 0)
+        codes = codes->next;
+    return codes;
+}
+
+enum inst_status inst_code_add(struct inst_scripts *scripts, struct inst_code **codes,
+                               const char *module, const char *name, const char *text, size_t len,
+                               const struct inst_code **out, struct inst_err *err) {
+    if (len > INST_SCRIPT_MAX_BYTES)
+        return inst_err_set(err, "function-failed", 500, "%s: a script takes at most %zu MB.",
+                            name + 1, INST_SCRIPT_MAX_BYTES >> 20);
+    struct inst_code *code = calloc(1, sizeof *code);
+    if (!code || !(code->name = strdup(module))) {
+        free(code);
+        return inst_err_nomem(err);
+    }
+    inst_buf_init(&code->code);
+    struct inst_sandbox box;
+    inst_sandbox_init(&box, scripts->env, &scripts->limits, NULL);
+    enum inst_status status =
+        inst_sandbox_compile(&box, name, text ? text : "", len, &code->code, err);
+    inst_sandbox_free(&box);
+    if (status != INST_OK) {
+        free_codes(code);
+        return status;
+    }
+    code->next = *codes;
+    *codes = code;
+    if (out)
+        *out = code;
+    return INST_OK;
+}
+
+/* ---- scripts ---- */
+
+static void free_script(struct inst_script *script) {
+    if (!script)
+        return;
+    free_codes(script->codes);
+    while (script->declared) {
+        struct inst_declared *declared = script->declared;
+        script->declared = declared->next;
+        free(declared);
+    }
+    free(script->app);
+    free(script);
+}
+
+struct inst_script *inst_scripts_of(struct inst_scripts *scripts, const char *app_id) {
+    struct inst_script *of_all = NULL;
+    for (struct inst_script *script = scripts->list; script; script = script->next) {
+        if (!script->app)
+            of_all = script;
+        else if (strcmp(script->app, app_id) == 0)
+            return script;
+    }
+    return of_all;
+}
+
+const struct inst_declared *inst_script_declares(const struct inst_script *script,
+                                                 enum inst_declared_kind kind, const char *name,
+                                                 size_t len) {
+    const struct inst_declared *at = script ? script->declared : NULL;
+    while (at && (at->kind != kind || strlen(at->name) != len || memcmp(at->name, name, len) != 0))
+        at = at->next;
+    return at;
+}
+
+/* ---- loading ---- */
+
+/* declared at 3: {{kind, name}, ...} */
+static int read_declared(lua_State *L) {
+    static const char *const kinds[] = {"query", "mutation", "live", "check", "route", NULL};
+    struct inst_script *script = inst_script_run_of(L)->script;
+    lua_Integer count = luaL_len(L, 3);
+    for (lua_Integer i = 1; i <= count; i++) {
+        size_t len;
+        lua_rawgeti(L, 3, i);
+        lua_rawgeti(L, -1, 1);
+        lua_rawgeti(L, -2, 2);
+        int kind = luaL_checkoption(L, -2, NULL, kinds);
+        const char *name = luaL_checklstring(L, -1, &len);
+        struct inst_declared *declared = malloc(sizeof *declared + len + 1);
+        if (!declared)
+            return luaL_error(L, "not enough memory");
+        declared->kind = (enum inst_declared_kind)kind;
+        memcpy(declared->name, name, len + 1);
+        declared->next = script->declared;
+        script->declared = declared;
+        lua_pop(L, 3);
+    }
+    return 0;
+}
+
+static bool is_of(const struct inst_script *script, const char *app_id) {
+    return app_id ? script->app && strcmp(script->app, app_id) == 0 : !script->app;
+}
+
+/* In the place of what the app had. */
+static void use(struct inst_scripts *scripts, struct inst_script *script) {
+    struct inst_script **at = &scripts->list;
+    while (*at && !is_of(*at, script->app))
+        at = &(*at)->next;
+    struct inst_script *before = *at;
+    script->next = before ? before->next : NULL;
+    *at = script;
+    free_script(before);
+}
+
+enum inst_status inst_scripts_load(struct inst_scripts *scripts, const char *app_id,
+                                   const char *name, const char *text, size_t len,
+                                   inst_script_find_fn *find, void *ctx, struct inst_err *err) {
+    struct inst_script *script = calloc(1, sizeof *script);
+    if (!script || (app_id && !(script->app = strdup(app_id)))) {
+        free(script);
+        return inst_err_nomem(err);
+    }
+    struct inst_script_run run = {
+        .scripts = scripts, .script = script, .then = read_declared, .find = find, .find_ctx = ctx};
+    enum inst_status status =
+        inst_code_add(scripts, &script->codes, "", name, text, len, NULL, err);
+    if (status == INST_OK)
+        status = inst_script_run(&run, err);
+    if (status != INST_OK) {
+        free_script(script);
+        return status;
+    }
+    use(scripts, script);
+    return INST_OK;
+}
+
+/* ---- life ---- */
+
+static enum inst_status add_own(struct inst_scripts *scripts, struct inst_err *err) {
+    enum inst_status status = INST_OK;
+    for (const struct inst_embedded *file = inst_script_modules; status == INST_OK && file->name;
+         file++) {
+        char chunk[64];
+        snprintf(chunk, sizeof chunk, "=%s", file->name);
+        status = inst_code_add(scripts, &scripts->own, file->name, chunk, (const char *)file->bytes,
+                               file->len, NULL, err);
+    }
+    return status;
+}
+
+enum inst_status inst_scripts_new(struct inst_server *server, const struct inst_env *env,
+                                  const struct inst_sandbox_limits *limits,
+                                  struct inst_scripts **out, struct inst_err *err) {
+    struct inst_scripts *scripts = calloc(1, sizeof *scripts);
+    if (!scripts)
+        return inst_err_nomem(err);
+    scripts->server = server;
+    scripts->env = env;
+    scripts->limits = (struct inst_sandbox_limits){
+        .memory = limits->memory ? limits->memory : INST_SANDBOX_MEMORY,
+        .steps = limits->steps ? limits->steps : INST_SANDBOX_STEPS,
+        .ms = limits->ms ? limits->ms : INST_SANDBOX_MS,
+    };
+    enum inst_status status = add_own(scripts, err);
+    if (status != INST_OK) {
+        inst_scripts_free(scripts);
+        return status;
+    }
+    inst_server_set_functions(server, &inst_script_ops, scripts);
+    *out = scripts;
+    return INST_OK;
+}
+
+void inst_scripts_free(struct inst_scripts *scripts) {
+    if (!scripts)
+        return;
+    inst_server_set_functions(scripts->server, NULL, NULL);
+    while (scripts->list) {
+        struct inst_script *script = scripts->list;
+        scripts->list = script->next;
+        free_script(script);
+    }
+    if (scripts->spare) {
+        inst_sandbox_free(scripts->spare);
+        free(scripts->spare);
+    }
+    free_codes(scripts->own);
+    free(scripts);
+}
+
+#else
+
+enum inst_status inst_scripts_new(struct inst_server *server, const struct inst_env *env,
+                                  const struct inst_sandbox_limits *limits,
+                                  struct inst_scripts **out, struct inst_err *err) {
+    (void)server;
+    (void)env;
+    (void)limits;
+    (void)out;
+    return inst_err_set(err, "validation-failed", 400,
+                        "Scripts of a backend need Lua 5.4: their limits are hooks, which LuaJIT's "
+                        "compiled code does not call.");
+}
+
+void inst_scripts_free(struct inst_scripts *scripts) { (void)scripts; }
+
+enum inst_status inst_scripts_load(struct inst_scripts *scripts, const char *app_id,
+                                   const char *name, const char *text, size_t len,
+                                   inst_script_find_fn *find, void *ctx, struct inst_err *err) {
+    (void)scripts;
+    (void)app_id;
+    (void)name;
+    (void)text;
+    (void)len;
+    (void)find;
+    (void)ctx;
+    return inst_err_set(err, "validation-failed", 400, "There are no scripts.");
+}
+
+#endif

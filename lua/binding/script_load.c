@@ -1,0 +1,80 @@
+/*
+ * script_load.c - set_script{...} of a server: the Lua that runs the backend hands it a script.
+ */
+#include "script_load.h"
+#include "context.h"
+#include "script.h"
+
+#include <string.h>
+
+struct finding {
+    lua_State *L;
+    int fn; /* index of the function, or 0 */
+};
+
+/* find(module) -> text, name of its chunk; or nil, message. */
+static enum inst_status find_module(void *ctx, const char *module, struct inst_buf *text,
+                                    struct inst_buf *name, struct inst_err *err) {
+    struct finding *finding = ctx;
+    lua_State *L = finding->L;
+    int top = lua_gettop(L);
+    enum inst_status status;
+    size_t len;
+    if (!finding->fn || !lua_checkstack(L, 8))
+        return inst_err_set(err, "function-failed", 500, "module '%s' not found", module);
+    lua_pushvalue(L, finding->fn);
+    lua_pushstring(L, module);
+    if (lua_pcall(L, 1, 2, 0) != 0) {
+        const char *why = lua_tostring(L, -1);
+        status = inst_err_set(err, "function-failed", 500, "%s", why ? why : "?");
+    } else if (lua_type(L, -2) != LUA_TSTRING || lua_type(L, -1) != LUA_TSTRING) {
+        const char *why = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "not found";
+        status = inst_err_set(err, "function-failed", 500, "module '%s': %s", module, why);
+    } else {
+        const char *bytes = lua_tolstring(L, -2, &len);
+        inst_buf_add(text, bytes, len);
+        inst_buf_add_str(name, lua_tostring(L, -1));
+        status = text->failed || name->failed ? inst_err_nomem(err) : INST_OK;
+    }
+    lua_settop(L, top);
+    return status;
+}
+
+static double number_field(lua_State *L, const char *name) {
+    lua_getfield(L, 2, name);
+    lua_Number number = luaL_optnumber(L, -1, 0);
+    luaL_argcheck(L, number >= 0 && number < 9007199254740992.0, 2, name);
+    lua_pop(L, 1);
+    return number;
+}
+
+int inst_lua_set_script(lua_State *L, struct inst_backend *backend, struct inst_scripts **scripts) {
+    struct inst_err err = {0};
+    size_t len;
+    luaL_checktype(L, 2, LUA_TTABLE);
+    lua_settop(L, 2);
+    lua_getfield(L, 2, "app");
+    const char *app = luaL_optstring(L, 3, NULL);
+    lua_getfield(L, 2, "name");
+    const char *name = luaL_checkstring(L, 4);
+    lua_getfield(L, 2, "text");
+    const char *text = luaL_checklstring(L, 5, &len);
+    lua_getfield(L, 2, "find");
+    struct inst_sandbox_limits limits = {
+        .memory = (size_t)number_field(L, "memory"),
+        .steps = (int64_t)number_field(L, "steps"),
+        .ms = (int64_t)number_field(L, "ms"),
+    };
+    struct finding finding = {L, lua_isfunction(L, 6) ? 6 : 0};
+    enum inst_status status = INST_OK;
+    if (!*scripts)
+        status =
+            inst_scripts_new(inst_backend_server(backend),
+                             inst_loop_env(inst_backend_loop(backend)), &limits, scripts, &err);
+    if (status == INST_OK)
+        status = inst_scripts_load(*scripts, app, name, text, len, find_module, &finding, &err);
+    if (status != INST_OK)
+        return inst_lua_fail(L, &err);
+    lua_pushboolean(L, 1);
+    return 1;
+}

@@ -1,0 +1,308 @@
+#include "compat.h"
+
+#if LUA_VERSION_NUM >= 504
+
+#include "script_sandbox.h"
+
+#include "base/json.h"
+#include "value.h"
+
+#include <string.h>
+#include <time.h>
+
+static int64_t coarse_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+struct inst_sandbox *inst_sandbox_of(lua_State *L) {
+    struct inst_sandbox *box;
+    memcpy(&box, lua_getextraspace(L), sizeof(void *));
+    return box;
+}
+
+void inst_sandbox_init(struct inst_sandbox *box, const struct inst_env *env,
+                       const struct inst_sandbox_limits *limits, void *owner) {
+    *box = (struct inst_sandbox){.limits = *limits, .env = env, .owner = owner};
+    inst_region_init(&box->region, limits->memory);
+    inst_arena_init(&box->arena);
+    inst_buf_init(&box->trace);
+}
+
+void inst_sandbox_free(struct inst_sandbox *box) {
+    inst_region_free(&box->region);
+    inst_arena_free(&box->arena);
+    inst_buf_free(&box->trace);
+}
+
+const char *inst_sandbox_trace(const struct inst_sandbox *box) {
+    return box->trace.data ? box->trace.data : "";
+}
+
+/* ---- limits ---- */
+
+static void stop(struct inst_sandbox *box, enum inst_sandbox_end why) {
+    box->end = why;
+    longjmp(box->stop, 1);
+}
+
+static void look_at_clock(void *ctx) {
+    struct inst_sandbox *box = ctx;
+    if (coarse_ms() > box->deadline)
+        stop(box, INST_SANDBOX_OUT_OF_TIME);
+}
+
+/* Lua's own collector stands still: it does not count what buffers hold while they grow, and most
+ * runs end before it would pay. */
+static void collect(struct inst_sandbox *box, lua_State *L) {
+    lua_gc(L, LUA_GCCOLLECT);
+    size_t next = box->region.taken / 2 * 3;
+    box->collect_at = next > INST_SANDBOX_QUIET ? next : INST_SANDBOX_QUIET;
+}
+
+void inst_sandbox_spend(lua_State *L, uint64_t steps) {
+    struct inst_sandbox *box = inst_sandbox_of(L);
+    if (steps > (uint64_t)box->steps_left)
+        stop(box, INST_SANDBOX_OUT_OF_STEPS);
+    box->steps_left -= (int64_t)steps;
+    look_at_clock(box);
+    if (box->region.taken > box->collect_at)
+        collect(box, L);
+}
+
+static void on_count(lua_State *L, lua_Debug *ar) {
+    (void)ar;
+    inst_sandbox_spend(L, INST_SANDBOX_HOOK);
+}
+
+/* ---- errors ---- */
+
+/* Types are kept as pointers: those that the engine has, and scripts name again, are few. */
+static const char *known_type(const char *type) {
+    static const char *const types[] = {
+        "function-failed",
+        "function-limit",
+        "function-refused",
+        "permission-denied",
+        "validation-failed",
+        "param-missing",
+        "param-malformed",
+        "record-not-found",
+        "record-not-unique",
+        "sql-raise",
+        "sql-exception",
+        "app-read-only",
+        "app-disabled",
+        "rate-limited",
+        "data-file",
+        "timeout",
+        "out-of-memory",
+        "rule-not-allowed",
+        "permission-evaluation-failed",
+    };
+    for (size_t i = 0; type && i < sizeof types / sizeof *types; i++)
+        if (strcmp(type, types[i]) == 0)
+            return types[i];
+    return "function-refused";
+}
+
+/* The member of the table at 1 as a text, or NULL; stays on the stack. */
+static const char *text_of(lua_State *L, const char *name) {
+    lua_pushstring(L, name);
+    lua_rawget(L, 1);
+    return lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
+}
+
+static void read_hint(lua_State *L, struct inst_sandbox *box) {
+    struct inst_value hint;
+    struct inst_buf json;
+    lua_pushliteral(L, "hint");
+    lua_rawget(L, 1);
+    if (!lua_istable(L, -1) || inst_lua_to_value(L, -1, &box->arena, &hint, NULL) != INST_OK ||
+        hint.tag != INST_OBJECT)
+        return;
+    inst_buf_init(&json);
+    inst_json_write(&json, &hint);
+    if (!json.failed)
+        inst_err_hint(&box->failure, json.data);
+    inst_buf_free(&json);
+}
+
+/* The error at 1 into box->failure. */
+static int read_error(lua_State *L) {
+    struct inst_sandbox *box = inst_sandbox_of(L);
+    const char *message = lua_istable(L, 1) ? text_of(L, "message") : NULL;
+    if (!message) {
+        inst_err_set(&box->failure, "function-failed", 500, "%s", luaL_tolstring(L, 1, NULL));
+        return 0;
+    }
+    const char *type = known_type(text_of(L, "type"));
+    lua_pushliteral(L, "status");
+    lua_rawget(L, 1);
+    lua_Integer status = lua_tointeger(L, -1);
+    inst_err_set(&box->failure, type, status >= 400 && status <= 599 ? (int)status : 400, "%s",
+                 message);
+    read_hint(L, box);
+    return 0;
+}
+
+static void push_hint(lua_State *L, struct inst_sandbox *box) {
+    const char *json = box->failure.hint;
+    struct inst_value hint;
+    if (!json || inst_json_parse(&box->arena, json, strlen(json), &hint, NULL) != INST_OK)
+        return;
+    inst_lua_push_value(L, &hint);
+    lua_setfield(L, -2, "hint");
+}
+
+int inst_sandbox_raise(lua_State *L, struct inst_err *err) {
+    struct inst_sandbox *box = inst_sandbox_of(L);
+    /* It is the run's, should Lua have no memory for the table. */
+    inst_err_move(&box->failure, err);
+    lua_createtable(L, 0, 4);
+    lua_pushstring(L, box->failure.type);
+    lua_setfield(L, -2, "type");
+    lua_pushstring(L, box->failure.message);
+    lua_setfield(L, -2, "message");
+    lua_pushinteger(L, box->failure.status);
+    lua_setfield(L, -2, "status");
+    push_hint(L, box);
+    luaL_getmetatable(L, INST_LUA_ERROR);
+    lua_setmetatable(L, -2);
+    inst_err_clear(&box->failure);
+    return lua_error(L);
+}
+
+/* The message handler: where it happened, for the log. */
+static int note_trace(lua_State *L) {
+    struct inst_sandbox *box = inst_sandbox_of(L);
+    luaL_traceback(L, L, NULL, 1);
+    inst_buf_clear(&box->trace);
+    inst_buf_add_str(&box->trace, lua_tostring(L, -1));
+    lua_settop(L, 1);
+    return 1;
+}
+
+/* ---- a run ---- */
+
+static int on_panic(lua_State *L) {
+    stop(inst_sandbox_of(L), INST_SANDBOX_RUNS);
+    return 0;
+}
+
+static int start(lua_State *L) {
+    struct inst_sandbox *box = inst_sandbox_of(L);
+    lua_Integer seed[2];
+    luaL_checkstack(L, 20, NULL);
+    inst_script_open_libs(L);
+    inst_lua_open_values(L);
+    /* Lua's own seeds are the clock and addresses, which repeat from run to run. */
+    box->env->random(box->env->ctx, (uint8_t *)seed, sizeof seed);
+    lua_getglobal(L, "math");
+    lua_getfield(L, -1, "randomseed");
+    lua_pushinteger(L, seed[0]);
+    lua_pushinteger(L, seed[1]);
+    lua_call(L, 2, 0);
+    lua_settop(L, 0);
+    return box->body(L);
+}
+
+static void no_memory(struct inst_sandbox *box) {
+    inst_err_set(&box->failure, "function-limit", 500, "The function needs more than %zu MB.",
+                 box->limits.memory >> 20);
+}
+
+static void run(struct inst_sandbox *box) {
+    lua_State *L = box->L = lua_newstate(inst_region_alloc, &box->region);
+    if (!L) {
+        no_memory(box);
+        return;
+    }
+    memcpy(lua_getextraspace(L), &box, sizeof(void *));
+    lua_atpanic(L, on_panic);
+    lua_gc(L, LUA_GCSTOP);
+    lua_sethook(L, on_count, LUA_MASKCOUNT, INST_SANDBOX_HOOK);
+    lua_pushcfunction(L, note_trace);
+    lua_pushcfunction(L, start);
+    int status = lua_pcall(L, 0, 0, 1);
+    if (status == LUA_ERRMEM) {
+        no_memory(box);
+    } else if (status != LUA_OK) {
+        lua_pushcfunction(L, read_error);
+        lua_insert(L, -2);
+        if (lua_pcall(L, 1, 0, 0) != LUA_OK)
+            inst_err_set(&box->failure, "function-failed", 500, "The error cannot be read.");
+    }
+}
+
+static void say_limit(struct inst_sandbox *box) {
+    if (box->end == INST_SANDBOX_OUT_OF_STEPS)
+        inst_err_set(&box->failure, "function-limit", 500,
+                     "The function takes more than %lld steps.", (long long)box->limits.steps);
+    else if (box->end == INST_SANDBOX_OUT_OF_TIME)
+        inst_err_set(&box->failure, "function-limit", 500,
+                     "The function takes longer than %lld ms.", (long long)box->limits.ms);
+    else
+        no_memory(box);
+}
+
+enum inst_status inst_sandbox_run(struct inst_sandbox *box, lua_CFunction body,
+                                  struct inst_err *err) {
+    box->body = body;
+    box->end = INST_SANDBOX_RUNS;
+    box->steps_left = box->limits.steps;
+    box->deadline = coarse_ms() + box->limits.ms;
+    box->lines = 0;
+    box->collect_at = INST_SANDBOX_QUIET;
+    box->region.grows = look_at_clock;
+    box->region.ctx = box;
+    inst_buf_clear(&box->trace);
+    if (setjmp(box->stop) == 0)
+        run(box);
+    else
+        say_limit(box);
+    box->L = NULL;
+    inst_region_clear(&box->region);
+    inst_arena_reset(&box->arena);
+    if (!box->failure.type)
+        return INST_OK;
+    inst_err_move(err, &box->failure);
+    return INST_FAILED;
+}
+
+/* ---- compiling ---- */
+
+struct source {
+    const char *name, *text;
+    size_t len;
+    struct inst_buf *code;
+};
+
+static int add_code(lua_State *L, const void *bytes, size_t len, void *ctx) {
+    (void)L;
+    inst_buf_add(ctx, bytes, len);
+    return 0;
+}
+
+static int compile(lua_State *L) {
+    const struct source *source = inst_sandbox_of(L)->owner;
+    if (luaL_loadbufferx(L, source->text, source->len, source->name, "t") != LUA_OK)
+        return lua_error(L);
+    lua_dump(L, add_code, source->code, 0);
+    return 0;
+}
+
+enum inst_status inst_sandbox_compile(struct inst_sandbox *box, const char *name, const char *text,
+                                      size_t len, struct inst_buf *code, struct inst_err *err) {
+    struct source source = {name, text, len, code};
+    void *owner = box->owner;
+    box->owner = &source;
+    enum inst_status status = inst_sandbox_run(box, compile, err);
+    box->owner = owner;
+    if (status == INST_OK && code->failed)
+        status = inst_err_nomem(err);
+    return status;
+}
+
+#endif

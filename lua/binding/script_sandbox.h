@@ -1,0 +1,100 @@
+/*
+ * script_sandbox.h - one bounded run of Lua code that somebody else wrote, or fed.
+ *
+ *     region (memory)  ──  a new lua_State  ──  body  ──  the region is cleared
+ *                                 │
+ *               a limit is met: longjmp out of it, whatever it was doing
+ *
+ * Every run has a state of its own, made for it and thrown away: nothing that one run did is there
+ * in the next, and a state may be abandoned at any point. So a limit is no Lua error: no pcall
+ * catches it, no handler, finalizer or coroutine sees it. What a run holds outside its region hangs
+ * on its arena.
+ *
+ *     memory    the region's limit; an ordinary Lua error ("not enough memory"), which code may
+ *               catch, since nothing is past the limit
+ *     steps     instructions of the machine, looked at every INST_SANDBOX_HOOK of them; functions
+ *               of C that take time by the size of their arguments spend steps for it
+ *     time      looked at with the steps, and before each large block of memory
+ *
+ * The libraries are an allow-list; its reasons are in script_libs.c. Bytecode runs only when it
+ * comes from inst_sandbox_compile. For Lua 5.4 (LuaJIT's compiled code calls no hooks).
+ */
+#ifndef INST_LUA_SCRIPT_SANDBOX_H
+#define INST_LUA_SCRIPT_SANDBOX_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/env.h"
+#include "base/err.h"
+#include "compat.h"
+#include "script_region.h"
+
+#include <setjmp.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define INST_SANDBOX_MEMORY ((size_t)32 << 20)
+#define INST_SANDBOX_STEPS 10000000
+#define INST_SANDBOX_MS 500
+/* Instructions between two looks at the limits. */
+#define INST_SANDBOX_HOOK 250
+/* Nothing is collected below this: most runs end before it would pay. */
+#define INST_SANDBOX_QUIET ((size_t)4 << 20)
+/* Lines that one run may print. */
+#define INST_SANDBOX_LINES 100
+
+struct inst_sandbox_limits {
+    size_t memory; /* bytes */
+    int64_t steps;
+    int64_t ms;
+};
+
+enum inst_sandbox_end { INST_SANDBOX_RUNS, INST_SANDBOX_OUT_OF_STEPS, INST_SANDBOX_OUT_OF_TIME };
+
+struct inst_sandbox {
+    lua_State *L;
+    struct inst_region region;
+    struct inst_arena arena; /* what the run holds besides; freed with it */
+    struct inst_sandbox_limits limits;
+    const struct inst_env *env;
+    void *owner; /* whoever runs it */
+    /* ---- script_sandbox.c's own ---- */
+    jmp_buf stop;
+    lua_CFunction body;
+    enum inst_sandbox_end end;
+    int64_t steps_left;
+    int64_t deadline;  /* coarse monotonic ms */
+    unsigned lines;    /* printed */
+    size_t collect_at; /* bytes of the region at which garbage is collected */
+    struct inst_buf trace;
+    struct inst_err failure;
+};
+
+/* Takes no memory yet. */
+void inst_sandbox_init(struct inst_sandbox *box, const struct inst_env *env,
+                       const struct inst_sandbox_limits *limits, void *owner);
+/* Calls body, with nothing on its stack, in a new state. err: the table {type?, message, hint?,
+ * status?} that was raised; type "function-limit" for what went past a limit; "function-failed" for
+ * anything else, which is a mistake in the script: its message begins with file and line. */
+enum inst_status inst_sandbox_run(struct inst_sandbox *box, lua_CFunction body,
+                                  struct inst_err *err);
+/* Where the last run failed, as lines; "" when that is not known. Good until the next run. */
+const char *inst_sandbox_trace(const struct inst_sandbox *box);
+void inst_sandbox_free(struct inst_sandbox *box);
+
+/* ---- inside a run ---- */
+struct inst_sandbox *inst_sandbox_of(lua_State *L);
+/* What a function of C did takes from the budget. Does not come back when that is used up. */
+void inst_sandbox_spend(lua_State *L, uint64_t steps);
+/* Raises err, which is cleared, as {type, message, hint, status}. */
+int inst_sandbox_raise(lua_State *L, struct inst_err *err);
+
+/* ---- script_libs.c ---- */
+/* The globals that code in the sandbox sees. */
+void inst_script_open_libs(lua_State *L);
+
+/* Text to bytecode, appended; err: "function-failed" with file and line. */
+enum inst_status inst_sandbox_compile(struct inst_sandbox *box, const char *name, const char *text,
+                                      size_t len, struct inst_buf *code, struct inst_err *err);
+
+#endif

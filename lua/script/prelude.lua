@@ -1,0 +1,211 @@
+--- What the script of an app finds: runs first in each sandbox, before the script.
+--
+-- `core` is what the sandbox offers (lua/binding/script_core.c). Gives the `server` that the script
+-- declares on, and how the backend calls what was declared.
+
+local core = ...
+
+-- ---- modules: our own, and the files beside the script ----
+
+local loaded = { ["instant.core"] = core }
+
+local function require(name)
+  local module = loaded[name]
+  if module == nil then
+    local chunk, problem = core.chunk(name)
+    if not chunk then error(problem, 2) end
+    module = chunk(name)
+    if module == nil then module = true end
+    loaded[name] = module
+  end
+  return module
+end
+
+rawset(_G, "require", require)
+local tx = require "instant.tx"
+
+core.error_mt.__tostring = function(err) return err.message end
+
+loaded["instant.core"] = nil
+loaded["instant"] = {
+  null = core.null,
+  array = function(list) return setmetatable(list or {}, core.array_mt) end,
+  id = core.id,
+  now = core.now,
+  tx = tx.builder,
+  lookup = tx.lookup,
+  json = { encode = core.json_encode, decode = core.json_decode },
+}
+
+-- ---- what a function is given ----
+
+-- Methods may be called with a dot or a colon.
+local function bind(self, methods)
+  for name, fn in pairs(methods) do
+    self[name] = function(first, ...)
+      if first == self then return fn(...) end
+      return fn(first, ...)
+    end
+  end
+  return self
+end
+
+local function steps_of(chunks)
+  local plain = tx.plain(chunks)
+  local steps = setmetatable({}, core.array_mt)
+  for _, chunk in ipairs(plain.__ops and { plain } or plain) do
+    for _, op in ipairs(type(chunk) == "table" and chunk.__ops or {}) do steps[#steps + 1] = op end
+  end
+  return steps
+end
+
+local function check_table(name, value)
+  if type(value) ~= "table" then
+    error(("%s: expected a table, got %s"):format(name, type(value)), 3)
+  end
+end
+
+local function database(as_admin)
+  return bind({ tx = tx.builder }, {
+    query = function(query)
+      check_table("query", query)
+      return core.query(as_admin, query)
+    end,
+    transact = function(chunks)
+      check_table("transact", chunks)
+      core.transact(as_admin, steps_of(chunks))
+    end,
+  })
+end
+
+-- The user is read when somebody asks.
+local lazy = {
+  __index = function(ctx, key)
+    if key ~= "user" then return nil end
+    local user = core.user()
+    rawset(ctx, "user", user)
+    return user
+  end,
+}
+
+local function context()
+  return setmetatable({
+    app = core.app(),
+    isAdmin = core.is_admin(),
+    db = database(false),
+    admin = database(true),
+  }, lazy)
+end
+
+-- ---- what a script declares ----
+
+local server = {}
+local declared = {}
+local functions, checks, routes = {}, {}, {}
+
+local function declare(kind, name, fn, where)
+  if type(name) ~= "string" or name == "" then
+    error(("server.%s: expected a name, got %s"):format(kind, type(name)), 3)
+  end
+  if type(fn) ~= "function" then
+    error(("server.%s %q: expected a function, got %s"):format(kind, name, type(fn)), 3)
+  end
+  if where[name] then error(("server.%s %q is declared already"):format(kind, name), 3) end
+  where[name] = fn
+  declared[#declared + 1] = { kind, name }
+end
+
+--- `fn(ctx, params)` reads and returns a value.
+function server.query(name, fn) declare("query", name, fn, functions) end
+
+--- `fn(ctx, params)` may transact; all that it wrote is kept when it returns, none when it fails.
+function server.mutation(name, fn) declare("mutation", name, fn, functions) end
+
+--- `fn(ctx, params)` returns an InstaQL query, which callers run or subscribe to.
+function server.live(name, fn) declare("live", name, fn, functions) end
+
+--- `fn(ctx, change)` is asked before a change of an entity of this namespace is committed: it may
+--- refuse by an error, and return values to be written.
+function server.check(etype, fn) declare("check", etype, fn, checks) end
+
+local function split(path)
+  local segments = {}
+  for segment in path:sub(2):gmatch "[^/]*" do segments[#segments + 1] = segment end
+  return segments
+end
+
+local METHODS = { GET = true, POST = true, PUT = true, DELETE = true }
+
+--- `fn(ctx, request)` answers METHOD requests to /apps/APP/routes/PATH. A segment `:name` takes any.
+function server.route(method, path, fn)
+  if not METHODS[method] then error("server.route: expected GET, POST, PUT or DELETE", 2) end
+  if type(path) ~= "string" or path:sub(1, 1) ~= "/" then
+    error("server.route: expected a path that begins with /", 2)
+  end
+  declare("route", method .. " " .. path, fn, routes)
+  routes[#routes + 1] = { method = method, segments = split(path), fn = fn }
+end
+
+-- ---- how they are called ----
+
+-- The `:name` segments when the path fits.
+local function fits(route, method, path)
+  if route.method ~= method or #route.segments ~= #path then return nil end
+  local params = {}
+  for i, segment in ipairs(route.segments) do
+    local name = segment:match "^:(.+)$"
+    if name and path[i] ~= "" then
+      params[name] = path[i]
+    elseif segment ~= path[i] then
+      return nil
+    end
+  end
+  return params
+end
+
+local function unescape(text)
+  return (text:gsub("+", " "):gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end))
+end
+
+local function read_query(text)
+  local query = {}
+  for pair in text:gmatch "[^&]+" do
+    local name, value = pair:match "^([^=]*)=?(.*)$"
+    name = unescape(name)
+    if query[name] == nil then query[name] = unescape(value) end
+  end
+  return query
+end
+
+local dispatch = {}
+
+function dispatch.call(name, params)
+  return functions[name](context(), params)
+end
+
+function dispatch.check(changes)
+  local ctx, values = context(), setmetatable({}, core.array_mt)
+  for i, change in ipairs(changes) do
+    local wanted = checks[change.etype](ctx, change)
+    if wanted ~= nil and type(wanted) ~= "table" then
+      error(("the check of %s must return a table of values or nothing"):format(change.etype), 0)
+    end
+    values[i] = wanted or core.null
+  end
+  return values
+end
+
+-- nil: no route fits.
+function dispatch.route(request)
+  local path = split(request.path)
+  for _, route in ipairs(routes) do
+    local params = fits(route, request.method, path)
+    if params then
+      request.params = params
+      request.query = read_query(request.query)
+      return route.fn(context(), request) or {}
+    end
+  end
+end
+
+return server, dispatch, declared
