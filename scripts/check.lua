@@ -3,6 +3,7 @@
 -- Is it whole? Reads everything and says what is wrong, one line for each problem.
 
 local instant = require "instant"
+local options = require "instant.options"
 
 local USAGE = [[
 usage: instant-lua check FILE | DATA_FOLDER
@@ -12,12 +13,14 @@ trees, attributes, order keys, the log, the contents of files. Ends with 0 when 
 when it is damaged, with 1 when it cannot be checked (a server must not have it open: check a backup).
 ]]
 
-local function main(path, more)
-  if path == "--help" then
+local function main(...)
+  local given = options.parse({ ... }, { arguments = { "path" } })
+  if given and given.help then
     io.write(USAGE)
     return 0
   end
-  if not path or more or path:sub(1, 2) == "--" then
+  local path = given and given.path
+  if not path then
     io.stderr:write(USAGE)
     return 1
   end

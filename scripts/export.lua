@@ -1,4 +1,4 @@
--- instant-lua export PATH [--data DIR | --file FILE] [--app-id ID]
+-- instant-lua export PATH [--data DIR | --file FILE] [--app-id ID] [--s3-... VALUE]
 --
 -- Writes an app as a backup archive, in InstantDB's format.
 
@@ -13,6 +13,10 @@ usage: instant-lua export PATH [--data DIR | --file FILE] [--app-id ID]
   --file FILE  one app's data file instead, as in apiURI = "local:FILE"
   --app-id ID  which app; may be left out when there is only one
 
+When its server keeps the contents of files in a bucket, they are read from there: with serve's
+  --s3-endpoint URL  --s3-bucket NAME  --s3-region NAME  --s3-access-key KEY  --s3-ca FILE
+and INSTANT_S3_SECRET_KEY, or with the variables that are set for serve.
+
 Whoever can read the archive can read everything, also what permission rules hide.
 ]]
 
@@ -23,7 +27,8 @@ end
 
 local function parse(args)
   local found, problem = options.parse(args, {
-    values = { "data", "file", "app-id" }, arguments = { "path" },
+    values = { "data", "file", "app-id", "s3-endpoint", "s3-bucket", "s3-region", "s3-access-key", "s3-ca" },
+    arguments = { "path" },
   })
   if not found or found.help then return found, problem end
   if not found.path then return nil, "where to? (see --help)" end
@@ -41,7 +46,7 @@ local function main(...)
   local last
   local report, err = instant.exportArchive {
     path = given.path, data = not given.file and (given.data or "instant-data") or nil, file = given.file,
-    appId = given["app-id"],
+    appId = given["app-id"], s3 = options.s3(function(flag) return options.get(given, flag) end),
     onProgress = function(state)
       local percent = state.done / state.total * 100 // 1
       if percent ~= last then io.stderr:write(("\r\27[K%3d %%"):format(percent)) end

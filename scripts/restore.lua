@@ -3,6 +3,7 @@
 -- Makes a data folder (or one app's data file) of the backup FROM, after checking all of it.
 
 local instant = require "instant"
+local options = require "instant.options"
 
 local USAGE = [[
 usage: instant-lua restore [--data PATH] [--force] FROM
@@ -18,50 +19,30 @@ local function fail(...)
 end
 
 local function parse(args)
-  local options = { to = "instant-data" }
-  local i = 1
-  while i <= #args do
-    local arg = args[i]
-    if arg == "--help" then return { help = true } end
-    if arg == "--force" then
-      options.force = true
-    elseif arg == "--data" then
-      i = i + 1
-      if not args[i] or args[i] == "" then return nil, "--data needs a value" end
-      options.to = args[i]
-    elseif arg:match "^%-%-data=." then
-      options.to = arg:sub(8)
-    elseif arg:sub(1, 2) == "--" then
-      return nil, ("unknown option %s (see --help)"):format(arg)
-    elseif options.from then
-      return nil, ("one backup, got %s as well"):format(arg)
-    else
-      options.from = arg
-    end
-    i = i + 1
-  end
-  if not options.from or options.from == "" then return nil, "which backup? (see --help)" end
-  return options
+  local found, problem = options.parse(args, { values = { "data" }, flags = { "force" }, arguments = { "from" } })
+  if not found or found.help then return found, problem end
+  if not found.from or found.from == "" then return nil, "which backup? (see --help)" end
+  return { from = found.from, to = found.data or "instant-data", force = found.force }
 end
 
 local function main(...)
-  local options, problem = parse { ... }
-  if not options then return fail("%s", problem) end
-  if options.help then
+  local given, problem = parse { ... }
+  if not given then return fail("%s", problem) end
+  if given.help then
     io.write(USAGE)
     return 0
   end
   local shown
-  options.onProgress = function(progress)
+  given.onProgress = function(progress)
     local line = progress.stage == "databases" and progress.files and progress.files > 0
         and ("database %d of %d"):format(progress.file, progress.files)
       or progress.stage == "contents" and "contents of files" or progress.stage == "check" and "checking" or nil
     if line and line ~= shown then print(line) end
     shown = line or shown
   end
-  local result, err = instant.data.restore(options):await()
+  local result, err = instant.data.restore(given):await()
   if not result then return fail("%s", err.message) end
-  print(("%s: restored of %s, contents of files %d (%d bytes)"):format(result.to, options.from, result.contents,
+  print(("%s: restored of %s, contents of files %d (%d bytes)"):format(result.to, given.from, result.contents,
     result.bytes))
   if result.aside then print("what was there is " .. result.aside .. " now") end
   return 0

@@ -4,6 +4,7 @@
 -- from a Lua file that returns a table (the names of `instant.server`); the first of them counts.
 
 local instant = require "instant"
+local options = require "instant.options"
 
 -- A secret has no flag: every user of the machine may see the arguments of a program.
 -- flag, key in the file, kind, what it is; in the order that --help shows.
@@ -65,10 +66,6 @@ local WATCH_MS = 500
 
 local DEFAULTS = { data = "instant-data", host = "127.0.0.1", port = 8888, log = "text", logLevel = "warn" }
 
-local function env_name(flag)
-  return "INSTANT_" .. flag:upper():gsub("-", "_")
-end
-
 local function usage()
   local lines = {
     "usage: instant-lua serve [OPTION...]",
@@ -83,7 +80,7 @@ local function usage()
     if not flag then
       lines[#lines + 1] = ""
     else
-      local left = kind == "secret" and "  " .. env_name(flag) or ("  --%s %s"):format(flag, placeholder)
+      local left = kind == "secret" and "  " .. options.variable(flag) or ("  --%s %s"):format(flag, placeholder)
       for line in text:gmatch "[^\n]+" do
         lines[#lines + 1] = ("%-28s %s"):format(left, line)
         left = ""
@@ -180,29 +177,12 @@ local function by(position)
 end
 
 local function from_flags(args)
-  local flags, known = {}, by(1)
-  local i = 1
-  while i <= #args do
-    local name, value = args[i]:match "^%-%-([%w-]+)=?(.*)$"
-    if name == "help" or args[i] == "-h" then return { help = true } end
-    if args[i] == "--new-operator" then
-      flags.newOperator = true
-    elseif not known[name] or known[name][3] == "secret" then
-      return nil, ("unknown option %s (see --help)"):format(args[i])
-    else
-      local is_bare = not args[i]:find("=", 1, true)
-      if is_bare and known[name][3] == "switch" and not (args[i + 1] or "-"):match "^[^-]" then
-        value = "yes" -- `--watch` alone
-      elseif is_bare then
-        i = i + 1
-        value = args[i]
-      end
-      if not value or value == "" then return nil, ("--%s needs a value"):format(name) end
-      flags[name] = value
-    end
-    i = i + 1
+  local values, switches = {}, {}
+  for flag, option in pairs(by(1)) do
+    if option[3] ~= "secret" then values[#values + 1] = flag end
+    if option[3] == "switch" then switches[#switches + 1] = flag end
   end
-  return flags
+  return options.parse(args, { values = values, switches = switches, flags = { "new-operator" } })
 end
 
 -- The file may do what a Lua script may: it is its owner's.
@@ -232,43 +212,35 @@ local function parse(args)
   local flags, problem = from_flags(args)
   if not flags or flags.help then return flags, problem end
   local file
-  file, problem = from_file(flags.config or os.getenv "INSTANT_CONFIG")
+  file, problem = from_file(options.get(flags, "config"))
   if not file then return nil, problem end
-  local options = {}
+  local given = {}
   for _, option in ipairs(OPTIONS) do
     local flag, key = option[1], option[2]
-    local variable = flag and os.getenv(env_name(flag))
+    local variable = flag and os.getenv(options.variable(flag))
     if variable == "" then variable = nil end
     local value, source
     if key and flags[flag] then
       value, source = flags[flag], "--" .. flag
     elseif key and variable then
-      value, source = variable, env_name(flag)
+      value, source = variable, options.variable(flag)
     elseif key and file[key] ~= nil then
       value, source = file[key], "`" .. key .. "` in the file"
     end
     if value ~= nil then
-      options[key], problem = read(option, value, source)
-      if options[key] == nil then return nil, problem end
+      given[key], problem = read(option, value, source)
+      if given[key] == nil then return nil, problem end
     elseif key then
-      options[key] = DEFAULTS[key]
+      given[key] = DEFAULTS[key]
     end
   end
-  if options.s3Endpoint or options.s3Bucket then
-    options.s3 = {
-      endpoint = options.s3Endpoint,
-      bucket = options.s3Bucket,
-      region = options.s3Region,
-      accessKey = options.s3AccessKey,
-      secretKey = options.s3SecretKey,
-      caFile = options.s3CaFile,
-    }
-  end
-  options.newOperator = flags.newOperator
-  if (options.tlsCert == nil) ~= (options.tlsKey == nil) then
+  local known = by(1)
+  given.s3 = options.s3(function(flag) return given[known[flag][2]] end)
+  given.newOperator = flags["new-operator"]
+  if (given.tlsCert == nil) ~= (given.tlsKey == nil) then
     return nil, "--tls-cert and --tls-key belong together"
   end
-  return options
+  return given
 end
 
 -- ---- what it says ----
@@ -318,8 +290,8 @@ local function show_operator(server, is_wanted)
   return true
 end
 
-local function show_reach(options)
-  if is_loopback(options.host) then
+local function show_reach(given)
+  if is_loopback(given.host) then
     print("Open to this machine only (loopback): anyone who reaches the port may read and write")
     print("an app until it has permission rules. Use --host to listen elsewhere.")
   else
@@ -340,17 +312,17 @@ local function reload_script(server)
 end
 
 -- SIGHUP reads again what the operator may have replaced.
-local function watch(server, options)
-  if options.tlsCert or options.script then
+local function watch(server, given)
+  if given.tlsCert or given.script then
     instant.onSignal("HUP", function()
-      if options.tlsCert then
+      if given.tlsCert then
         local ok, why = server:reloadCertificate()
         if ok then say "certificate read again" else say("certificate kept as it was: %s", why.message) end
       end
-      if options.script then reload_script(server) end
+      if given.script then reload_script(server) end
     end)
   end
-  if options.script and options.watch then
+  if given.script and given.watch then
     instant.every(WATCH_MS, function()
       if server:scriptHasChanged() then reload_script(server) end
     end)
@@ -358,40 +330,40 @@ local function watch(server, options)
 end
 
 local function main(...)
-  local options, problem = parse { ... }
-  if not options then return fail("%s", problem) end
-  if options.help then
+  local given, problem = parse { ... }
+  if not given then return fail("%s", problem) end
+  if given.help then
     io.write(usage())
     return 0
   end
-  instant.logLevel(options.logLevel, options.log)
-  local server, err = instant.server(options)
+  instant.logLevel(given.logLevel, given.log)
+  local server, err = instant.server(given)
   if not server then return fail("%s", err.message) end
 
   local apps
   apps, err = server:apps()
   if not apps then return fail("%s", err.message) end
-  local host = options.host:find(":", 1, true) and "[" .. options.host .. "]" or options.host
+  local host = given.host:find(":", 1, true) and "[" .. given.host .. "]" or given.host
   local address = ("%s:%d"):format(host, server:port())
   local first
   if #apps == 0 then
     first, err = server:createApp("first app")
     if not first then return fail("%s", err.message) end
   end
-  local secure = options.tlsCert and "s" or ""
+  local secure = given.tlsCert and "s" or ""
   local http, ws = ("http%s://%s"):format(secure, address), ("ws%s://%s"):format(secure, address)
-  print(("Instant serves %s on %s"):format(options.data, http))
+  print(("Instant serves %s on %s"):format(given.data, http))
   if first then
     show_first_app(first, { id = first.id, http = http, ws = ws })
   else
     show_apps(apps)
   end
   local shown
-  shown, err = show_operator(server, options.newOperator)
+  shown, err = show_operator(server, given.newOperator)
   if not shown then return fail("%s", err.message) end
-  show_reach(options)
+  show_reach(given)
   io.stdout:flush()
-  watch(server, options)
+  watch(server, given)
 end
 
 return main(...)

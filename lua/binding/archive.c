@@ -3,9 +3,10 @@
  * (server/import.h, server/export.h), in a data folder that nobody else has open.
  *
  *     core.import{data=, isFile=, appId=, title=, schema=, rules=, dropSessions=}
- *     core.export{data=, isFile=, appId=}
+ *     core.export{data=, isFile=, appId=, s3=}
  */
 #include "context.h"
+#include "s3.h"
 #include "value.h"
 
 #include "io/backend.h"
@@ -374,13 +375,17 @@ static int core_export(lua_State *L) {
     *export = (struct export){0};
     luaL_getmetatable(L, EXPORT);
     lua_setmetatable(L, -2);
+    struct inst_s3_config s3;
     enum inst_status status = open_backend(L, &export->backend, &err);
     if (status != INST_OK) {
         export->backend = NULL;
         return inst_lua_fail(L, &err);
     }
+    luaL_checkstack(L, 20, NULL);
+    if (inst_lua_s3_option(L, &s3))
+        status = inst_backend_use_s3(export->backend, &s3, &err);
     const char *id = option(L, "appId");
-    if (!id)
+    if (status == INST_OK && !id)
         status = only_app(L, export->backend, &id, &err);
     if (status == INST_OK)
         status = inst_export_begin(inst_backend_server(export->backend), id, &export->export, &err);
@@ -469,6 +474,24 @@ static int export_path(lua_State *L) {
     return 1;
 }
 
+/* address(app id, location) -> where the content is read when it is not on the disk; nil: nowhere
+ */
+static int export_address(lua_State *L) {
+    struct export *export = check_export(L);
+    struct inst_http_file file = {0};
+    const struct inst_buf none = {0};
+    struct inst_buf url;
+    snprintf(file.app, sizeof file.app, "%s", luaL_checkstring(L, 2));
+    snprintf(file.location, sizeof file.location, "%s", luaL_checkstring(L, 3));
+    inst_buf_init(&url);
+    bool is_there = inst_backend_locate(export->backend, &file, "GET", &none, &url);
+    if (is_there && !url.failed)
+        return push_buf(L, push_bytes, &url);
+    inst_buf_free(&url);
+    lua_pushnil(L);
+    return 1;
+}
+
 void inst_lua_open_archive(lua_State *L) {
     static const luaL_Reg importing[] = {{"app", import_app},           {"shard", import_shard},
                                          {"feed", import_feed},         {"taken", import_taken},
@@ -477,10 +500,10 @@ void inst_lua_open_archive(lua_State *L) {
                                          {"problems", import_problems}, {"write", import_write},
                                          {"keep", import_keep},         {"files", import_files},
                                          {"close", import_close},       {NULL, NULL}};
-    static const luaL_Reg exporting[] = {{"config", export_config}, {"etypes", export_etypes},
-                                         {"shard", export_shard},   {"lines", export_lines},
-                                         {"files", export_files},   {"path", export_path},
-                                         {"close", export_close},   {NULL, NULL}};
+    static const luaL_Reg exporting[] = {
+        {"config", export_config},   {"etypes", export_etypes}, {"shard", export_shard},
+        {"lines", export_lines},     {"files", export_files},   {"path", export_path},
+        {"address", export_address}, {"close", export_close},   {NULL, NULL}};
     inst_lua_class(L, IMPORT, import_close, importing);
     inst_lua_class(L, EXPORT, export_close, exporting);
     lua_pushcfunction(L, core_import);

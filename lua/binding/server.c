@@ -3,6 +3,7 @@
  * until its close is through.
  */
 #include "context.h"
+#include "s3.h"
 #include "script.h"
 #include "script_load.h"
 #include "value.h"
@@ -333,27 +334,6 @@ static void read_options(lua_State *L, struct inst_ws_server_config *config) {
     };
 }
 
-static const char *field_of(lua_State *L, int table, const char *name) {
-    lua_getfield(L, table, name);
-    return luaL_optstring(L, -1, NULL);
-}
-
-/* s3 = {endpoint=, bucket=, region=, accessKey=, secretKey=, caFile=}; false: there is none. */
-static bool read_s3(lua_State *L, struct inst_s3_config *s3) {
-    lua_getfield(L, 1, "s3");
-    if (lua_isnil(L, -1))
-        return false;
-    luaL_checktype(L, -1, LUA_TTABLE);
-    int table = lua_gettop(L);
-    *s3 = (struct inst_s3_config){.endpoint = field_of(L, table, "endpoint"),
-                                  .bucket = field_of(L, table, "bucket"),
-                                  .region = field_of(L, table, "region"),
-                                  .access_key = field_of(L, table, "accessKey"),
-                                  .secret_key = field_of(L, table, "secretKey"),
-                                  .ca_file = field_of(L, table, "caFile")};
-    return true;
-}
-
 static int core_server(lua_State *L) {
     struct inst_lua *lua = inst_lua_get(L);
     luaL_checktype(L, 1, LUA_TTABLE);
@@ -364,7 +344,7 @@ static int core_server(lua_State *L) {
     struct inst_ws_server_config config;
     struct inst_s3_config s3;
     read_options(L, &config);
-    bool has_s3 = read_s3(L, &s3);
+    bool has_s3 = inst_lua_s3_option(L, &s3);
     luaL_argcheck(L, !config.tls_cert == !config.tls_key, 1, "needs both `tlsCert` and `tlsKey`");
     struct inst_lua_server **box = inst_newuserdata(L, sizeof *box);
     *box = NULL;

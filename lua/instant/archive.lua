@@ -8,6 +8,7 @@
 -- commits as it goes: one that was broken off goes on where it was when it is started again.
 
 local core = require "instant.core"
+local http = require "instant.http"
 local task = require "instant.task"
 
 local archive = {}
@@ -326,27 +327,61 @@ local function is_there(path)
   return file ~= nil
 end
 
-local function add_files(from, zip, id, report)
+-- A content that is in a bucket, into a file of its own: true, or what to say of it; nil, err: of the disk here.
+local function download(url, path, ca_file)
+  local out, problem = io.open(path, "wb")
+  if not out then return nil, failure("%s", problem) end
+  local written, why = true, nil
+  local answer, err = http.request {
+    url = url, timeout = 0, silence = 60000, caFile = ca_file,
+    onData = function(piece)
+      if written then written, why = out:write(piece) end
+    end,
+  }:await()
+  local closed, close_why = out:close()
+  if not written or not closed then return nil, failure("%s cannot be written: %s", path, why or close_why) end
+  if not answer then return err.message end
+  return answer.status == 200 or ("status %d"):format(answer.status)
+end
+
+-- The archive is written last, from files: what was in a bucket waits beside it until then.
+local function add_content(from, zip, id, location, options, partial, temporary)
+  local path, err = from:path(id, location)
+  if not path then return nil, err end
+  local found = is_there(path) or "is missing"
+  local url = found ~= true and from:address(id, location)
+  if url then
+    path = ("%s.%s"):format(partial, location)
+    temporary[#temporary + 1] = path
+    found, err = download(url, path, options.s3.caFile)
+    if not found then return nil, err end
+    if found ~= true then found = "cannot be read from the bucket: " .. found end
+  end
+  if found == "is missing" and not options.s3 then
+    found = "is missing; when it is in a bucket, say in which"
+  end
+  if found ~= true then return found end
+  return zip:add("files/" .. location, path)
+end
+
+local function add_files(from, zip, id, report, ...)
   local locations, err = from:files()
   if not locations then return nil, err end
   for _, location in ipairs(locations) do
-    local path
-    path, err = from:path(id, location)
-    if not path then return nil, err end
-    if is_there(path) then
-      local ok
-      ok, err = zip:add("files/" .. location, path)
-      if not ok then return nil, err end
+    local found
+    found, err = add_content(from, zip, id, location, ...)
+    if not found then return nil, err end
+    if found == true then
       report.files = report.files + 1
     else
-      report:add(("$files: the content at %s is missing"):format(location))
+      report:add(("$files: the content at %s %s"):format(location, found))
     end
   end
   return true
 end
 
 local EXPORT = {
-  path = "string", data = "string", file = "string", appId = "string", onProgress = "function",
+  path = "string", data = "string", file = "string", appId = "string", s3 = "table", onProgress = "function",
 }
 
 local function write_archive(from, id, options, partial, temporary)
@@ -364,7 +399,7 @@ local function write_archive(from, id, options, partial, temporary)
   ok, err = write_file(partial .. ".0", function() return config, false end)
   if ok then ok, err = zip:add("config.json", partial .. ".0") end
   if ok then report.entities, err = add_shards(from, zip, partial, progress, temporary) end
-  if report.entities then ok, err = add_files(from, zip, id, report) end
+  if report.entities then ok, err = add_files(from, zip, id, report, options, partial, temporary) end
   if not ok or not report.entities then return nil, err end
   ok, err = zip:finish(function(done) progress(0.5 + done / 2) end)
   if not ok then return nil, err end
@@ -374,7 +409,8 @@ local function write_archive(from, id, options, partial, temporary)
 end
 
 --- Writes an app as an archive that `importArchive` and InstantDB's own tools read. Options: `path`, which must
---- not be there yet, `data` or `file`, `appId` (may be left out when there is one app), `onProgress{done=, total=}`.
+--- not be there yet, `data` or `file`, `appId` (may be left out when there is one app), `s3` (as for
+--- `instant.server`: contents that are in a bucket are read from there), `onProgress{done=, total=}`.
 --- Gives `{appId=, path=, entities=, files=, problems=, problemCount=}`, or `nil, err`. Who can read the archive can
 --- read everything, also what rules hide.
 function archive.export(options)
@@ -382,7 +418,7 @@ function archive.export(options)
   if not options.path then error("exportArchive: `path` is missing", 2) end
   if is_there(options.path) then return nil, failure("%s is already there", options.path) end
   local from, id = core.export {
-    data = options.data or options.file, isFile = options.file ~= nil, appId = options.appId,
+    data = options.data or options.file, isFile = options.file ~= nil, appId = options.appId, s3 = options.s3,
   }
   if not from then return nil, id end
   local temporary = {}

@@ -46,6 +46,7 @@ function instant.importApp(options) end
 ---@field data? string
 ---@field file? string
 ---@field appId? string may be left out when there is one app
+---@field s3? instant.S3Options where the contents of files are, if the folder's server keeps them in a bucket
 ---@field onProgress? fun(state: { done: number, total: number })
 
 ---@class instant.ExportReport

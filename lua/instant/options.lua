@@ -15,9 +15,11 @@ local function set(list)
   return found
 end
 
---- The same name twice: the last one counts.
+--- The same name twice: the last one counts. Those of the values that are named in `switches` may stand alone
+--- (`--watch`), which is `yes`.
 function options.parse(args, known)
   local values, flags, arguments = set(known.values), set(known.flags), known.arguments or {}
+  local switches = set(known.switches)
   local found, count = {}, 0
   local i = 1
   while i <= #args do
@@ -27,7 +29,10 @@ function options.parse(args, known)
       if args[i]:find("=", 1, true) then return nil, ("--%s takes no value"):format(name) end
       found[name] = true
     elseif values[name] then
-      if not args[i]:find("=", 1, true) then
+      local is_bare = not args[i]:find("=", 1, true)
+      if is_bare and switches[name] and not (args[i + 1] or "-"):find "^[^-]" then
+        value = "yes"
+      elseif is_bare then
         i = i + 1
         value = args[i]
       end
@@ -43,6 +48,30 @@ function options.parse(args, known)
     i = i + 1
   end
   return found
+end
+
+--- The variable of the environment that a flag may be given by: `s3-bucket` is INSTANT_S3_BUCKET.
+function options.variable(flag)
+  return "INSTANT_" .. flag:upper():gsub("-", "_")
+end
+
+--- What a flag says, else its variable; nil when neither does.
+function options.get(found, flag)
+  local value = found[flag] or os.getenv(options.variable(flag))
+  return value ~= "" and value or nil
+end
+
+--- The option `s3` of `instant.server` and `instant.exportArchive`, of what `get` says of the flags; nil: none.
+function options.s3(get)
+  if not get "s3-endpoint" and not get "s3-bucket" then return nil end
+  return {
+    endpoint = get "s3-endpoint",
+    bucket = get "s3-bucket",
+    region = get "s3-region",
+    accessKey = get "s3-access-key",
+    secretKey = get "s3-secret-key",
+    caFile = get "s3-ca",
+  }
 end
 
 return options

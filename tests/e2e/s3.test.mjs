@@ -180,3 +180,48 @@ test('half a configuration', async (t) => {
     assert.match(host.output(), pattern);
   }
 });
+
+test('an export has the contents that are in the bucket, and says which it cannot read', async (t) => {
+  const store = await bucket(t);
+  const dir = scratch(t);
+  const data = path.join(dir, 'data');
+  const server = await serve(t, { data, args: store.args, env: KEYS });
+  const app = await makeApp(server);
+  const large = Buffer.alloc(300000, 'abcdefg');
+  await upload(server, app, 'large.bin', large);
+  await upload(server, app, 'small.txt', 'small');
+  server.child.kill('SIGTERM');
+  await server.ended;
+  const exported = async (name, args, env = KEYS) => {
+    const host = run(t, ['export', path.join(dir, name), '--data', data, '--app-id', app.id, ...args], { env: { ...process.env, ...env } });
+    return { code: await host.ended, text: host.output() };
+  };
+  const all = await exported('all.zip', store.args);
+  assert.equal(all.code, 0, all.text);
+  assert.match(all.text, /2 files/);
+  assert.deepEqual(files(dir).filter((name) => name.includes('.partial')), []);
+  const other = path.join(dir, 'other');
+  const taken = run(t, ['import', path.join(dir, 'all.zip'), '--data', other]);
+  assert.equal(await taken.ended, 0, taken.output());
+  const [, token] = await taken.line(/admin token: (\S+)/);
+  const there = await serve(t, { data: other });
+  for (const [name, body] of [['large.bin', large], ['small.txt', Buffer.from('small')]]) {
+    const response = await fetch(await address(there, { id: app.id, token }, name));
+    assert.ok(Buffer.from(await response.arrayBuffer()).equals(body), name);
+  }
+  // By the variables of the environment alone.
+  const [, endpoint, , name] = store.args;
+  const same = await exported('same.zip', [], { ...KEYS, INSTANT_S3_ENDPOINT: endpoint, INSTANT_S3_BUCKET: name });
+  assert.equal(same.code, 0, same.text);
+  // Nobody said which bucket; the wrong key; an object that is gone.
+  const unsaid = await exported('unsaid.zip', []);
+  assert.equal(unsaid.code, 1);
+  assert.match(unsaid.text, /content at \S+ is missing; when it is in a bucket, say in which/);
+  const wrong = await exported('wrong.zip', store.args, { ...KEYS, INSTANT_S3_SECRET_KEY: 'other' });
+  assert.equal(wrong.code, 1);
+  assert.match(wrong.text, /cannot be read from the bucket: status 403/);
+  store.objects.delete([...store.objects.keys()][0]);
+  const part = await exported('part.zip', store.args);
+  assert.equal(part.code, 1);
+  assert.match(part.text, /1 files\n {2}\$files: the content at \S+ cannot be read from the bucket: status 404/);
+});
