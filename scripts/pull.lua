@@ -15,7 +15,7 @@ the file knows, are kept. What is there is replaced only when you say so.
 
   --schema FILE  another file (INSTANT_SCHEMA_FILE_PATH)
   --perms FILE   another file (INSTANT_PERMS_FILE_PATH)
-  --typescript   write instant.schema.ts and instant.perms.ts, as the official command line does (without rooms)
+  --typescript   write instant.schema.ts and instant.perms.ts, as the official command line does
   -y, --yes      do not ask
 ]] .. project.CONNECTION
 
@@ -32,9 +32,7 @@ local function replace(path, text, options)
     print(("%s is up to date."):format(path))
     return true
   end
-  -- What a TypeScript file says of rooms is not read, so it cannot be kept.
-  local loss = options.typescript and path:find "schema" and " Its rooms are not kept." or ""
-  if old and not project.confirm(("Replace %s?%s"):format(path, loss), options) then
+  if old and not project.confirm(("Replace %s?"):format(path), options) then
     return nil, path .. " was not changed"
   end
   local ok, problem = project.write(path, text)
@@ -48,18 +46,16 @@ local function schema_text(to, path, options)
   local schema
   schema, problem = push.schema_of(pulled)
   if not schema then return nil, problem end
-  if options.typescript then
-    local text, err = core.schema_file(schema)
-    return text, err and err.message
-  end
-  local rooms
+  local old = {}
   if project.exists(path) then
-    local old
     old, problem = project.read(path)
     if not old then return nil, problem .. " (its rooms would be lost)" end
-    rooms = old.rooms
   end
-  return source.schema(schema, rooms)
+  if options.typescript then
+    local text, err = core.schema_file(schema, old)
+    return text, err and err.message
+  end
+  return source.schema(schema, old.rooms)
 end
 
 local function perms_text(to, _, options)

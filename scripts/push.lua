@@ -13,7 +13,7 @@ usage: instant-lua push [schema|perms] [options]
 Makes an app's schema what instant.schema.lua returns (`i.schema { ... }`), and its permission rules what
 instant.perms.lua returns (a table). The changes are shown first, and asked about.
 
-  --schema FILE  another file (INSTANT_SCHEMA_FILE_PATH)
+  --schema FILE  another file (INSTANT_SCHEMA_FILE_PATH); instant.schema.ts is read too
   --perms FILE   another file (INSTANT_PERMS_FILE_PATH)
   --rename FROM:TO  an attribute or link that is gone goes on under another name, with its data:
                  --rename posts.title:posts.name; may be given again

@@ -3,7 +3,7 @@
 --
 --     options, problem = project.parse(args, flags)      "--app ID" -> options.app, the rest in order
 --     to, problem = project.connect(options)             to:ask("GET", "/dash/...", body)
---     schema, problem = project.read(path)               instant.schema.lua, instant.perms.lua
+--     schema, problem = project.read(path)               instant.schema.lua, instant.perms.ts
 --
 -- Functions give nil and a sentence for whoever sits in front of the terminal. `ask` waits, so it needs a
 -- task.
@@ -11,6 +11,7 @@
 local api = require "instant.api"
 local core = require "instant.core"
 local i = require "instant.schema"
+local ts = require "instant.ts_reader"
 
 local project = {}
 
@@ -165,12 +166,22 @@ function project.exists(path)
   return file ~= nil
 end
 
---- The table that a Lua file returns. It is run, with `i` at hand.
-function project.read(path)
+--- All that is in a file, or nil and a sentence.
+function project.text(path)
   local file, problem = io.open(path, "rb")
   if not file then return nil, ("cannot read %s"):format(problem) end
   local text = file:read "*a"
   file:close()
+  if not text then return nil, ("cannot read %s"):format(path) end
+  return text
+end
+
+--- The table that a Lua file returns, or a TypeScript file exports: that one is read, a Lua file is run, with `i`
+--- at hand. Of a TypeScript file also what was left out, as sentences.
+function project.read(path)
+  local text, problem = project.text(path)
+  if not text then return nil, problem end
+  if path:match "%.[mc]?ts$" then return ts.read(text, path) end
   local chunk
   chunk, problem = load(text, "@" .. path, "t", setmetatable({ i = i }, { __index = _G }))
   if not chunk then return nil, problem end

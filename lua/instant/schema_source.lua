@@ -38,7 +38,9 @@ local function literal(value, indent)
   if type(value) == "string" then return quoted(value) end
   if type(value) ~= "table" then return tostring(value) end
   local lines = {}
-  if getmetatable(value) == core.array_mt or #value > 0 then
+  local is_list = getmetatable(value) == core.array_mt or #value > 0
+  if is_list and #value == 0 then return "require(\"instant\").array {}" end
+  if is_list then
     for n, item in ipairs(value) do lines[n] = literal(item, indent .. "  ") end
   else
     for n, name in ipairs(sorted(value)) do
