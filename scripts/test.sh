@@ -54,6 +54,25 @@ run() {
   count "$out/log" $status "$name"
 }
 
+# run_each PREFIX COMMAND...: with each program named on the input, as many at a time as there are
+# cores; what they said is counted in order.
+run_each() {
+  prefix=$1
+  shift
+  cat >"$out/programs"
+  rm -rf "$out/each"
+  mkdir "$out/each"
+  # shellcheck disable=SC2016
+  xargs -P "$(nproc)" -n 1 sh -c 'log=$1 && shift && for program; do :; done # the last argument
+    log=$log/$(basename "$program")
+    timeout --foreground -k 5 900 "$@" >"$log.log" 2>&1
+    echo $? >"$log.status"' sh "$out/each" "$@" <"$out/programs"
+  while read -r program; do
+    name=$(basename "$program")
+    count "$out/each/$name.log" "$(cat "$out/each/$name.status")" "$prefix$name"
+  done <"$out/programs"
+}
+
 # suite NAME: whether it is wanted; notes how long the one before took.
 suite() {
   now=$(date +%s)
@@ -81,9 +100,7 @@ if suite lint; then
   count "$out/log" $? "clang-format and luacheck"
 fi
 if suite unit; then
-  for test in build-debug/tests/*_test; do
-    run "$(basename "$test")" env CMOCKA_MESSAGE_OUTPUT=TAP "$test"
-  done
+  printf '%s\n' build-debug/tests/*_test | run_each "" env CMOCKA_MESSAGE_OUTPUT=TAP
 fi
 if suite vectors; then
   if [ -d "$INSTANT_SHARED/vectors" ]; then
@@ -110,9 +127,7 @@ if suite sim; then
   run "sim, ${SIM_SEEDS:-200} seeds" build-debug/tests/sim/sim_run --seeds "${SIM_SEEDS:-200}" --jobs "$(nproc)"
 fi
 if suite fuzz; then
-  for target in build-debug/tests/fuzz/*_fuzz; do
-    run "$(basename "$target")" sh tests/fuzz/run "$target"
-  done
+  printf '%s\n' build-debug/tests/fuzz/*_fuzz | run_each "" sh tests/fuzz/run
 fi
 if suite bench; then
   command -v npm >/dev/null 2>&1 || setup_packages nodejs npm
@@ -136,12 +151,8 @@ if suite valgrind; then
       *) echo "$test" ;;
     esac
   done >"$out/memcheck"
-  # valgrind has one core each run; what it says is counted in order.
-  xargs -P "$(nproc)" -I '{}' sh -c "timeout --foreground -k 5 900 env CMOCKA_MESSAGE_OUTPUT=TAP $VALGRIND {} \
-    >$out/\$(basename {}).log 2>&1; echo \$? >$out/\$(basename {}).status" <"$out/memcheck"
-  while read -r test; do
-    count "$out/$(basename "$test").log" "$(cat "$out/$(basename "$test").status")" "valgrind $(basename "$test")"
-  done <"$out/memcheck"
+  # shellcheck disable=SC2086
+  run_each "valgrind " env CMOCKA_MESSAGE_OUTPUT=TAP $VALGRIND <"$out/memcheck"
   # A short life of the client that bench/soak measures, with storage and reconnections.
   mkdir -p "$out/soak"
   run "valgrind soak" sh -c "$VALGRIND build/tests/bench/bench_soak 2000 300 $out/soak && echo ok 1 - soak"
