@@ -15,7 +15,7 @@ struct inst_driver {
     struct inst_driver *next; /* on the loop, while it may be joined */
     struct inst_loop *loop;
     struct inst_reactor *reactor;
-    struct inst_ws_client *ws;   /* NULL: in-process */
+    struct inst_ws_client *ws;   /* NULL: in-process, or the host carries */
     struct inst_sse_client *sse; /* NULL: no fallback */
     struct inst_transport *transport;
     struct inst_disk *disk; /* NULL: nothing is kept */
@@ -85,6 +85,9 @@ static void on_refused(void *ctx) {
 static enum inst_status try_connect(struct inst_driver *driver, enum inst_via via,
                                     const struct inst_transport_events *events,
                                     struct inst_err *err) {
+    struct inst_carrier *carrier = driver->config.carrier;
+    if (carrier)
+        return carrier->connect(carrier, events, &driver->transport, err);
     if (!driver->ws)
         return inst_local_connect(driver->loop, driver->config.backend, events, &driver->transport,
                                   err);
@@ -220,7 +223,7 @@ static bool has_same_versions(const struct inst_reactor_config *a,
 /* A new option belongs into is_same_reactor and keep_config, or two that differ in it would share a
  * connection. */
 _Static_assert(sizeof(struct inst_reactor_config) == 104 &&
-                   sizeof(struct inst_client_config) == 184,
+                   sizeof(struct inst_client_config) == 192,
                "an option that driver.c does not know");
 
 static bool is_same_reactor(const struct inst_reactor_config *a,
@@ -244,8 +247,8 @@ static bool is_same_storage(const struct inst_client_config *a,
 }
 
 static bool is_same(const struct inst_client_config *a, const struct inst_client_config *b) {
-    return !a->disk && !b->disk && is_same_storage(a, b) && a->backend == b->backend &&
-           is_same_text(a->websocket_uri, b->websocket_uri) &&
+    return !a->disk && !b->disk && !a->carrier && !b->carrier && is_same_storage(a, b) &&
+           a->backend == b->backend && is_same_text(a->websocket_uri, b->websocket_uri) &&
            is_same_text(a->api_uri, b->api_uri) && is_same_text(a->ca_file, b->ca_file) &&
            a->open_ms == b->open_ms && a->watches_network == b->watches_network &&
            is_same_reactor(&a->reactor, &b->reactor);
@@ -282,7 +285,7 @@ static enum inst_status keep_config(struct inst_driver *driver,
     struct inst_client_config *kept = &driver->config;
     *kept = *config;
     kept->reactor.env = *inst_loop_env(driver->loop);
-    kept->reactor.has_sse = config->api_uri && !config->backend;
+    kept->reactor.has_sse = config->api_uri && !config->backend && !config->carrier;
     kept->reactor.has_storage = has_storage(config);
     bool is_kept = keep_text(arena, &kept->websocket_uri) && keep_text(arena, &kept->api_uri) &&
                    keep_text(arena, &kept->ca_file) && keep_text(arena, &kept->storage) &&
@@ -438,7 +441,7 @@ static enum inst_status make(struct inst_loop *loop, const struct inst_client_co
         status = make_disk(driver, err);
     driver->config.vault = NULL; /* was borrowed */
     driver->config.vault_scope = NULL;
-    if (status == INST_OK && !config->backend)
+    if (status == INST_OK && !config->backend && !config->carrier)
         status = make_ws(driver, err);
     if (status == INST_OK && driver->config.reactor.has_sse)
         status = make_sse(driver, err);

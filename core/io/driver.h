@@ -18,6 +18,7 @@
 
 #include "client/reactor.h"
 #include "io/backend.h"
+#include "io/carrier.h"
 #include "io/disk.h"
 #include "io/loop.h"
 #include "io/vault.h"
@@ -32,7 +33,8 @@ struct inst_driver;
 
 struct inst_client_config {
     struct inst_reactor_config reactor; /* env is filled in from the loop */
-    const char *websocket_uri;          /* without the app_id query; NULL: backend */
+    const char *websocket_uri;          /* without the app_id query; NULL: carrier or backend */
+    struct inst_carrier *carrier;       /* borrowed, must outlive the client. Not shared */
     /* For the fallback on server-sent events; NULL: there is none. http:// or https://. */
     const char *api_uri;
     const char *ca_file;          /* for TLS; NULL: the system's roots */

@@ -39,8 +39,11 @@ struct inst_loop {
     bool did_work;  /* in this turn */
     bool is_ending;
     uint64_t polls;
-    bool polls_again; /* a hook does not want the next poll to wait */
-    bool in_turn;     /* the end of a turn is being worked off */
+    bool polls_again;     /* a hook does not want the next poll to wait */
+    bool in_turn;         /* the end of a turn is being worked off */
+    inst_loop_fn *wanted; /* NULL: nobody is told */
+    void *wanted_ctx;
+    bool is_stepping;
 };
 
 struct inst_timer {
@@ -185,6 +188,17 @@ static void check_cb(uv_check_t *handle) {
     end_turn(loop);
 }
 
+/* What a step finds by itself needs no telling. */
+static void want(struct inst_loop *loop) {
+    if (loop->wanted && !loop->is_stepping)
+        loop->wanted(loop->wanted_ctx);
+}
+
+void inst_loop_on_wanted(struct inst_loop *loop, inst_loop_fn *fn, void *ctx) {
+    loop->wanted = fn;
+    loop->wanted_ctx = ctx;
+}
+
 void inst_loop_defer(struct inst_loop *loop, struct inst_deferred *deferred) {
     if (deferred->is_queued)
         return;
@@ -195,6 +209,7 @@ void inst_loop_defer(struct inst_loop *loop, struct inst_deferred *deferred) {
     else
         loop->first = deferred;
     loop->last = deferred;
+    want(loop);
 }
 
 void inst_loop_undefer(struct inst_loop *loop, struct inst_deferred *deferred) {
@@ -278,7 +293,11 @@ bool inst_loop_wait(struct inst_loop *loop, int64_t ms) {
     return is_held;
 }
 
-void inst_loop_step(struct inst_loop *loop) { uv_run(&loop->uv, UV_RUN_NOWAIT); }
+void inst_loop_step(struct inst_loop *loop) {
+    loop->is_stepping = true;
+    uv_run(&loop->uv, UV_RUN_NOWAIT);
+    loop->is_stepping = false;
+}
 
 /* ---- inside another loop ---- */
 
@@ -335,6 +354,7 @@ void inst_timer_start(struct inst_timer *timer, int64_t delay_ms, int64_t repeat
     uv_update_time(timer->uv.loop);
     uv_timer_start(&timer->uv, timer_cb, delay_ms > 0 ? (uint64_t)delay_ms : 0,
                    repeat_ms > 0 ? (uint64_t)repeat_ms : 0);
+    want((struct inst_loop *)timer->uv.loop); /* its first member */
 }
 
 void inst_timer_stop(struct inst_timer *timer) { uv_timer_stop(&timer->uv); }

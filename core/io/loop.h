@@ -88,6 +88,9 @@ bool inst_loop_wait(struct inst_loop *loop, int64_t ms);
 void inst_loop_step(struct inst_loop *loop);
 /* ... again and again while something is, for about budget_us; true when something still is. */
 bool inst_loop_step_for(struct inst_loop *loop, int64_t budget_us);
+/* Told, between steps, that there is something for the next one: a call was deferred or a timer
+ * started. fn only notes it; NULL: nobody is told. */
+void inst_loop_on_wanted(struct inst_loop *loop, inst_loop_fn *fn, void *ctx);
 /* What such a host polls for reading, and for how many milliseconds at most (-1: for ever). */
 int inst_loop_fd(const struct inst_loop *loop);
 int inst_loop_timeout(struct inst_loop *loop);

@@ -42,6 +42,8 @@ static void bury(void *ctx) {
     inst_timer_free(client->patience);
     client->client = NULL;
     inst_client_free(inner);
+    inst_lua_carrier_free(client->carrier);
+    client->carrier = NULL;
     while (client->listeners)
         inst_lua_free_listener(client->listeners, true);
     inst_lua_backend_release(client->lua, client->backend);
@@ -101,6 +103,7 @@ void inst_lua_free_clients(struct inst_lua *lua) {
         struct inst_lua_client *client = lua->clients;
         inst_loop_undefer(lua->loop, &client->bury);
         inst_lua_disk_mute(client);
+        inst_lua_carrier_mute(client->carrier);
         client->is_overdue = true;
         if (!client->is_shut)
             inst_loop_hold(lua->loop); /* bury releases it */
@@ -133,11 +136,21 @@ static bool opt_true(lua_State *L, const char *name) {
     return is_true;
 }
 
-static bool has_disk(lua_State *L) {
-    lua_getfield(L, 1, "disk");
+static bool has_function(lua_State *L, const char *name) {
+    lua_getfield(L, 1, name);
     bool is_function = lua_isfunction(L, -1);
     lua_pop(L, 1);
     return is_function;
+}
+
+static enum inst_status take_carrier(lua_State *L, struct inst_lua_client *client,
+                                     struct inst_client_config *config, struct inst_err *err) {
+    lua_getfield(L, 1, "carrier");
+    client->carrier = inst_lua_carrier_new(client->lua, luaL_ref(L, LUA_REGISTRYINDEX));
+    if (!client->carrier)
+        return inst_err_nomem(err);
+    config->carrier = inst_lua_carrier_base(client->carrier);
+    return INST_OK;
 }
 
 static struct inst_disk *take_disk(lua_State *L, struct inst_lua_client *client) {
@@ -190,7 +203,9 @@ static enum inst_status start_client(lua_State *L, struct inst_lua_client *clien
         if (!config.reactor.app_id)
             config.reactor.app_id = inst_backend_app_id(config.backend);
     }
-    if (has_disk(L) && !(config.disk = take_disk(L, client)))
+    if (has_function(L, "carrier"))
+        status = take_carrier(L, client, &config, err);
+    if (status == INST_OK && has_function(L, "disk") && !(config.disk = take_disk(L, client)))
         status = inst_err_nomem(err);
     if (status == INST_OK)
         status = inst_client_new(lua->loop, &config, &client->client, err);
@@ -219,6 +234,7 @@ static int core_client(lua_State *L) {
     enum inst_status status = start_client(L, client, &err);
     inst_lua_end(lua, scope);
     if (status != INST_OK) {
+        inst_lua_carrier_free(client->carrier);
         free(client);
         return inst_lua_fail(L, &err);
     }
@@ -251,6 +267,7 @@ void inst_lua_open_client(lua_State *L) {
     lua_setfield(L, -2, "__index");
     lua_pop(L, 1);
     inst_lua_open_listener(L);
+    inst_lua_open_carrier(L);
     lua_pushcfunction(L, core_client);
     lua_setfield(L, -2, "client");
 }

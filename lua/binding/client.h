@@ -20,6 +20,8 @@
 #define INST_LUA_CLIENT "instant.client"
 #define INST_LUA_LISTENER "instant.listener"
 
+struct inst_lua_carrier;
+
 struct inst_lua_listener {
     struct inst_lua_listener *next;
     struct inst_lua_listener *prev;
@@ -38,9 +40,10 @@ struct inst_lua_client {
     struct inst_client *client;
     struct inst_local_backend *backend; /* NULL: over the network */
     struct inst_lua_listener *listeners;
-    struct inst_deferred bury;   /* frees the reactor once nothing of it is on the stack */
-    struct inst_lua_disk *disk;  /* the app's own storage; NULL: none, or closed */
-    struct inst_timer *patience; /* how long its end is waited for; NULL: not waiting */
+    struct inst_deferred bury;        /* frees the reactor once nothing of it is on the stack */
+    struct inst_lua_disk *disk;       /* the app's own storage; NULL: none, or closed */
+    struct inst_lua_carrier *carrier; /* NULL: sockets of our own */
+    struct inst_timer *patience;      /* how long its end is waited for; NULL: not waiting */
     bool is_overdue;
     bool is_shut;
 };
@@ -86,6 +89,18 @@ void inst_lua_add_streams(lua_State *L);
 void inst_lua_add_network(lua_State *L);
 void inst_lua_add_user(lua_State *L);    /* who is signed in */
 void inst_lua_add_storage(lua_State *L); /* local ids, answers of an app's own storage */
+
+/* ---- connections that Lua carries ---- */
+
+/* Calls fn(op, link[, bytes]); ref is taken. NULL when out of memory. */
+struct inst_lua_carrier *inst_lua_carrier_new(struct inst_lua *lua, int ref);
+struct inst_carrier *inst_lua_carrier_base(struct inst_lua_carrier *carrier);
+/* Calls nothing any more. NULL is fine, here and below. */
+void inst_lua_carrier_mute(struct inst_lua_carrier *carrier);
+/* After the client. */
+void inst_lua_carrier_free(struct inst_lua_carrier *carrier);
+/* Registers the metatable of links. */
+void inst_lua_open_carrier(lua_State *L);
 
 /* ---- an app's own storage ---- */
 

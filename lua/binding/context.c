@@ -189,10 +189,11 @@ static lua_State *main_state(lua_State *L) {
     lua_pop(L, 1);
     return main;
 #else
-    /* 5.1 does not tell which it is: the first caller's is kept alive in its place. */
-    lua_pushthread(L);
+    /* 5.1 does not tell which it is, and the caller may be a coroutine that waits when a callback
+     * is to run: one of its own is kept in its place. */
+    lua_State *main = lua_newthread(L);
     luaL_ref(L, LUA_REGISTRYINDEX);
-    return L;
+    return main;
 #endif
 }
 
@@ -215,7 +216,7 @@ struct inst_lua *inst_lua_get(lua_State *L) {
     lua_pop(L, 1);
     struct inst_err err = {0};
     lua->main = lua->current = main_state(L);
-    lua->on_wake = LUA_NOREF;
+    lua->on_wake = lua->on_wanted = LUA_NOREF;
     lua->wake = (struct inst_deferred){.fn = wake, .ctx = lua};
     inst_arena_init(&lua->scratch);
     if (inst_loop_new(&lua->loop, &err) != INST_OK) {

@@ -59,6 +59,7 @@ struct inst_lua {
     struct inst_lua_signal *signals;
     struct inst_deferred wake; /* runs the scheduler of lua/instant/task.lua */
     int on_wake;               /* its function; LUA_NOREF at first */
+    int on_wanted;             /* told that a step is wanted; LUA_NOREF: nobody */
     bool is_running;           /* inside the loop */
 };
 

@@ -11,6 +11,7 @@
 
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ---- ids, time, JSON, dates ---- */
 
@@ -150,6 +151,30 @@ static int core_step(lua_State *L) {
     return 0;
 }
 
+static void on_wanted(void *ctx) {
+    struct inst_lua *lua = ctx;
+    inst_lua_call(lua, lua->on_wanted, NULL, NULL);
+}
+
+/* on_wanted(fn): called between steps when there is something for the next one. It must only note
+ * it: it is called from inside whatever wants it. */
+static int core_on_wanted(lua_State *L) {
+    struct inst_lua *lua = inst_lua_get(L);
+    luaL_checktype(L, 1, LUA_TFUNCTION);
+    luaL_unref(L, LUA_REGISTRYINDEX, lua->on_wanted);
+    lua->on_wanted = LUA_NOREF;
+    lua_pushvalue(L, 1);
+    lua->on_wanted = luaL_ref(L, LUA_REGISTRYINDEX);
+    inst_loop_on_wanted(lua->loop, on_wanted, lua);
+    return 0;
+}
+
+/* timeout() -> for how many milliseconds at most nothing is to be done; -1: for ever. */
+static int core_timeout(lua_State *L) {
+    lua_pushinteger(L, inst_loop_timeout(inst_lua_get(L)->loop));
+    return 1;
+}
+
 static int core_is_running(lua_State *L) {
     lua_pushboolean(L, inst_lua_get(L)->is_running);
     return 1;
@@ -245,6 +270,8 @@ int luaopen_instant_core(lua_State *L) {
         {"run", core_run},
         {"wait", core_wait},
         {"step", core_step},
+        {"on_wanted", core_on_wanted},
+        {"timeout", core_timeout},
         {"is_running", core_is_running},
         {"hold", core_hold},
         {"release", core_release},
@@ -271,6 +298,8 @@ int luaopen_instant_core(lua_State *L) {
     inst_lua_open_vault(L);
     inst_lua_open_zip(L);
     inst_lua_open_archive(L);
+    lua_pushinteger(L, getpid()); /* a loop is no other process's, not a child's either */
+    lua_setfield(L, -2, "pid");
     lua_pushlightuserdata(L, NULL);
     lua_setfield(L, -2, "null");
     luaL_getmetatable(L, INST_LUA_ARRAY);

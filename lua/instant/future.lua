@@ -5,6 +5,7 @@
 -- rejection that nobody looks at is reported.
 
 local core = require "instant.core"
+local coroutines = require "instant.coroutines"
 local scheduler = require "instant.scheduler"
 
 local PENDING, RESOLVED, REJECTED = "pending", "resolved", "rejected"
@@ -15,6 +16,10 @@ Future.__index = Future
 -- Coroutines that task.lua resumes, and what to yield to it.
 Future.tasks = setmetatable({}, { __mode = "k" })
 Future.WAIT = {}
+
+-- How a host waits whose loop is not ours, outside of tasks: `wait(future, when_settled)`, where
+-- `when_settled(future, fn)` has fn called later. nil: the loop is run.
+Future.wait = nil
 
 --- A pending future; settle it with `:resolve(value)` or `:reject(err)`.
 function Future.new()
@@ -92,11 +97,13 @@ end
 function Future:await()
   self.handled = true
   if self.state == PENDING then
-    local co, is_main = coroutine.running()
+    local co, is_main = coroutines.running()
     local resume = co and Future.tasks[co]
     if resume then
       when_settled(self, resume)
-      repeat coroutine.yield(Future.WAIT) until self.state ~= PENDING
+      repeat coroutines.yield(Future.WAIT) until self.state ~= PENDING
+    elseif Future.wait then
+      Future.wait(self, when_settled)
     elseif co and not is_main then
       error("await: this coroutine is no task; start it with instant.task", 2)
     else

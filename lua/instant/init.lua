@@ -145,6 +145,15 @@ local function reach(client)
   stop()
 end
 
+--- Set by a host that carries connections itself (nginx.lua): gives what `core.client` calls for
+--- them, `fn(op, link, bytes)`, for the address of a WebSocket.
+instant._carrier = nil
+
+local function carrier_of(websocket, config)
+  if not instant._carrier or not websocket then return nil end
+  return instant._carrier(websocket .. "?app_id=" .. config.appId, config)
+end
+
 local function schema_hash(schema)
   return schema and exports.weakHash(schema) or "0"
 end
@@ -192,6 +201,7 @@ function instant.init(config)
     websocket_uri = websocket,
     api_uri = fallback(config, api),
     local_path = path,
+    carrier = carrier_of(websocket, config),
     schema = config.schema,
     admin_token = config.adminToken,
     refresh_token = config.refreshToken,

@@ -1,6 +1,7 @@
 --- Tasks: functions that can wait. A task is a coroutine that futures resume.
 
 local core = require "instant.core"
+local coroutines = require "instant.coroutines"
 local Future = require "instant.future"
 local scheduler = require "instant.scheduler"
 
@@ -11,10 +12,10 @@ local function traceback_of(co, err)
 end
 
 local function advance(co, future, ...)
-  local ok, value = coroutine.resume(co, ...)
+  local ok, value = coroutines.resume(co, ...)
   if not ok then
     future:reject(value, traceback_of(co, value))
-  elseif coroutine.status(co) == "dead" then
+  elseif coroutines.status(co) == "dead" then
     future:resolve(value)
   elseif value ~= Future.WAIT then
     -- A plain coroutine.yield() in a task lets the others run once.
@@ -25,9 +26,9 @@ end
 --- Starts `fn(...)` as a task, at once, up to its first wait. Its future has what it returns, or
 --- the error it raised.
 function task.start(fn, ...)
-  local co, future = coroutine.create(fn), Future.new()
+  local co, future = coroutines.create(fn), Future.new()
   Future.tasks[co] = function()
-    if coroutine.status(co) == "suspended" then advance(co, future) end
+    if coroutines.status(co) == "suspended" then advance(co, future) end
   end
   advance(co, future, ...)
   return future
