@@ -2,42 +2,26 @@
 // unless it asks to.
 
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync, copyFileSync } from 'node:fs';
 import http from 'node:http';
 import path from 'node:path';
 import { test } from 'node:test';
-import { connect, freePort, id, live, makeApp, makeCertificate, root, run, scratch, serve, within } from './harness.mjs';
+import { connect, freePort, id, live, makeApp, makeCertificate, run, scratch, serve, within } from './harness.mjs';
+import { missing, nginxEnv } from './nginx/nginx.mjs';
 
-const module = path.join(root, process.env.INSTANT_BUILD ?? 'build', 'luajit');
-const missing = [
-  ['/usr/sbin/nginx', 'nginx'],
-  ['/usr/lib/nginx/modules/ngx_http_lua_module.so', 'libnginx-mod-http-lua'],
-  ['/usr/share/lua/5.1/nginx/websocket/client.lua', 'lua-nginx-websocket'],
-  [path.join(module, 'instant/core.so'), 'the module for LuaJIT (cmake -DINSTANT_LUAJIT=ON)'],
-].filter(([file]) => !existsSync(file)).map(([, name]) => name);
-const skip = missing.length > 0 && `not installed: ${missing.join(', ')}`;
-
-// Of a module built with the sanitizers, their runtime must be there before nginx.
-function preload() {
-  const needs = execFileSync('ldd', [path.join(module, 'instant/core.so')], { encoding: 'utf8' });
-  if (!needs.includes('libasan')) return {};
-  const library = execFileSync('gcc', ['-print-file-name=libasan.so'], { encoding: 'utf8' }).trim();
-  return { LD_PRELOAD: library, ASAN_OPTIONS: 'detect_leaks=0' };
-}
+const skip = missing;
 
 async function nginx(t, server, app, { workers = 1, init = '', trusted = '/etc/ssl/certs/ca-certificates.crt' } = {}) {
   const dir = scratch(t);
   const port = await freePort();
   copyFileSync(new URL('nginx/site.lua', import.meta.url), path.join(dir, 'site.lua'));
   const config = readFileSync(new URL('nginx/nginx.conf', import.meta.url), 'utf8')
-    .replace('WORKERS', workers).replace('PORT', port).replace('INIT', init).replace('TRUSTED', trusted)
-    .replace('LUA_PATH', `${dir}/?.lua;${root}/lua/?.lua;${root}/lua/?/init.lua;;`)
-    .replace('LUA_CPATH', `${module}/?.so;;`);
+    .replace('WORKERS', workers).replace('PORT', port).replace('INIT', init).replace('TRUSTED', trusted);
   writeFileSync(path.join(dir, 'nginx.conf'), config);
   const child = spawn('/usr/sbin/nginx', ['-p', `${dir}/`, '-c', 'nginx.conf', '-e', 'stderr'], {
     stdio: ['ignore', 'ignore', 'pipe'],
-    env: { ...process.env, ...preload(), INSTANT_APP_ID: app.id, INSTANT_URI: server.api },
+    env: { ...process.env, ...nginxEnv(), INSTANT_APP_ID: app.id, INSTANT_URI: server.api },
   });
   let log = '';
   child.stderr.on('data', (text) => { log += text; });

@@ -9,6 +9,7 @@
 //
 //     <!-- serve -->          from here on there is a backend: INSTANT_CLI_API_URI, INSTANT_APP_ID and
 //                             INSTANT_APP_ADMIN_TOKEN say where
+//     <!-- nginx -->          needs nginx with its Lua module: skipped without
 //     <!-- before CODE -->    code in front of every script from here on, for scripts that are parts of one
 
 import assert from 'node:assert/strict';
@@ -16,11 +17,12 @@ import { execFile } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { host, root, scratch, serve } from './harness.mjs';
+import { missing, nginxFolder } from './nginx/nginx.mjs';
 
 // `{kind, name, text, line}` of each block and comment.
 export function blocksOf(markdown) {
   const blocks = [];
-  const pattern = /^```(\w+)(?: +(\S+))?[^\n]*\n([^]*?)^```$|^<!-- (serve|before)\b([^]*?)-->/gm;
+  const pattern = /^```(\w+)(?: +(\S+))?[^\n]*\n([^]*?)^```$|^<!-- (serve|nginx|before)\b([^]*?)-->/gm;
   for (const match of markdown.matchAll(pattern)) {
     const [, kind, name, text, comment, rest] = match;
     const line = markdown.slice(0, match.index).split('\n').length;
@@ -56,7 +58,9 @@ export async function runDocument(t, file) {
   let last;
   for (const block of blocksOf(readFileSync(file, 'utf8'))) {
     if (block.isComment) {
-      if (block.kind === 'serve') env = { ...env, ...await backend(t) };
+      if (block.kind === 'nginx' && missing) return t.skip(missing);
+      if (block.kind === 'nginx') env = { ...env, PATH: `${nginxFolder(scratch(t))}:${env.PATH}` };
+      else if (block.kind === 'serve') env = { ...env, ...await backend(t) };
       else before += `${block.text}\n`;
     } else if (block.name) {
       mkdirSync(path.dirname(path.join(dir, block.name)), { recursive: true });
@@ -74,4 +78,5 @@ export async function runDocument(t, file) {
       last = result.output;
     }
   }
+  return undefined;
 }
