@@ -25,6 +25,7 @@ static const char *reason(int status) {
         {413, "Content Too Large"},
         {414, "URI Too Long"},
         {416, "Range Not Satisfiable"},
+        {415, "Unsupported Media Type"},
         {417, "Expectation Failed"},
         {426, "Upgrade Required"},
         {429, "Too Many Requests"},

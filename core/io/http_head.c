@@ -254,6 +254,11 @@ static int check_head(struct inst_http_head *head) {
         return status;
     head->keep_alive = head->minor == 1 ? !inst_http_has_token(head, "connection", "close")
                                         : inst_http_has_token(head, "connection", "keep-alive");
+    /* Read as it is it would be something else, and unpacked it may be without end. */
+    const struct inst_slice *coding = inst_head_field(head, "content-encoding", NULL);
+    if (coding && !inst_slice_is(coding, "identity") &&
+        (head->content_length > 0 || head->is_chunked))
+        return 415;
     const struct inst_slice *expect = inst_head_field(head, "expect", NULL);
     if (expect && !inst_slice_is(expect, "100-continue"))
         return 417;

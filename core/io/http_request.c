@@ -63,6 +63,8 @@ static const char *refusal(int status) {
         return "The request body is too large.";
     case 414:
         return "The request target is too long.";
+    case 415:
+        return "Bodies are taken as they are, without a content coding.";
     case 417:
         return "Unknown expectation.";
     case 426:

@@ -281,7 +281,10 @@ int luaopen_instant_core(lua_State *L) {
         {"error", core_error},
         {NULL, NULL},
     };
-    signal(SIGPIPE, SIG_IGN); /* a peer that is gone is an error of the write, not of the program */
+    /* A peer that is gone, or a file that may not grow (ulimit -f), is an error of the write, not
+     * of the program. */
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
     inst_lua_get(L);
     inst_lua_open_values(L);
     lua_createtable(L, 0, 32);
