@@ -205,7 +205,7 @@ static enum inst_status step(struct inst_later *later, struct inst_http_response
 
 enum inst_status inst_poll_start(struct inst_app *app, const struct inst_poll_wish *wish,
                                  struct inst_http_response *response, struct inst_err *err) {
-    struct poll *poll;
+    struct poll *poll = NULL;
     struct inst_later *later;
     enum inst_status st = new_poll(app, wish, &poll, err);
     if (st != INST_OK)
