@@ -5,6 +5,7 @@
 local core = require "instant.core"
 local project = require "instant.project"
 local push = require "instant.schema_push"
+local types = require "instant.schema_types"
 local source = require "instant.schema_source"
 
 local USAGE = [[
@@ -51,11 +52,12 @@ local function schema_text(to, path, options)
     old, problem = project.read(path)
     if not old then return nil, problem .. " (its rooms would be lost)" end
   end
+  schema.rooms = old.rooms or {}
   if options.typescript then
     local text, err = core.schema_file(schema, old)
-    return text, err and err.message
+    return text, err and err.message, schema
   end
-  return source.schema(schema, old.rooms)
+  return source.schema(schema, old.rooms), nil, schema
 end
 
 local function perms_text(to, _, options)
@@ -65,6 +67,21 @@ local function perms_text(to, _, options)
 end
 
 local TEXT = { schema = schema_text, perms = perms_text }
+
+local function pull(to, kind, options)
+  local path = project.path(options, kind, options.typescript and "ts" or "lua")
+  local text, problem, schema = TEXT[kind](to, path, options)
+  if not text then return nil, problem end
+  local ok
+  ok, problem = replace(path, text, options)
+  if not ok or not schema then return ok, problem end
+  -- A file of types that is there follows the schema.
+  local has_types
+  has_types, problem = types.refresh(schema)
+  if has_types == nil then return nil, problem end
+  if has_types then print("Wrote " .. has_types) end
+  return true
+end
 
 local function main(...)
   local options, problem = project.parse({ ... }, {
@@ -82,11 +99,9 @@ local function main(...)
   to, problem = project.connect(options, true)
   if not to then return fail("%s", problem) end
   for _, kind in ipairs(options[1] and { options[1] } or { "schema", "perms" }) do
-    local path = project.path(options, kind, options.typescript and "ts" or "lua")
-    local text
-    text, problem = TEXT[kind](to, path, options)
-    if text then text, problem = replace(path, text, options) end
-    if not text then
+    local ok
+    ok, problem = pull(to, kind, options)
+    if not ok then
       to:close()
       return fail("%s", problem)
     end

@@ -6,6 +6,7 @@ local check = require "instant.schema_check"
 local core = require "instant.core"
 local project = require "instant.project"
 local push = require "instant.schema_push"
+local types = require "instant.schema_types"
 
 local USAGE = [[
 usage: instant-lua push [schema|perms] [options]
@@ -31,6 +32,14 @@ local function say(line)
   print("  " .. line)
 end
 
+-- A file of types that is there follows the schema.
+local function write_types(schema)
+  local path, problem = types.refresh(schema)
+  if path == nil then return fail("%s", problem) end
+  if path then print("Wrote " .. path) end
+  return 0
+end
+
 local function push_schema(to, path, options)
   local schema, problem = project.read(path)
   if not schema then return fail("%s", problem) end
@@ -42,7 +51,7 @@ local function push_schema(to, path, options)
   if not plan then return fail("%s: %s", path, problem) end
   if #plan.steps == 0 then
     print "The schema is up to date."
-    return 0
+    return write_types(schema)
   end
   print "Changes to the schema:"
   for _, line in ipairs(push.lines(plan)) do say(line) end
@@ -54,7 +63,7 @@ local function push_schema(to, path, options)
   end
   if not ok then return fail("%s", problem) end
   print "The schema was pushed."
-  return 0
+  return write_types(schema)
 end
 
 -- ---- the rules ----

@@ -1,4 +1,4 @@
-// Schema and rules from Lua to TypeScript and back: the official command line pushes what was written here, and
+// Schema and rules from Lua to TypeScript and back, and types from a schema: the official command line pushes what was written here, and
 // what it pulls is read here.
 
 import assert from 'node:assert/strict';
@@ -129,4 +129,32 @@ export default i.schema({ entities: { posts: i.entity({ meta: i.json<{ a: string
   write('wrong.lua', 'return i.schema { entities = { posts = i.entity { title = "text" } } }');
   fails(await lua('convert', 'wrong.lua'), /wrong\.lua:1: i\.entity: title: expected an attribute/);
   assert.ok(!existsSync(file('nowhere')));
+});
+
+test('types follow the schema once they are there', async (t) => {
+  const { lua, write, read, file } = await setUp(t);
+  fails(await lua('types', 'x'), /one argument too many/);
+  ok(await lua('types', '--out', '-'), /---@class app\.AdminDb/);
+  write('instant.schema.lua', schema);
+  ok(await lua('push', '-y'));
+  assert.ok(!existsSync(file('instant.types.lua')));
+  ok(await lua('types'), /^Wrote instant\.types\.lua/);
+  const first = read('instant.types.lua');
+  assert.match(first, /---@class app\.posts\n---@field id string\n---@field at\? string\|number\|instant\.Date\|lightuserdata/);
+  assert.match(first, /---@field author\? app\.people\n/);
+  assert.match(first, /roomType: "chat"/);
+
+  write('instant.schema.lua', schema.replace('people = i.entity {', 'people = i.entity { age = i.number():optional(),'));
+  ok(await lua('push', '-y'), /Wrote instant\.types\.lua/);
+  assert.match(read('instant.types.lua'), /---@field age\? number/);
+  write('instant.types.lua', '---@meta\n');
+  ok(await lua('pull', '-y'), /Wrote instant\.types\.lua/);
+  assert.match(read('instant.types.lua'), /---@field age\? number[^]*roomType: "chat"/);
+  assert.doesNotMatch((await lua('pull', '-y')).output, /instant\.types/);
+  // From TypeScript, and from the app.
+  ok(await lua('convert', 'instant.schema.lua', '--out', 'instant.schema.ts'));
+  ok(await lua('types', '--schema', 'instant.schema.ts', '--out', 'ts.types.lua'));
+  assert.equal(read('ts.types.lua'), read('instant.types.lua'));
+  write('wrong.lua', 'return {}');
+  fails(await lua('types', '--schema', 'wrong.lua'), /wrong\.lua must return i\.schema/);
 });

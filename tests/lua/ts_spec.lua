@@ -273,10 +273,10 @@ end)
 
 describe("a broken file", function()
   local PIECES = {
-    "{", "}", "(", ")", "[", "]", "<", ">", "\"", "'", "`", "${", "\\", "/*", "*/", "//", "\n", ",", ";",
-    ":", ".", "...", "=>", "as", "satisfies", "type", "interface", "import", "export default",
-    "const", "i", ".string()", "\\u{", "\\uD800",
-    "\0", "\255", "=", "?", "|", "&", "extends", "keyof", "7", "0x", "1e", "-", "+", "!", "from", "{{{{{{{{{{{{{{{{",
+    "{", "}", "(", ")", "[", "]", "<", ">", "\"", "'", "`", "${", "\\", "/*", "*/", "//", "\n", ",", ";", ":", ".",
+    "...", "=>", "as", "satisfies", "type", "interface", "import", "export default", "const", "i", ".string()",
+    "\\u{", "\\uD800", "\0", "\255", "=", "?", "|", "&", "extends", "keyof", "7", "0x", "1e", "-", "+", "!",
+    "from", "{{{{{{{{{{{{{{{{",
   }
 
   local function mutated(text)
