@@ -170,9 +170,10 @@ static bool adopt(struct inst_app *app) {
     for (size_t i = 0; i < count; i++) {
         const struct inst_attr *attr = inst_attrs_at(app->catalog->attrs, i);
         if (attr->is_system || attr->id.len != INST_UUID_TEXT ||
-            !(attr->is_indexing || attr->is_setting_unique || attr->is_checking_type))
+            !(attr->is_indexing || attr->is_setting_unique || attr->is_checking_type ||
+              attr->is_setting_required || attr->is_setting_cardinality))
             continue;
-        for (int serial = 0; serial < 3; serial++) {
+        for (int serial = 0; serial < INST_JOB_SERIALS; serial++) {
             enum inst_job_type type;
             if (!inst_job_asked_by(attr, serial, &type) || has_job(app->jobs, attr, serial))
                 continue;
@@ -180,6 +181,7 @@ static bool adopt(struct inst_app *app) {
             if (job == NULL)
                 return false;
             job->number = app->jobs->next_number;
+            job->is_asked = type >= INST_JOB_REQUIRED;
             if (type == INST_JOB_CHECK_DATA_TYPE)
                 job->checked_type = attr->checked_type;
             append(app->jobs, job);
@@ -223,7 +225,7 @@ bool inst_jobs_are_pending(const struct inst_server *server) {
 /* ---- adding ---- */
 
 bool inst_jobs_is_type(const struct inst_value *type) {
-    for (int i = 0; i < INST_JOB_TYPES; i++)
+    for (int i = 0; i < INST_JOB_CARDINALITY; i++)
         if (inst_is_string(type, inst_job_type_names[i]))
             return true;
     return false;

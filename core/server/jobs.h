@@ -12,9 +12,11 @@
  * the attr's flags. A job is kept as a note of the data file, which changes with every group that
  * the job writes: after a crash its stage begins anew, which is right at any time.
  *
- * An attr that says `indexing?`, `setting-unique?` or `checking-data-type?` and has no job gets
- * one: so an `update-attr` over many rows only sets the flags (tx_attrs.c), and nothing is lost
- * with a crash. While an app takes no writes its jobs rest.
+ * An attr that says `indexing?`, `setting-unique?`, `checking-data-type?`, `setting-required?` or
+ * `setting-cardinality?` and has no job gets one: so an `update-attr` over many rows only sets the
+ * flags (tx_flags.c), and nothing is lost with a crash. The last two are no names of the original,
+ * which makes its clients wait: an attr with them is as it was until all rows were looked at. While
+ * an app takes no writes its jobs rest.
  *
  * Errors of a job are the original's. `invalid_triples_sample` shows what was met when it failed.
  */

@@ -20,6 +20,7 @@ enum inst_job_type {
     INST_JOB_REMOVE_UNIQUE,
     INST_JOB_REQUIRED,
     INST_JOB_REMOVE_REQUIRED,
+    INST_JOB_CARDINALITY, /* to one; only by update-attr */
     INST_JOB_TYPES,
 };
 
@@ -58,6 +59,7 @@ struct inst_job {
     int64_t created_ms, updated_ms, done_ms; /* done_ms 0: not done */
     enum inst_job_error error;
     bool is_tidying; /* errored, and rows are being put back */
+    bool is_asked;   /* by the attr, which says so until the job has made it so */
     /* JSON texts, owned; NULL: null */
     char *unique_value, *sample, *error_data;
     /* not kept */
@@ -102,10 +104,11 @@ size_t inst_job_find_stage(enum inst_job_type type, const struct inst_value *nam
  * on, to the next stage or to its end. */
 enum inst_status inst_job_step(struct inst_tx *tx, struct inst_job *job, size_t *budget,
                                struct inst_err *err);
-/* What the attr's flags ask for: *out and true, or false. */
+/* What the attr's flags of one serial (below) ask for: *out and true, or false. */
 bool inst_job_asked_by(const struct inst_attr *attr, int serial, enum inst_job_type *out);
 /* Jobs of one attr that exclude each other have the same: 0 data-type, 1 index, 2 unique, 3
- * required. */
+ * required, 4 cardinality. */
+#define INST_JOB_SERIALS 5
 int inst_job_serial(enum inst_job_type type);
 
 #endif

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 
 const char *const inst_job_type_names[INST_JOB_TYPES] = {
-    "check-data-type", "remove-data-type", "index",    "remove-index",
-    "unique",          "remove-unique",    "required", "remove-required",
+    "check-data-type", "remove-data-type", "index",           "remove-index", "unique",
+    "remove-unique",   "required",         "remove-required", "cardinality",
 };
 
 static const char *const status_names[] = {"waiting", "processing", "completed", "errored"};
@@ -119,6 +119,7 @@ void inst_job_write_note(const struct inst_job *job, struct inst_buf *out) {
     write_work(out, "done", job->done_ms);
     write_text(out, "error", error_names[job->error]);
     write_json(out, "tidying", job->is_tidying ? "true" : "false");
+    write_json(out, "asked", job->is_asked ? "true" : "false");
     write_json(out, "unique-value", job->unique_value);
     write_json(out, "sample", job->sample);
     write_json(out, "error-data", job->error_data);
@@ -182,6 +183,7 @@ bool inst_job_read_note(struct inst_job *job, const struct inst_value *note) {
     job->type = (enum inst_job_type)type;
     job->status = (enum inst_job_status)status;
     job->is_tidying = inst_get_true(note, "tidying");
+    job->is_asked = inst_get_true(note, "asked");
     job->error = error > 0 ? (enum inst_job_error)error : INST_JOB_NO_ERROR;
     job->stage = stage != NULL ? inst_job_find_stage(job->type, stage) : 0;
     job->checked_type = checked != NULL ? inst_checked_type_of(checked) : INST_CHECKED_NONE;

@@ -56,6 +56,13 @@ static enum inst_status set_type(struct work *w, enum inst_checked_type type, bo
     return set_flags(w, members, 2, err);
 }
 
+static enum inst_status set_cardinality(struct work *w, const char *cardinality,
+                                        struct inst_err *err) {
+    struct inst_member members[2] = {named("cardinality", inst_cstring(cardinality)),
+                                     named("setting-cardinality?", inst_undefined())};
+    return set_flags(w, members, 2, err);
+}
+
 static enum inst_status begin_flags(struct work *w, struct inst_err *err) {
     w->is_done = true;
     switch (w->job->type) {
@@ -72,7 +79,9 @@ static enum inst_status begin_flags(struct work *w, struct inst_err *err) {
     case INST_JOB_REMOVE_UNIQUE:
         return set_flag(w, "unique?", false, "setting-unique?", true, err);
     case INST_JOB_REQUIRED:
-        return set_flag(w, "required?", true, NULL, false, err);
+        return set_flag(w, "required?", true, "setting-required?", false, err);
+    case INST_JOB_CARDINALITY:
+        return set_cardinality(w, "one", err);
     default:
         return set_flag(w, "required?", false, NULL, false, err);
     }
@@ -103,9 +112,17 @@ static bool has_flags(const struct inst_job *job, const struct inst_attr *attr) 
         return attr->is_setting_unique && !attr->is_unique;
     case INST_JOB_REQUIRED:
         return attr->is_required;
+    case INST_JOB_CARDINALITY:
+        return !attr->is_many;
     default:
         return true;
     }
+}
+
+/* Does the attr still ask for the job, which has not made it so yet? */
+static bool is_asked_for(const struct inst_job *job, const struct inst_attr *attr) {
+    return job->type == INST_JOB_CARDINALITY ? attr->is_setting_cardinality
+                                             : attr->is_setting_required;
 }
 
 bool inst_job_asked_by(const struct inst_attr *attr, int serial, enum inst_job_type *out) {
@@ -117,6 +134,12 @@ bool inst_job_asked_by(const struct inst_attr *attr, int serial, enum inst_job_t
     case 1:
         *out = attr->is_indexed ? INST_JOB_INDEX : INST_JOB_REMOVE_INDEX;
         return attr->is_indexing;
+    case 3:
+        *out = INST_JOB_REQUIRED;
+        return attr->is_setting_required;
+    case 4:
+        *out = INST_JOB_CARDINALITY;
+        return attr->is_setting_cardinality;
     default:
         *out = attr->is_unique ? INST_JOB_UNIQUE : INST_JOB_REMOVE_UNIQUE;
         return attr->is_setting_unique;
@@ -129,7 +152,8 @@ int inst_job_serial(enum inst_job_type type) { return (int)type / 2; }
 
 /* What the job had made the attr say is taken back. */
 static enum inst_status reset_flags(struct work *w, struct inst_err *err) {
-    if (!has_flags(w->job, w->attr))
+    bool is_asked = w->job->is_asked && is_asked_for(w->job, w->attr);
+    if (!is_asked && !has_flags(w->job, w->attr))
         return INST_OK;
     switch (w->job->type) {
     case INST_JOB_CHECK_DATA_TYPE:
@@ -139,7 +163,9 @@ static enum inst_status reset_flags(struct work *w, struct inst_err *err) {
     case INST_JOB_UNIQUE:
         return set_flag(w, "unique?", false, "setting-unique?", false, err);
     case INST_JOB_REQUIRED:
-        return set_flag(w, "required?", false, NULL, false, err);
+        return set_flag(w, "required?", false, "setting-required?", false, err);
+    case INST_JOB_CARDINALITY:
+        return set_cardinality(w, "many", err);
     default:
         return end_flags(w, err);
     }
@@ -309,6 +335,28 @@ static enum inst_status check_repeats(struct work *w, struct inst_err *err) {
     return end_walk(&walk, st, INST_JOB_TRIPLE_NOT_UNIQUE, err);
 }
 
+/* ---- cardinality ---- */
+
+/* Has the entity another link of this attr? */
+static bool check_single(void *ctx, const struct inst_triple *triple) {
+    struct walk *walk = ctx;
+    struct inst_store *store = walk->w->tx->store;
+    struct inst_attr many = *walk->attr;
+    struct inst_scan scan = {.attr = &many, .e = triple->e};
+    many.is_many = true; /* as what is there was written */
+    if (store->ops->estimate(store, &scan, 2) < 2)
+        return true;
+    sample_add(&walk->sample, triple->e, &triple->v);
+    return false;
+}
+
+static enum inst_status check_all_single(struct work *w, struct inst_err *err) {
+    struct walk walk = {.w = w, .attr = w->attr};
+    sample_begin(&walk.sample, w->tx);
+    enum inst_status st = walk_over(&walk, w->attr, check_single, err);
+    return end_walk(&walk, st, INST_JOB_TRIPLE_NOT_UNIQUE, err);
+}
+
 /* ---- required, nulls ---- */
 
 static const struct inst_attr *id_attr_of(const struct work *w) {
@@ -416,7 +464,7 @@ static int64_t count_rows(struct work *w, const struct inst_attr *attr) {
 
 /* Every walk over the attr's rows that is to come. */
 static enum inst_status estimate(struct work *w, struct inst_err *err) {
-    static const int passes[] = {3, 1, 2, 1, 3, 1, 2, 0};
+    static const int passes[INST_JOB_TYPES] = {3, 1, 2, 1, 3, 1, 2, 0, 2};
     bool is_required = w->job->type == INST_JOB_REQUIRED;
     w->job->work_estimate =
         passes[w->job->type] * count_rows(w, is_required ? id_attr_of(w) : w->attr);
@@ -482,6 +530,14 @@ static const struct stage remove_required[] = {
     {NULL, NULL, false},
 };
 
+static const struct stage make_single[] = {
+    {"estimate-work", estimate, false},
+    {"validate", check_all_single, false},
+    {"update-attr", begin_flags, false},
+    {"revalidate", check_all_single, true},
+    {NULL, NULL, false},
+};
+
 static const struct stage *const stages[INST_JOB_TYPES] = {
     [INST_JOB_CHECK_DATA_TYPE] = check_data_type,
     [INST_JOB_REMOVE_DATA_TYPE] = remove_data_type,
@@ -491,6 +547,7 @@ static const struct stage *const stages[INST_JOB_TYPES] = {
     [INST_JOB_REMOVE_UNIQUE] = remove_data_type,
     [INST_JOB_REQUIRED] = make_required,
     [INST_JOB_REMOVE_REQUIRED] = remove_required,
+    [INST_JOB_CARDINALITY] = make_single,
 };
 
 const char *inst_job_stage_name(enum inst_job_type type, size_t stage) {
@@ -543,7 +600,12 @@ static bool is_of_machine(enum inst_status st, const struct inst_err *err) {
 
 static enum inst_status run_stage(struct work *w, struct inst_err *err) {
     const struct stage *stage = &stages[w->job->type][w->job->stage];
-    if (w->attr == NULL || w->attr->is_system || (stage->is_flagged && !has_flags(w->job, w->attr)))
+    bool is_wanted = w->attr != NULL && !w->attr->is_system;
+    if (is_wanted && stage->is_flagged)
+        is_wanted = has_flags(w->job, w->attr);
+    else if (is_wanted && w->job->is_asked)
+        is_wanted = is_asked_for(w->job, w->attr);
+    if (!is_wanted)
         return fail(w, INST_JOB_INVALID_ATTR_STATE, err);
     enum inst_status st = stage->fn(w, err);
     if (st != INST_OK && !is_of_machine(st, err)) {

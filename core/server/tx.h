@@ -171,6 +171,20 @@ bool inst_tx_fits_index(const struct inst_value *v);
 enum inst_status inst_tx_fill_nulls(struct inst_tx *tx, uint32_t e, const struct inst_value *etype,
                                     struct inst_err *err);
 
+/* ---- tx_flags.c ---- */
+/* More rows than are touched at once? attr NULL: no. */
+bool inst_tx_has_many(struct inst_tx *tx, const struct inst_attr *attr);
+/* What an attr of that JSON says instead while jobs (jobs.h) do what its changes ask of many rows;
+ * before NULL: it is new. */
+#define INST_TX_PUT_OFF_MAX 6
+enum inst_status inst_tx_put_off(struct inst_tx *tx, const struct inst_attr *before,
+                                 const struct inst_value *json,
+                                 struct inst_member out[INST_TX_PUT_OFF_MAX], size_t *count,
+                                 struct inst_err *err);
+/* There are entities without what shall be required. */
+enum inst_status inst_tx_refuse_required(const struct inst_value *etype,
+                                         const struct inst_value *label, struct inst_err *err);
+
 /* ---- tx_triples.c, tx_delete.c, tx_attrs.c, tx_flags.c, tx_checks.c, tx_required.c ---- */
 enum inst_status inst_tx_add_triples(struct inst_tx *tx, struct inst_err *err);
 enum inst_status inst_tx_deep_merges(struct inst_tx *tx, struct inst_err *err);

@@ -284,41 +284,15 @@ static struct inst_member named(const char *key, struct inst_value value) {
     return (struct inst_member){key, strlen(key), value};
 }
 
-static bool has_many(struct inst_tx *tx, const struct inst_attr *attr) {
-    struct inst_scan scan = {.attr = attr};
-    return attr != NULL &&
-           tx->store->ops->estimate(tx->store, &scan, INST_SERVER_AT_ONCE_ROWS + 1) >
-               INST_SERVER_AT_ONCE_ROWS;
-}
-
-/* Other flags over many rows are a job's work (jobs.h): the attr only says that it is under way.
- * before NULL: the attr is new. */
+/* What is too much to be done at once is left to a job. */
 static enum inst_status put_off(struct inst_tx *tx, const struct inst_attr *before,
                                 struct inst_value *json, struct inst_err *err) {
-    const struct inst_value *identity = identity_of(json, false);
-    bool is_indexed = inst_get_true(json, "index?"), is_unique = inst_get_true(json, "unique?");
-    bool is_ref = inst_is_string(inst_getz(json, "value-type"), "ref");
-    bool is_index_new = is_indexed != (before != NULL && before->is_indexed);
-    bool is_unique_new = before != NULL && is_unique != before->is_unique;
-    struct inst_member flags[2];
-    size_t n = 0;
-    if ((!is_index_new && !is_unique_new) || (before != NULL && before->is_ref != is_ref))
-        return INST_OK;
-    const struct inst_attr *id_attr =
-        identity == NULL ? NULL
-                         : inst_attrs_id_attr(tx->catalog->attrs, identity->u.items[1].u.str,
-                                              identity->u.items[1].len);
-    bool is_busy = before != NULL &&
-                   (before->is_indexing || before->is_setting_unique || before->is_checking_type);
-    bool is_long = is_busy || has_many(tx, before) ||
-                   (is_index_new && is_indexed && !is_ref && has_many(tx, id_attr));
-    if (!is_long)
-        return INST_OK;
-    if (is_index_new)
-        flags[n++] = named("indexing?", inst_bool(true));
-    if (is_unique_new)
-        flags[n++] = named("setting-unique?", inst_bool(true));
-    return lay_over(tx, json, flags, n, json) ? INST_OK : inst_err_nomem(err);
+    struct inst_member members[INST_TX_PUT_OFF_MAX];
+    size_t n;
+    enum inst_status st = inst_tx_put_off(tx, before, json, members, &n, err);
+    if (st != INST_OK || n == 0)
+        return st;
+    return lay_over(tx, json, members, n, json) ? INST_OK : inst_err_nomem(err);
 }
 
 static enum inst_status has_entities(struct inst_tx *tx, const struct inst_value *etype, bool *out,
@@ -427,7 +401,7 @@ static enum inst_status update_attr(struct edit *edit, const struct inst_value *
     if (entry == NULL || entry->is_gone || (entry->before != NULL && entry->before->is_system))
         return INST_OK;
     const struct inst_value *old = &entry->attr.json;
-    struct inst_member changes[9];
+    struct inst_member changes[11];
     size_t n = 0;
     if (!renamed(tx, old, update, false, &changes[0]) ||
         !renamed(tx, old, update, true, &changes[1]))
@@ -438,6 +412,11 @@ static enum inst_status update_attr(struct edit *edit, const struct inst_value *
         if (v != NULL && !inst_is_nullish(v))
             changes[n++] = (struct inst_member){replaced[i], strlen(replaced[i]), *v};
     }
+    /* Whatever it says of these counts, not what was asked for before. */
+    if (inst_getz(update, "required?") != NULL)
+        changes[n++] = named("setting-required?", inst_undefined());
+    if (inst_getz(update, "cardinality") != NULL)
+        changes[n++] = named("setting-cardinality?", inst_undefined());
     for (size_t i = 0; i < 2; i++) {
         const struct inst_value *v = inst_getz(update, cleared[i]);
         changes[n++] =
@@ -509,7 +488,7 @@ static enum inst_status delete_attr(struct edit *edit, const struct inst_value *
     if (entry == NULL || entry->is_gone || (entry->before != NULL && entry->before->is_system))
         return INST_OK;
     char *when = inst_arena_alloc(tx->arena, INST_DATE_TEXT_MAX);
-    struct inst_member changes[5];
+    struct inst_member changes[6];
     if (when == NULL || !rebrand(tx, &entry->attr.json, false, false, &changes[0]) ||
         !rebrand(tx, &entry->attr.json, true, false, &changes[1]))
         return inst_err_nomem(err);
@@ -517,7 +496,8 @@ static enum inst_status delete_attr(struct edit *edit, const struct inst_value *
     changes[2] = named("index?", inst_bool(false));
     changes[3] = named("required?", inst_bool(false));
     changes[4] = named("deletion-marked-at", inst_string(when, len));
-    if (!lay_over(tx, &entry->attr.json, changes, 5, &entry->deleted))
+    changes[5] = named("setting-required?", inst_undefined());
+    if (!lay_over(tx, &entry->attr.json, changes, 6, &entry->deleted))
         return inst_err_nomem(err);
     forget_names(edit, entry);
     entry->is_gone = entry->is_renamed = true;
@@ -553,7 +533,7 @@ static enum inst_status restore_attr(struct edit *edit, const struct inst_value 
     changes[2] = named("deletion-marked-at", inst_undefined());
     /* The index that it still has goes now. */
     struct inst_attr probe = {.row = entry.attr.row};
-    if (has_many(tx, &probe))
+    if (inst_tx_has_many(tx, &probe))
         changes[n++] = named("indexing?", inst_bool(true));
     if (!lay_over(tx, &hidden, changes, n, &entry.attr.json))
         return inst_err_nomem(err);

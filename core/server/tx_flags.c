@@ -2,12 +2,90 @@
 
 #include "base/json.h"
 #include "base/text.h"
+#include "server/limits.h"
 #include "server/refusal.h"
 
 /*
  * What the new flags of an attr ask of the triples that are there: an index, nulls, values that are
- * not repeated, links where there was text.
+ * not repeated, links where there was text. Over many rows that is a job's work.
  */
+
+bool inst_tx_has_many(struct inst_tx *tx, const struct inst_attr *attr) {
+    struct inst_scan scan = {.attr = attr};
+    return attr != NULL &&
+           tx->store->ops->estimate(tx->store, &scan, INST_SERVER_AT_ONCE_ROWS + 1) >
+               INST_SERVER_AT_ONCE_ROWS;
+}
+
+enum inst_status inst_tx_refuse_required(const struct inst_value *etype,
+                                         const struct inst_value *label, struct inst_err *err) {
+    return inst_refuse_validation(
+        err, "attributes", NULL, NULL,
+        "Can't update attribute `%.*s` to required because `%.*s` already have entities "
+        "without it",
+        (int)label->len, label->u.str, (int)etype->len, etype->u.str);
+}
+
+/* The job looks at every entity. What a count shows at once, that more entities are there than
+ * have the attr, is told at once. */
+static enum inst_status put_off_required(struct inst_tx *tx, const struct inst_attr *before,
+                                         const struct inst_attr *id_attr, struct inst_err *err) {
+    struct inst_scan all = {.attr = id_attr}, having = {.attr = before};
+    struct inst_store *store = tx->store;
+    size_t entities = store->ops->estimate(store, &all, INST_JOB_MAX_ESTIMATE);
+    if (before->is_many || store->ops->estimate(store, &having, INST_JOB_MAX_ESTIMATE) >= entities)
+        return INST_OK;
+    return inst_tx_refuse_required(&before->forward.etype, &before->forward.label, err);
+}
+
+static struct inst_member is_true(const char *key) {
+    return (struct inst_member){key, strlen(key), inst_bool(true)};
+}
+
+/* What is as it was until a job has looked at every row. */
+static enum inst_status put_off_checks(struct inst_tx *tx, const struct inst_attr *before,
+                                       const struct inst_attr *after,
+                                       const struct inst_attr *id_attr, struct inst_member *out,
+                                       size_t *count, struct inst_err *err) {
+    enum inst_status st = INST_OK;
+    if (after->is_required && !before->is_required && inst_tx_has_many(tx, id_attr)) {
+        st = put_off_required(tx, before, id_attr, err);
+        out[(*count)++] = (struct inst_member){"required?", 9, inst_bool(false)};
+        out[(*count)++] = is_true("setting-required?");
+    }
+    if (!after->is_many && before->is_many && inst_tx_has_many(tx, before)) {
+        out[(*count)++] = (struct inst_member){"cardinality", 11, inst_cstring("many")};
+        out[(*count)++] = is_true("setting-cardinality?");
+    }
+    return st;
+}
+
+enum inst_status inst_tx_put_off(struct inst_tx *tx, const struct inst_attr *before,
+                                 const struct inst_value *json,
+                                 struct inst_member out[INST_TX_PUT_OFF_MAX], size_t *count,
+                                 struct inst_err *err) {
+    struct inst_attr after;
+    *count = 0;
+    enum inst_status st = inst_attr_read(json, &after, err);
+    if (st != INST_OK || (before != NULL && before->is_ref != after.is_ref))
+        return st;
+    const struct inst_value *etype = &after.forward.etype;
+    const struct inst_attr *id_attr =
+        inst_attrs_id_attr(tx->catalog->attrs, etype->u.str, etype->len);
+    bool is_index_new = after.is_indexed != (before != NULL && before->is_indexed);
+    bool is_unique_new = before != NULL && after.is_unique != before->is_unique;
+    bool is_busy = before != NULL &&
+                   (before->is_indexing || before->is_setting_unique || before->is_checking_type);
+    if ((is_index_new || is_unique_new) &&
+        (is_busy || inst_tx_has_many(tx, before) ||
+         (is_index_new && after.is_indexed && !after.is_ref && inst_tx_has_many(tx, id_attr)))) {
+        if (is_index_new)
+            out[(*count)++] = is_true("indexing?");
+        if (is_unique_new)
+            out[(*count)++] = is_true("setting-unique?");
+    }
+    return before == NULL ? INST_OK : put_off_checks(tx, before, &after, id_attr, out, count, err);
+}
 
 /* Every triple of attr, copied. */
 static enum inst_status read_all(struct inst_tx *tx, const struct inst_attr *attr,

@@ -162,12 +162,7 @@ static enum inst_status check_updated(struct inst_tx *tx, const struct inst_attr
     for (size_t i = 0; st == INST_OK && i < count; i++)
         st = add_alive(tx, attrs[i], &alive, err);
     if (st == INST_OK && alive.count != holding.count)
-        st = inst_refuse_validation(
-            err, "attributes", NULL, NULL,
-            "Can't update attribute `%.*s` to required because `%.*s` already have entities "
-            "without it",
-            (int)attr->forward.label.len, attr->forward.label.u.str, (int)attr->forward.etype.len,
-            attr->forward.etype.u.str);
+        st = inst_tx_refuse_required(&attr->forward.etype, &attr->forward.label, err);
     inst_table_free(&alive.set);
     inst_table_free(&holding.set);
     return st;
@@ -180,7 +175,11 @@ enum inst_status inst_tx_check_updated_required(struct inst_tx *tx, struct inst_
         if (step->op != INST_TX_UPDATE_ATTR || !inst_get_true(step->v, "required?"))
             continue;
         const struct inst_attr *attr = inst_tx_attr_by_id(tx, step->a);
-        if (attr != NULL && !attr->is_system)
+        const struct inst_attr *before =
+            inst_attrs_by_id(tx->transaction->catalog->attrs, step->a->u.str, step->a->len);
+        /* What was required already holds, and what a job will see to is not required yet. */
+        bool is_new = before == NULL || !before->is_required;
+        if (attr != NULL && !attr->is_system && attr->is_required && is_new)
             st = check_updated(tx, attr, err);
     }
     return st;

@@ -94,9 +94,8 @@ static bool member_is(const struct inst_value *json, const char *key, const char
     return v && inst_is_string(v, text);
 }
 
-/* json must live as long as the attr's batch. */
-static enum inst_status read_attr(const struct inst_value *json, struct inst_attr *out,
-                                  struct inst_err *err) {
+enum inst_status inst_attr_read(const struct inst_value *json, struct inst_attr *out,
+                                struct inst_err *err) {
     *out = (struct inst_attr){.json = *json};
     const struct inst_value *id = inst_get_string(json, "id");
     if (!id) {
@@ -123,6 +122,8 @@ static enum inst_status read_attr(const struct inst_value *json, struct inst_att
     out->is_indexing = inst_get_true(json, "indexing?");
     out->is_checking_type = inst_get_true(json, "checking-data-type?");
     out->is_setting_unique = inst_get_true(json, "setting-unique?");
+    out->is_setting_required = inst_get_true(json, "setting-required?");
+    out->is_setting_cardinality = inst_get_true(json, "setting-cardinality?");
     return INST_OK;
 }
 
@@ -410,7 +411,7 @@ enum inst_status inst_attrs_new(const struct inst_value *list, struct inst_attrs
         if (!inst_value_dup(&batch->arena, &list->u.items[i], &json)) {
             status = inst_err_nomem(err);
         } else {
-            status = read_attr(&json, &attr, err);
+            status = inst_attr_read(&json, &attr, err);
         }
         if (status == INST_OK) {
             catalog_put(attrs, &attr, batch);
@@ -458,7 +459,7 @@ enum inst_status inst_attrs_put_all(struct inst_attrs *from, const struct inst_v
     for (size_t i = 0; status == INST_OK && i < count; i++) {
         struct inst_value copy;
         struct inst_attr attr;
-        status = inst_value_dup(&batch->arena, &items[i], &copy) ? read_attr(&copy, &attr, err)
+        status = inst_value_dup(&batch->arena, &items[i], &copy) ? inst_attr_read(&copy, &attr, err)
                                                                  : inst_err_nomem(err);
         if (status == INST_OK) {
             catalog_put(attrs, &attr, batch);

@@ -53,9 +53,16 @@ struct inst_attr {
     bool is_indexing;       /* "indexing?": the index does not count yet */
     bool is_checking_type;  /* "checking-data-type?" */
     bool is_setting_unique; /* "setting-unique?" */
-    uint32_t position;      /* in the catalog, from 0; changes from catalog to catalog */
-    uint32_t row;           /* server: the attr's number in the data file; 0 elsewhere */
+    /* Asked for, not so yet: every entity, every link is looked at first. */
+    bool is_setting_required;    /* "setting-required?" */
+    bool is_setting_cardinality; /* "setting-cardinality?": to one */
+    uint32_t position;           /* in the catalog, from 0; changes from catalog to catalog */
+    uint32_t row;                /* server: the attr's number in the data file; 0 elsewhere */
 };
+
+/* One attr of its wire shape, borrowed from json. */
+enum inst_status inst_attr_read(const struct inst_value *json, struct inst_attr *out,
+                                struct inst_err *err);
 
 struct inst_attrs; /* opaque, counted */
 

@@ -1,7 +1,7 @@
 #include "io_server_http_fixture.h"
 
 #include "io/sqlite_app_db.h"
-#include "server/jobs.h"
+#include "server/jobs_internal.h"
 #include "server/limits.h"
 
 /* Background jobs (server/jobs.h, transactions.md 14.5): more rows than one turn takes, so that
@@ -468,6 +468,138 @@ static void update_attr_over_many_rows_is_a_job(void **state) {
     expect_state(&world, 5, "todos.extra=null todos.id=#5 todos.title=null");
 }
 
+/* The youngest job is the one to look at. */
+static void find_job(const char *type) {
+    const struct inst_job *job = app()->jobs->first;
+    assert_non_null(job);
+    while (job->next != NULL)
+        job = job->next;
+    memcpy(job_id, job->id, INST_UUID_TEXT);
+    expect_text(inst_getz(job_now(), "job_type"), type);
+}
+
+#define UPDATE(label, flags) "[['update-attr',{'id':'@todos." label "'," flags "}]]"
+
+static void update_attr_requires_over_many_rows(void **state) {
+    (void)state;
+    fill(MANY, "n", write_number);
+    transact(&world, admin, UPDATE("n", "'required?':true"));
+    find_job("required");
+    assert_true(has_flag("n", "setting-required?") && !has_flag("n", "required?"));
+    turn(&world);
+    restart(); /* the flag or the note brings it back */
+    assert_true(inst_server_is_pending(world.server));
+    find_job("required");
+    go_to("revalidate");
+    assert_true(has_flag("n", "required?") && !has_flag("n", "setting-required?"));
+    refused(&world, user, "[['add-triple','#9000','@todos.id','#9000']]", "validation-failed",
+            "Missing required attribute `todos/n`: #9000");
+    restart();
+    finish();
+    expect_completed();
+    assert_true(number_of(job_now(), "work_completed") >= 2.0 * MANY);
+    /* What holds already is not looked at again. */
+    transact(&world, admin, UPDATE("n", "'required?':true,'index?':false"));
+    assert_false(inst_server_is_pending(world.server));
+    transact(&world, admin, UPDATE("n", "'required?':false"));
+    assert_false(has_flag("n", "required?"));
+}
+
+static void update_attr_requires_what_is_not_there(void **state) {
+    (void)state;
+    fill(MANY, "title", write_mixed);
+    fill(MANY, "n", write_number);
+    /* A count tells that some have none. */
+    refused(&world, admin, UPDATE("title", "'required?':true"), "validation-failed",
+            "Validation failed for attributes: Can't update attribute `title` to required because "
+            "`todos` already have entities without it");
+    assert_false(has_flag("title", "setting-required?"));
+    /* A null is met by the job alone. */
+    transact(&world, admin, "[['add-triple','#77','@todos.n',null]]");
+    transact(&world, admin, UPDATE("n", "'required?':true"));
+    find_job("required");
+    finish();
+    expect_errored("missing-required-error");
+    const struct inst_value *data = inst_getz(job_now(), "error_data");
+    assert_int_equal(inst_getz(data, "entity-ids")->len, 1);
+    assert_false(has_flag("n", "required?") || has_flag("n", "setting-required?"));
+    restart(); /* and is not tried again */
+    assert_false(inst_server_is_pending(world.server));
+}
+
+static void update_attr_is_taken_back(void **state) {
+    (void)state;
+    fill(MANY, "n", write_number);
+    transact(&world, admin, UPDATE("n", "'required?':true"));
+    find_job("required");
+    /* Of another change the wish is no part. */
+    transact(&world, admin, UPDATE("n", "'on-delete':null"));
+    assert_true(has_flag("n", "setting-required?"));
+    transact(&world, admin, UPDATE("n", "'required?':false"));
+    finish();
+    expect_errored("invalid-attr-state-error");
+    assert_false(has_flag("n", "required?") || has_flag("n", "setting-required?"));
+    transact(&world, admin, UPDATE("n", "'required?':true"));
+    transact(&world, admin, "[['delete-attr','@todos.n']]");
+    finish();
+    transact(&world, admin, "[['restore-attr','@todos.n']]");
+    finish();
+    assert_false(has_flag("n", "required?") || has_flag("n", "setting-required?"));
+}
+
+/* Entities 1 to count with a link each to 5000. */
+static void link_all(unsigned count) {
+    struct inst_app_db *db = app()->db;
+    const struct inst_attr *owner = attr_of("owner");
+    struct inst_value none = inst_undefined();
+    struct inst_err err = {0};
+    assert_int_equal(db->db_ops->begin(db, &err), INST_OK);
+    for (unsigned n = 1; n <= count; n++) {
+        struct inst_uuid id;
+        uint32_t e, to;
+        bool is_new;
+        inst_uuid_parse(uuid_text(n), INST_UUID_TEXT, &id);
+        assert_int_equal(db->db_ops->make_entity(db, &id, &e, &is_new, &err), INST_OK);
+        inst_uuid_parse(uuid_text(5000), INST_UUID_TEXT, &id);
+        assert_int_equal(db->db_ops->make_entity(db, &id, &to, &is_new, &err), INST_OK);
+        assert_int_equal(db->db_ops->put(db, e, owner, &none, to, 1000 + n, NULL, &err), INST_OK);
+    }
+    assert_int_equal(db->db_ops->commit(db, &err), INST_OK);
+}
+
+static void update_attr_to_one_over_many_links(void **state) {
+    (void)state;
+    link_all(MANY);
+    transact(&world, admin, "[['add-triple','#2000','@todos.owner','#5001']]");
+    transact(&world, admin, UPDATE("owner", "'cardinality':'one'"));
+    find_job("cardinality");
+    assert_true(attr_of("owner")->is_many && attr_of("owner")->is_setting_cardinality);
+    finish();
+    expect_errored("triple-not-unique-error");
+    assert_int_equal(inst_getz(job_now(), "invalid_triples_sample")->len, 1);
+    assert_true(attr_of("owner")->is_many && !attr_of("owner")->is_setting_cardinality);
+    transact(&world, admin, "[['retract-triple','#2000','@todos.owner','#5001']]");
+    transact(&world, admin, UPDATE("owner", "'cardinality':'one'"));
+    find_job("cardinality");
+    /* One that comes between the two looks is met by the second. */
+    transact(&world, user, "[['add-triple','#1','@todos.owner','#5001']]");
+    restart();
+    finish();
+    expect_errored("triple-not-unique-error");
+    transact(&world, admin, "[['retract-triple','#1','@todos.owner','#5001']]");
+    transact(&world, admin, UPDATE("owner", "'cardinality':'one'"));
+    find_job("cardinality");
+    finish();
+    expect_completed();
+    assert_false(attr_of("owner")->is_many || attr_of("owner")->is_setting_cardinality);
+    transact(&world, user, "[['add-triple','#1','@todos.owner','#5001']]");
+    expect_state(&world, 1, "todos.owner=#5001");
+    /* The other way there is nothing to look at. */
+    transact(&world, admin, UPDATE("owner", "'cardinality':'many'"));
+    assert_true(attr_of("owner")->is_many);
+    assert_false(inst_server_is_pending(world.server));
+}
+
 static void few_rows_are_done_at_once(void **state) {
     (void)state;
     fill(100, "title", write_mixed);
@@ -604,6 +736,10 @@ int main(void) {
         cmocka_unit_test_setup_teardown(requires_what_is_there, set_up, tear_down),
         cmocka_unit_test_setup_teardown(goes_on_after_a_restart, set_up, tear_down),
         cmocka_unit_test_setup_teardown(update_attr_over_many_rows_is_a_job, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(update_attr_requires_over_many_rows, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(update_attr_requires_what_is_not_there, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(update_attr_is_taken_back, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(update_attr_to_one_over_many_links, set_up, tear_down),
         cmocka_unit_test_setup_teardown(few_rows_are_done_at_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_attr_that_is_deleted_meanwhile, set_up, tear_down),
         cmocka_unit_test_setup_teardown(says_what_is_wrong, set_up, tear_down),
