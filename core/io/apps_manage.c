@@ -337,6 +337,52 @@ enum inst_status inst_apps_purge(struct inst_apps *apps, struct inst_err *err) {
     return status;
 }
 
+/* ---- apps at work ---- */
+
+/* Where there is only one app its file says it all. */
+static enum inst_status set_working(void *ctx, const char *app_id, bool is_working,
+                                    struct inst_err *err) {
+    struct inst_apps *apps = ctx;
+    struct change change = {.at = 0};
+    if (apps->variant != INST_APPS_IN_DIR) {
+        return INST_OK;
+    }
+    if (!plain_id(app_id, change.id)) {
+        return inst_apps_not_found(err);
+    }
+    return run(apps,
+               is_working ? "INSERT OR IGNORE INTO working_apps(id) VALUES(?1)"
+                          : "DELETE FROM working_apps WHERE id=?1",
+               bind_id, &change, NULL, err);
+}
+
+static enum inst_status each_working(void *ctx, bool (*fn)(void *ctx, const char *app_id),
+                                     void *fn_ctx, struct inst_err *err) {
+    struct inst_apps *apps = ctx;
+    sqlite3_stmt *stmt = NULL;
+    int rc = SQLITE_DONE;
+    if (apps->variant == INST_APPS_IN_FILE && apps->only.id[0] != '\0') {
+        fn(fn_ctx, apps->only.id);
+    }
+    if (apps->variant != INST_APPS_IN_DIR) {
+        return INST_OK;
+    }
+    enum inst_status status =
+        inst_sqlite_prepare(apps->system, apps->path, "SELECT id FROM working_apps", &stmt, err);
+    while (status == INST_OK && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+        const char *id = (const char *)sqlite3_column_text(stmt, 0);
+        if (id && !fn(fn_ctx, id)) {
+            rc = SQLITE_DONE;
+            break;
+        }
+    }
+    if (status == INST_OK && rc != SQLITE_DONE) {
+        status = inst_sqlite_error(apps->system, apps->path, rc, err);
+    }
+    sqlite3_finalize(stmt);
+    return status;
+}
+
 enum inst_status inst_apps_manage_open(struct inst_apps *apps, struct inst_err *err) {
     static const char tables[] =
         "CREATE INDEX IF NOT EXISTS apps_token ON apps(token_hash);"
@@ -344,7 +390,8 @@ enum inst_status inst_apps_manage_open(struct inst_apps *apps, struct inst_err *
         " created INTEGER NOT NULL, hash BLOB NOT NULL) WITHOUT ROWID;"
         "CREATE TABLE IF NOT EXISTS removed_apps(id TEXT PRIMARY KEY, title TEXT NOT NULL,"
         " created INTEGER NOT NULL, expires INTEGER NOT NULL, token_hash BLOB NOT NULL,"
-        " removed INTEGER NOT NULL) WITHOUT ROWID;";
+        " removed INTEGER NOT NULL) WITHOUT ROWID;"
+        "CREATE TABLE IF NOT EXISTS working_apps(id TEXT PRIMARY KEY) WITHOUT ROWID;";
     enum inst_status status = inst_sqlite_exec(apps->system, apps->path, tables, err);
     return status == INST_OK ? inst_apps_purge(apps, err) : status;
 }
@@ -360,4 +407,6 @@ const struct inst_app_manage_ops inst_apps_manage_ops = {
     .set_token = set_token,
     .keep_for_ever = keep_for_ever,
     .remove = remove_app,
+    .set_working = set_working,
+    .each_working = each_working,
 };

@@ -512,6 +512,7 @@ void inst_app_commit(struct inst_app *app) {
         drop_answers(app);
         return;
     }
+    inst_jobs_committing(app);
     if (app->db->db_ops->commit(app->db, &err) != INST_OK) {
         if (server->env->log != NULL)
             server->env->log(server->env->ctx, INST_LOG_ERROR, err.message);

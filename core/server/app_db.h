@@ -194,6 +194,12 @@ struct inst_app_manage_ops {
     enum inst_status (*keep_for_ever)(void *ctx, const char *app_id, struct inst_err *err);
     /* From then on nothing finds it; the data file, which may be open, stays for a while. */
     enum inst_status (*remove)(void *ctx, const char *app_id, struct inst_err *err);
+    /* Notes that an app has work which goes on whoever looks (jobs.h), or none any more. */
+    enum inst_status (*set_working)(void *ctx, const char *app_id, bool is_working,
+                                    struct inst_err *err);
+    /* The apps noted so, and perhaps others; false stops. fn opens none. */
+    enum inst_status (*each_working)(void *ctx, bool (*fn)(void *ctx, const char *app_id),
+                                     void *fn_ctx, struct inst_err *err);
 };
 
 struct inst_apps_ops {

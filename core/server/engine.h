@@ -144,6 +144,8 @@ struct inst_server {
     struct inst_cli_login *cli_logins; /* http_cli_login.c: newest first */
     struct inst_arena scratch;         /* of the message at hand */
     bool is_busy;                      /* a message is being handled */
+    struct inst_resume *resumes;       /* jobs.c: apps to be opened for their jobs */
+    bool has_resumed;                  /* they were asked for */
     bool has_sync_work;                /* the next turn has something to send to sync tables */
     struct inst_server_stats stats;
 };

@@ -153,7 +153,35 @@ static enum inst_status load(struct inst_app *app, struct inst_err *err) {
     return st == INST_OK && reading.is_nomem ? inst_err_nomem(err) : st;
 }
 
+/* ---- what is known outside of the file ---- */
+
+static enum inst_status note_work(struct inst_app *app, bool has_work, struct inst_err *err) {
+    const struct inst_server_host *host = &app->server->host;
+    if (app->jobs->is_noted == has_work)
+        return INST_OK;
+    enum inst_status st =
+        host->apps->manage->set_working(host->apps_ctx, app->info.id, has_work, err);
+    if (st == INST_OK)
+        app->jobs->is_noted = has_work;
+    return st;
+}
+
+/* The work goes on all the same: what cannot be noted matters only when the server ends. */
+static void try_note_work(struct inst_app *app, bool has_work) {
+    const struct inst_env *env = app->server->env;
+    struct inst_err err = {0};
+    if (note_work(app, has_work, &err) != INST_OK && env->log != NULL && err.message != NULL)
+        env->log(env->ctx, INST_LOG_ERROR, err.message);
+    inst_err_clear(&err);
+}
+
 /* ---- what attrs ask for ---- */
+
+static bool asks(const struct inst_attr *attr) {
+    return !attr->is_system && attr->id.len == INST_UUID_TEXT &&
+           (attr->is_indexing || attr->is_setting_unique || attr->is_checking_type ||
+            attr->is_setting_required || attr->is_setting_cardinality);
+}
 
 static bool has_job(const struct inst_jobs *jobs, const struct inst_attr *attr, int serial) {
     for (const struct inst_job *job = jobs->first; job != NULL; job = job->next)
@@ -169,9 +197,7 @@ static bool adopt(struct inst_app *app) {
     size_t count = inst_attrs_count(app->catalog->attrs);
     for (size_t i = 0; i < count; i++) {
         const struct inst_attr *attr = inst_attrs_at(app->catalog->attrs, i);
-        if (attr->is_system || attr->id.len != INST_UUID_TEXT ||
-            !(attr->is_indexing || attr->is_setting_unique || attr->is_checking_type ||
-              attr->is_setting_required || attr->is_setting_cardinality))
+        if (!asks(attr))
             continue;
         for (int serial = 0; serial < INST_JOB_SERIALS; serial++) {
             enum inst_job_type type;
@@ -196,7 +222,22 @@ enum inst_status inst_jobs_open(struct inst_app *app, struct inst_err *err) {
         return inst_err_nomem(err);
     app->jobs->end = &app->jobs->first;
     enum inst_status st = load(app, err);
-    return st == INST_OK && !adopt(app) ? inst_err_nomem(err) : st;
+    if (st == INST_OK && !adopt(app))
+        st = inst_err_nomem(err);
+    if (st == INST_OK && app->jobs->open_count > 0)
+        try_note_work(app, true); /* a copy of a file is not noted yet */
+    return st;
+}
+
+void inst_jobs_committing(struct inst_app *app) {
+    size_t count = inst_attrs_count(app->catalog->attrs);
+    if (app->jobs == NULL || !app->changes.is_catalog_new || app->jobs->is_noted)
+        return;
+    for (size_t i = 0; i < count; i++)
+        if (asks(inst_attrs_at(app->catalog->attrs, i))) {
+            try_note_work(app, true);
+            return;
+        }
 }
 
 void inst_jobs_committed(struct inst_app *app, bool is_catalog_new) {
@@ -216,6 +257,8 @@ bool inst_jobs_are_due(const struct inst_app *app) {
 }
 
 bool inst_jobs_are_pending(const struct inst_server *server) {
+    if (!server->has_resumed || server->resumes != NULL)
+        return true;
     for (const struct inst_app *app = server->apps; app != NULL; app = app->next)
         if (inst_jobs_are_due(app))
             return true;
@@ -313,6 +356,8 @@ enum inst_status inst_jobs_add(struct inst_app *app, struct inst_job_wish *wishe
         if (st == INST_OK)
             end = &(*end)->next;
     }
+    if (st == INST_OK && first != NULL)
+        st = note_work(app, true, err);
     if (st == INST_OK && first != NULL)
         st = keep_new(app, first, err);
     for (struct inst_job *job = first, *next; job != NULL; job = next) {
@@ -417,6 +462,8 @@ static void run_app(struct inst_app *app) {
         stall(app, &err);
     else if (app->jobs->open_count < open)
         inst_jobs_committed(app, true); /* one that ended may have kept an attr from its own */
+    if (app->jobs->open_count == 0)
+        try_note_work(app, false);
     inst_err_clear(&err);
 }
 
@@ -424,4 +471,67 @@ void inst_jobs_turn(struct inst_server *server) {
     for (struct inst_app *app = server->apps; app != NULL; app = app->next)
         if (inst_jobs_are_due(app) && !app->is_group_open)
             run_app(app);
+}
+
+/* ---- after a start ---- */
+
+struct inst_resume {
+    struct inst_resume *next;
+    char app_id[INST_UUID_TEXT + 1];
+};
+
+static bool add_resume(void *ctx, const char *app_id) {
+    struct inst_server *server = ctx;
+    struct inst_resume *resume = calloc(1, sizeof *resume);
+    if (resume == NULL)
+        return false; /* the others go on when they are opened */
+    snprintf(resume->app_id, sizeof resume->app_id, "%s", app_id);
+    resume->next = server->resumes;
+    server->resumes = resume;
+    return true;
+}
+
+static void log_failure(struct inst_server *server, const struct inst_err *err) {
+    if (server->env->log != NULL && err->message != NULL)
+        server->env->log(server->env->ctx, INST_LOG_ERROR, err->message);
+}
+
+static void open_resume(struct inst_server *server, const char *app_id) {
+    struct inst_err err = {0};
+    struct inst_app *app;
+    enum inst_status st = inst_app_get(server, app_id, &app, &err);
+    if (st == INST_OK && app->jobs->open_count == 0) {
+        app->jobs->is_noted = true;
+        try_note_work(app, false); /* the note outlived a crash */
+    } else if (st != INST_OK && err.type != NULL && strcmp(err.type, "record-not-found") == 0) {
+        server->host.apps->manage->set_working(server->host.apps_ctx, app_id, false, NULL);
+    } else if (st != INST_OK) {
+        log_failure(server, &err);
+    }
+    inst_err_clear(&err);
+}
+
+void inst_jobs_resume(struct inst_server *server) {
+    struct inst_err err = {0};
+    if (!server->has_resumed) {
+        server->has_resumed = true;
+        if (server->host.apps->manage->each_working(server->host.apps_ctx, add_resume, server,
+                                                    &err) != INST_OK)
+            log_failure(server, &err);
+        inst_err_clear(&err);
+    }
+    struct inst_resume *resume = server->resumes;
+    if (resume == NULL)
+        return;
+    server->resumes = resume->next;
+    open_resume(server, resume->app_id);
+    free(resume);
+}
+
+void inst_jobs_forget_resumes(struct inst_server *server) {
+    while (server->resumes != NULL) {
+        struct inst_resume *resume = server->resumes;
+        server->resumes = resume->next;
+        free(resume);
+    }
 }

@@ -60,6 +60,13 @@ void inst_jobs_write_group(struct inst_app *app, const char *group, struct inst_
 
 /* ---- for the engine ---- */
 
+/* Apps that were at work when the server ended go on with it: one is opened by each of the first
+ * turns, until none is left. */
+void inst_jobs_resume(struct inst_server *server);
+void inst_jobs_forget_resumes(struct inst_server *server); /* part of freeing the server */
+/* The open group is about to be committed: an app whose attrs ask for a job is noted as at work, so
+ * that a crash behind the commit does not leave it lying. */
+void inst_jobs_committing(struct inst_app *app);
 /* Part of opening an app: the jobs that are kept, and those that attrs ask for. */
 enum inst_status inst_jobs_open(struct inst_app *app, struct inst_err *err);
 void inst_jobs_free(struct inst_jobs *jobs); /* NULL is fine */

@@ -73,6 +73,7 @@ struct inst_jobs {
     uint64_t next_number;
     bool is_stalled; /* the disk refused: until the next commit */
     bool is_unread;  /* and the notes could not be read again: then too */
+    bool is_noted;   /* outside of its file, that it has work */
 };
 
 static inline bool inst_job_is_open(const struct inst_job *job) {

@@ -51,6 +51,7 @@ void inst_server_free(struct inst_server *server) {
     inst_laters_free(server);
     inst_documents_free(server);
     inst_cli_logins_free(server);
+    inst_jobs_forget_resumes(server);
     free(server->origin);
     inst_arena_free(&server->scratch);
     free(server);
@@ -279,6 +280,7 @@ void inst_server_turn(struct inst_server *server) {
     }
     if (server->has_sync_work)
         inst_sync_turn(server);
+    inst_jobs_resume(server);
     inst_jobs_turn(server);
     inst_polls_turn(server);
     inst_rooms_flush(server);

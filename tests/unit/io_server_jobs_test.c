@@ -600,6 +600,57 @@ static void update_attr_to_one_over_many_links(void **state) {
     assert_false(inst_server_is_pending(world.server));
 }
 
+static bool note_id(void *ctx, const char *app_id) {
+    snprintf(ctx, INST_UUID_TEXT + 1, "%s", app_id);
+    return true;
+}
+
+/* The app that is noted as at work; "" when none is. */
+static const char *at_work(void) {
+    static char id[INST_UUID_TEXT + 1];
+    id[0] = '\0';
+    assert_int_equal(inst_apps_ops.manage->each_working(world.apps, note_id, id, NULL), INST_OK);
+    return id;
+}
+
+static void goes_on_when_the_server_starts(void **state) {
+    (void)state;
+    fill(MANY, "title", write_text);
+    for (int by_step = 0; by_step < 2; by_step++) {
+        unsigned turns = 0;
+        assert_string_equal(at_work(), "");
+        if (by_step)
+            transact(&world, admin, UPDATE("title", "'unique?':true"));
+        else
+            add_job("index", "title", "");
+        assert_string_equal(at_work(), world.app.id);
+        disconnect(admin);
+        disconnect(user);
+        inst_server_free(world.server);
+        world_start(&world);
+        /* Nobody opens the app. */
+        while (inst_server_is_pending(world.server)) {
+            turn(&world);
+            assert_true(++turns < 100);
+        }
+        assert_true(turns > 3);
+        assert_string_equal(at_work(), "");
+        assert_non_null(world.server->apps);
+        assert_false(has_flag("title", "indexing?") || has_flag("title", "setting-unique?"));
+        assert_true(has_flag("title", by_step ? "unique?" : "index?"));
+        admin = enter(&world, true);
+        user = enter(&world, false);
+    }
+    /* A note that outlived its work, or its app, is dropped at the next start. */
+    const char *gone = "99999999-0000-4000-8000-000000000001";
+    const struct inst_app_manage_ops *manage = inst_apps_ops.manage;
+    assert_int_equal(manage->set_working(world.apps, world.app.id, true, NULL), INST_OK);
+    assert_int_equal(manage->set_working(world.apps, gone, true, NULL), INST_OK);
+    restart();
+    finish();
+    assert_string_equal(at_work(), "");
+}
+
 static void few_rows_are_done_at_once(void **state) {
     (void)state;
     fill(100, "title", write_mixed);
@@ -740,6 +791,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(update_attr_requires_what_is_not_there, set_up, tear_down),
         cmocka_unit_test_setup_teardown(update_attr_is_taken_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(update_attr_to_one_over_many_links, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(goes_on_when_the_server_starts, set_up, tear_down),
         cmocka_unit_test_setup_teardown(few_rows_are_done_at_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_attr_that_is_deleted_meanwhile, set_up, tear_down),
         cmocka_unit_test_setup_teardown(says_what_is_wrong, set_up, tear_down),
