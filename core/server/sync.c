@@ -90,6 +90,22 @@ static enum inst_status cover(struct inst_sync *sync, const struct inst_value *i
     return INST_OK;
 }
 
+bool inst_sync_is_outgrown(const struct inst_sync *sync) {
+    struct inst_app *app = inst_sync_app(sync);
+    struct inst_store *store = &app->db->store;
+    const struct inst_attr *const *attrs;
+    size_t count = 0;
+    if (sync->etype.tag == INST_STRING)
+        count = inst_attrs_of(app->catalog->attrs, sync->etype.u.str, sync->etype.len, &attrs);
+    for (size_t i = 0; i < count; i++) {
+        struct inst_scan scan = {.attr = attrs[i]};
+        if (!attrs[i]->is_many && inst_sync_attr(sync, &attrs[i]->id) < 0 &&
+            store->ops->estimate(store, &scan, 1) > 0)
+            return true;
+    }
+    return false;
+}
+
 void inst_sync_look(struct inst_sync *sync) {
     sync->is_blocked = !inst_session_takes(sync->session);
 }
@@ -332,6 +348,7 @@ static enum inst_status start(struct inst_session *session, const struct inst_va
     if (st != INST_OK || (st = new_sync(session, &sync, err)) != INST_OK)
         return st;
     if (!inst_value_dup(&sync->arena, q, &sync->q) ||
+        !inst_value_dup(&sync->arena, &etype, &sync->etype) ||
         !inst_value_dup(&sync->arena, event_id != NULL ? event_id : &none, &sync->event_id))
         st = inst_err_nomem(err);
     if (st == INST_OK)
@@ -515,6 +532,8 @@ static enum inst_status resync(struct inst_session *session, const struct inst_v
         st = cover(sync, attrs->u.items, attrs->len, err);
     if (st == INST_OK && q != NULL && !inst_value_dup(&sync->arena, q, &sync->q))
         st = inst_err_nomem(err);
+    if (st == INST_OK && sync->q.tag == INST_OBJECT && sync->q.len == 1)
+        sync->etype = inst_string(sync->q.u.members[0].key, sync->q.u.members[0].key_len);
     if (st == INST_OK && !is_fresh(session, &note))
         st = inst_sync_keep(sync, err);
     if (st != INST_OK) {

@@ -19,11 +19,12 @@ struct inst_sync_load;
 struct inst_sync {
     struct inst_session *session;
     struct inst_sync *next, *previous; /* of the app */
-    struct inst_arena arena;           /* q, attr_ids */
+    struct inst_arena arena;           /* q, etype, attr_ids */
     char id[INST_UUID_TEXT + 1];
     char token_hash[INST_SHA256_HEX + 1];
     struct inst_value q;        /* UNDEFINED: resumed, so failures are those of resync-table */
     struct inst_value event_id; /* of start-sync */
+    struct inst_value etype;    /* STRING; UNDEFINED: of an older note, which does not say */
     struct inst_value *attr_ids;
     size_t attr_count;
     struct inst_table attrs;     /* uuid of a covered attr -> its place in attr_ids + 1 */
@@ -42,6 +43,10 @@ static inline struct inst_app *inst_sync_app(const struct inst_sync *sync) {
 
 /* The place of a covered attr in attr_ids; -1: not covered. */
 int inst_sync_attr(const struct inst_sync *sync, const struct inst_value *id);
+/* Has the table triples of an attr that the subscription does not cover: one that was made,
+ * restored or made single behind its snapshot? Clients keep the attrs that they began with, so only
+ * a new snapshot shows them. */
+bool inst_sync_is_outgrown(const struct inst_sync *sync);
 /* Looks whether its connection takes more. */
 void inst_sync_look(struct inst_sync *sync);
 /* Tells the client and ends the subscription. */
@@ -63,9 +68,10 @@ void inst_sync_load_turn(struct inst_sync *sync);
 
 /* ---- sync_log.c ---- */
 
-/* What the log's record changed, parsed: its `triples`. */
+/* What the log's record changed, parsed: its `triples`, and whether attrs changed, too. */
 enum inst_status inst_sync_changes(struct inst_arena *arena, const struct inst_log_record *record,
-                                   const struct inst_value **out, struct inst_err *err);
+                                   const struct inst_value **out, bool *has_attrs,
+                                   struct inst_err *err);
 /* Is it ["+" or "-", entity, attr, value, created-at]? */
 bool inst_sync_is_change(const struct inst_value *change);
 /* Its [entity, attr, value, created-at]. */

@@ -278,12 +278,13 @@ static bool touch_record(void *ctx, const struct inst_log_record *record) {
     struct touching *t = ctx;
     struct inst_sync_load *load = t->piece->load;
     const struct inst_value *triples;
+    bool has_attrs;
     if (record->tx_id != load->seen_tx + 1) {
         t->status = inst_sync_refuse_gap(t->piece->sync->id, load->seen_tx, t->err);
         return false;
     }
     inst_arena_reset(&t->record);
-    t->status = inst_sync_changes(&t->record, record, &triples, t->err);
+    t->status = inst_sync_changes(&t->record, record, &triples, &has_attrs, t->err);
     for (uint32_t i = 0; t->status == INST_OK && i < triples->len; i++)
         if (inst_sync_is_change(&triples->u.items[i]))
             t->status = note_change(t, &triples->u.items[i]);

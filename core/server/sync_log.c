@@ -4,12 +4,15 @@
 #include "server/sync_internal.h"
 
 enum inst_status inst_sync_changes(struct inst_arena *arena, const struct inst_log_record *record,
-                                   const struct inst_value **out, struct inst_err *err) {
+                                   const struct inst_value **out, bool *has_attrs,
+                                   struct inst_err *err) {
     struct inst_value changes;
     enum inst_status st =
         inst_json_parse(arena, record->changes, record->changes_len, &changes, err);
     if (st != INST_OK)
         return st;
+    const struct inst_value *attrs = inst_getz(&changes, "attrs");
+    *has_attrs = attrs != NULL && attrs->tag == INST_ARRAY && attrs->len > 0;
     *out = inst_getz(&changes, "triples");
     if (*out == NULL || (*out)->tag != INST_ARRAY)
         return inst_err_set(err, "data-file", 500, "A record of the log has no triples.");
@@ -56,14 +59,20 @@ static void flush(struct inst_sync *sync) {
     inst_sync_look(sync);
 }
 
-/* The changes that the subscription covers, as one transaction; nothing when there are none. */
-static void add_tx(struct inst_sync *sync, int64_t tx_id, const struct inst_value *triples) {
+/* The changes that the subscription covers, as one transaction; nothing when there are none. false:
+ * there are others, too. */
+static bool add_tx(struct inst_sync *sync, int64_t tx_id, const struct inst_value *triples) {
     struct inst_buf *buf = &sync->txes;
+    bool covers_all = true;
     size_t count = 0;
     for (uint32_t i = 0; i < triples->len; i++) {
         const struct inst_value *change = &triples->u.items[i];
-        if (!inst_sync_is_change(change) || inst_sync_attr(sync, &change->u.items[2]) < 0)
+        if (!inst_sync_is_change(change))
             continue;
+        if (inst_sync_attr(sync, &change->u.items[2]) < 0) {
+            covers_all = false;
+            continue;
+        }
         if (count++ == 0) {
             inst_buf_add_str(buf, sync->tx_count > 0 ? ",{\"tx-id\":" : "{\"tx-id\":");
             inst_buf_add_int(buf, tx_id);
@@ -81,16 +90,21 @@ static void add_tx(struct inst_sync *sync, int64_t tx_id, const struct inst_valu
         inst_buf_add_str(buf, "]}");
         sync->tx_count++;
     }
+    return covers_all;
 }
 
 /* One transaction for one subscriber; false: the subscription ended. */
-static bool give(struct inst_sync *sync, int64_t tx_id, const struct inst_value *triples) {
+static bool give(struct inst_sync *sync, int64_t tx_id, const struct inst_value *triples,
+                 bool has_attrs) {
     struct inst_err err = {0};
     size_t before = sync->txes.len;
-    add_tx(sync, tx_id, triples);
+    bool covers_all = add_tx(sync, tx_id, triples);
     sync->sent_tx = tx_id;
     if (sync->txes.failed) {
         inst_err_nomem(&err);
+    } else if ((has_attrs || !covers_all) && inst_sync_is_outgrown(sync)) {
+        inst_err_set(&err, "validation-failed", 400,
+                     "The table has attributes that the subscription does not know; start over.");
     } else if (sync->txes.len - before > INST_SYNC_MAX_BYTES) {
         inst_err_set(&err, "limit-exceeded", 400,
                      "A transaction is too large for the subscription to follow.");
@@ -107,18 +121,20 @@ static bool give(struct inst_sync *sync, int64_t tx_id, const struct inst_value 
 static bool read_record(void *ctx, const struct inst_log_record *record) {
     struct reading *reading = ctx;
     const struct inst_value *triples;
+    bool has_attrs;
     if (record->tx_id != reading->next_tx) {
         reading->status = inst_sync_refuse_gap("", reading->next_tx - 1, &reading->err);
         return false;
     }
     inst_arena_reset(&reading->arena);
-    reading->status = inst_sync_changes(&reading->arena, record, &triples, &reading->err);
+    reading->status =
+        inst_sync_changes(&reading->arena, record, &triples, &has_attrs, &reading->err);
     if (reading->status != INST_OK)
         return false;
     for (struct inst_sync *sync = reading->app->syncs, *next; sync != NULL; sync = next) {
         next = sync->next;
         if (takes_log(sync, record->tx_id - 1))
-            give(sync, record->tx_id, triples);
+            give(sync, record->tx_id, triples, has_attrs);
     }
     reading->next_tx++;
     reading->records++;

@@ -105,6 +105,48 @@ test('a server that dies and comes back has forgotten nothing', async (t) => {
   table.stop();
 });
 
+test('attrs made later reach the table, also after a while away (session.md 3.8)', async (t) => {
+  const data = scratch(t);
+  let server = await serve(t, { data });
+  const app = await makeApp(server);
+  const { port } = server;
+  let writer = connect(t, server, app, { __adminToken: app.token });
+  await writer.queryOnce({ items: {} });
+  const [one, two] = [id(), id()];
+  await writer.transact([writer.tx.items[one].update({ name: 'first' }), writer.tx.items[two].update({ name: 'other' })]);
+
+  const db = connect(t, server, app, { __adminToken: app.token });
+  const table = follow(t, db, { items: {} });
+  await table.until((e) => e.type === 'InitialSyncComplete', 'the whole table');
+  const items = () => [...table.data().items].sort(byName);
+  const loads = () => table.events.filter((e) => e.type === 'InitialSyncComplete').length;
+
+  // What the official client began with it keeps: it is told to begin anew.
+  await writer.transact(writer.tx.items[one].update({ size: 3 }));
+  await table.until((e) => e.type === 'InitialSyncComplete' && e.data.items.some((item) => item.size === 3), 'the new attr');
+  assert.deepEqual(items(), [{ id: one, name: 'first', size: 3 }, { id: two, name: 'other' }]);
+  assert.equal(loads(), 2);
+  // A link to many and another namespace are no part of the table.
+  await writer.transact(writer.tx.owners[one].update({ name: 'o' }).link({ items: one }));
+  await writer.transact(writer.tx.items[one].update({ size: 4 }));
+  await table.until((e) => e.data.items.some((item) => item.size === 4), 'the second value');
+  assert.equal(loads(), 2);
+
+  // Another one while the server comes and goes.
+  writer.shutdown();
+  server.child.kill('SIGKILL');
+  await server.ended;
+  server = await serve(t, { data, port });
+  writer = connect(t, server, app, { __adminToken: app.token });
+  await writer.transact(writer.tx.items[one].update({ size: 5, colour: 'red' }));
+  await table.until((e) => e.data.items.some((item) => item.colour === 'red' && item.size === 5), 'both', 30000);
+  await writer.transact(writer.tx.items[one].update({ name: 'last' }));
+  await table.until((e) => e.data.items.some((item) => item.name === 'last'), 'the last write');
+  assert.deepEqual(items(), [{ id: one, name: 'last', size: 5, colour: 'red' }, { id: two, name: 'other' }]);
+  assert.equal(loads(), 3);
+  table.stop();
+});
+
 test('anybody but an admin is told no', async (t) => {
   const server = await serve(t);
   const app = await makeApp(server);
