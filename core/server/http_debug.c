@@ -1,9 +1,11 @@
 #include "base/json.h"
 #include "base/number.h"
 #include "base/text.h"
+#include "instaql/filter.h"
 #include "server/admin_steps.h"
 #include "server/evaluation.h"
 #include "server/http_routes.h"
+#include "server/names.h"
 #include "server/refusal.h"
 
 /* Answers of `/admin/query_perms_check` and `/admin/transact_perms_check` (http.md 6.3). */
@@ -155,6 +157,77 @@ static enum inst_status check_query(struct checked *checked, struct inst_app *ap
     return st;
 }
 
+/* What view rules became conditions of the query: {etype: {"short-circuit?", "where-clauses",
+ * "rate-limits"}}. Rules that are asked entity by entity, as all with rate limits are, are not in
+ * it (permissions.md 8, 10). */
+struct wheres {
+    struct inst_permissions *permissions;
+    struct inst_buf json;
+    struct inst_table seen; /* hash of etype */
+    enum inst_status status;
+    struct inst_err *err;
+};
+
+static enum inst_status write_where(struct wheres *wheres, const struct inst_value *etype) {
+    struct inst_permissions *p = wheres->permissions;
+    struct inst_buf *buf = &wheres->json;
+    const struct inst_rule *rule;
+    struct inst_cel_where where;
+    struct inst_filter *filter = NULL;
+    struct inst_err why = {0};
+    enum inst_status st = inst_permissions_rule(p, etype, INST_RULE_VIEW, NULL, &rule, wheres->err);
+    if (st != INST_OK || rule == NULL)
+        return st;
+    st = inst_permissions_where(p, rule, etype, &where, wheres->err);
+    if (st != INST_OK || where.kind == INST_CEL_WHERE_NONE)
+        return st;
+    if (where.kind == INST_CEL_WHERE_SOME) {
+        st = inst_filter_new(etype, &where.where, p->data.store, &filter, &why);
+        inst_err_clear(&why);
+        inst_filter_free(filter);
+        if (st != INST_OK)
+            return st == INST_NOMEM ? inst_err_nomem(wheres->err) : INST_OK;
+    }
+    inst_buf_add_str(buf, buf->len > 0 ? "," : "");
+    inst_json_write(buf, etype);
+    inst_buf_addf(buf, ":{\"short-circuit?\":%s,\"where-clauses\":",
+                  where.kind == INST_CEL_WHERE_NEVER ? "true" : "false");
+    if (where.kind == INST_CEL_WHERE_SOME)
+        inst_json_write(buf, &where.where);
+    else
+        inst_buf_add_str(buf, "null");
+    inst_buf_add_str(buf, ",\"rate-limits\":{}}");
+    return INST_OK;
+}
+
+/* true: something failed, no need to look on. */
+static bool add_where(void *ctx, const struct inst_value *etype) {
+    struct wheres *wheres = ctx;
+    struct inst_table_key key = {
+        inst_text_hash(etype->u.str, etype->len, wheres->permissions->data.seed), 0};
+    if (inst_table_get(&wheres->seen, key) != NULL)
+        return false;
+    wheres->status = inst_table_put(&wheres->seen, key, wheres) ? write_where(wheres, etype)
+                                                                : inst_err_nomem(wheres->err);
+    return wheres->status != INST_OK;
+}
+
+static enum inst_status write_wheres(struct inst_permissions *p, const struct inst_value *query,
+                                     struct inst_buf *out, struct inst_err *err) {
+    struct wheres wheres = {.permissions = p, .status = INST_OK, .err = err};
+    struct inst_reach reach = {p->data.store->attrs, add_where, &wheres};
+    inst_buf_init(&wheres.json);
+    inst_table_init(&wheres.seen);
+    inst_query_reaches(query, &reach);
+    inst_buf_add_str(out, ",\"rule-wheres\":{");
+    inst_buf_add(out, wheres.json.data, wheres.json.len);
+    inst_buf_add_char(out, '}');
+    out->failed = out->failed || wheres.json.failed;
+    inst_buf_free(&wheres.json);
+    inst_table_free(&wheres.seen);
+    return wheres.status;
+}
+
 static enum inst_status try_query(struct inst_app *app, const struct inst_value *query,
                                   const struct inst_viewer *viewer, struct inst_rules *rules,
                                   bool infers, struct inst_buf *out, struct inst_err *err) {
@@ -175,8 +248,10 @@ static enum inst_status try_query(struct inst_app *app, const struct inst_value 
         inst_buf_add(out, outcome.result.data, outcome.result.len);
         inst_buf_add_str(out, ",\"check-results\":[");
         inst_buf_add(out, checked.json.data, checked.json.len);
-        inst_buf_add_str(out, "],\"rule-wheres\":{}}");
+        inst_buf_add_char(out, ']');
         out->failed = out->failed || checked.json.failed;
+        st = write_wheres(&checked.permissions, query, out, err);
+        inst_buf_add_char(out, '}');
     }
     inst_outcome_free(&outcome);
     inst_permissions_release(&checked.permissions);

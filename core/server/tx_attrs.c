@@ -481,6 +481,26 @@ static bool rebrand(struct inst_tx *tx, const struct inst_value *attr, bool is_r
     return true;
 }
 
+/* What the attr was, for whoever restores it. */
+static bool snapshot_of(struct inst_tx *tx, const struct inst_value *attr, struct inst_value *out) {
+    const struct inst_value *identity = identity_of(attr, false);
+    struct inst_object_builder snapshot, metadata;
+    struct inst_value was;
+    const struct inst_attr *id_attr = NULL;
+    if (identity != NULL)
+        id_attr = inst_attrs_id_attr(tx->catalog->attrs, identity->u.items[1].u.str,
+                                     identity->u.items[1].len);
+    inst_object_begin(&snapshot, tx->arena);
+    inst_object_addz(&snapshot, "is_indexed", flag(attr, "index?"));
+    inst_object_addz(&snapshot, "is_required", flag(attr, "required?"));
+    inst_object_addz(&snapshot, "id_attr_id", id_attr != NULL ? id_attr->id : inst_null());
+    if (!inst_object_end(&snapshot, &was))
+        return false;
+    inst_object_begin(&metadata, tx->arena);
+    inst_object_addz(&metadata, "soft_delete_snapshot", was);
+    return inst_object_end(&metadata, out);
+}
+
 static enum inst_status delete_attr(struct edit *edit, const struct inst_value *id,
                                     struct inst_err *err) {
     struct inst_tx *tx = edit->tx;
@@ -488,8 +508,10 @@ static enum inst_status delete_attr(struct edit *edit, const struct inst_value *
     if (entry == NULL || entry->is_gone || (entry->before != NULL && entry->before->is_system))
         return INST_OK;
     char *when = inst_arena_alloc(tx->arena, INST_DATE_TEXT_MAX);
-    struct inst_member changes[6];
-    if (when == NULL || !rebrand(tx, &entry->attr.json, false, false, &changes[0]) ||
+    struct inst_member changes[7];
+    struct inst_value metadata;
+    if (when == NULL || !snapshot_of(tx, &entry->attr.json, &metadata) ||
+        !rebrand(tx, &entry->attr.json, false, false, &changes[0]) ||
         !rebrand(tx, &entry->attr.json, true, false, &changes[1]))
         return inst_err_nomem(err);
     size_t len = inst_date_iso((double)tx->now, when);
@@ -497,7 +519,8 @@ static enum inst_status delete_attr(struct edit *edit, const struct inst_value *
     changes[3] = named("required?", inst_bool(false));
     changes[4] = named("deletion-marked-at", inst_string(when, len));
     changes[5] = named("setting-required?", inst_undefined());
-    if (!lay_over(tx, &entry->attr.json, changes, 6, &entry->deleted))
+    changes[6] = named("metadata", metadata);
+    if (!lay_over(tx, &entry->attr.json, changes, 7, &entry->deleted))
         return inst_err_nomem(err);
     forget_names(edit, entry);
     entry->is_gone = entry->is_renamed = true;
@@ -525,12 +548,13 @@ static enum inst_status restore_attr(struct edit *edit, const struct inst_value 
     free(text);
     if (st != INST_OK)
         return st;
-    struct inst_member changes[4];
-    size_t n = 3;
+    struct inst_member changes[5];
+    size_t n = 4;
     if (!rebrand(tx, &hidden, false, true, &changes[0]) ||
         !rebrand(tx, &hidden, true, true, &changes[1]))
         return inst_err_nomem(err);
     changes[2] = named("deletion-marked-at", inst_undefined());
+    changes[3] = named("metadata", inst_undefined());
     /* The index that it still has goes now. */
     struct inst_attr probe = {.row = entry.attr.row};
     if (inst_tx_has_many(tx, &probe))

@@ -207,7 +207,11 @@ static void test_debug_query(void **state) {
                 "'program':{'code':'auth.id == data.id || (data.linkedPrimaryUser != null && "
                 "auth.id == data.linkedPrimaryUser)','display-code':'auth.id == data.id || "
                 "(data.linkedPrimaryUser != null && auth.id == data.linkedPrimaryUser)',"
-                "'etype':'$users','action':'view'},'check':true}],'rule-wheres':{}}");
+                "'etype':'$users','action':'view'},'check':true}],'rule-wheres':{'$users':"
+                "{'short-circuit?':false,'where-clauses':{'or':[{'id':'#1'},"
+                "{'and':[{'linkedPrimaryUser':{'$isNull':false}},{'linkedPrimaryUser':'#1'}]}]},"
+                "'rate-limits':{}},"
+                "'$files':{'short-circuit?':true,'where-clauses':null,'rate-limits':{}}}}");
     answer = done(w, "POST", path, GUEST, "{'query':{'$userRefreshTokens':{}}}");
     expect_body(w, inst_getz(answer, "result"), "{'$userRefreshTokens':[]}");
     expect_body(w, inst_getz(&inst_getz(answer, "check-results")->u.items[0], "program"),
@@ -225,6 +229,17 @@ static void test_debug_query(void **state) {
                   "'origin-override':'https://x'}");
     expect_text(inst_getz(&inst_getz(answer, "check-results")->u.items[0], "check"),
                 "1.2.3.4https://x");
+    /* what became conditions of the query: of every namespace that it reads, also on the way of
+     * a condition; not of a rule that is asked entity by entity */
+    answer = done(w, "POST", path, GUEST,
+                  "{'query':{'todos':{'$':{'where':{'owner.email':'x'}}},'$files':{}},"
+                  "'rules-override':{'todos':{'allow':{'view':'size(data.title) > 1'}},"
+                  "'$users':{'allow':{'view':'true'}},'$files':{'allow':{'view':"
+                  "'data.path == ruleParams.path'}}}}");
+    expect_body(w, inst_getz(answer, "rule-wheres"),
+                "{'$users':{'short-circuit?':false,'where-clauses':null,'rate-limits':{}},"
+                "'$files':{'short-circuit?':false,'where-clauses':{'path':{'$isNull':true}},"
+                "'rate-limits':{}}}");
     /* here a rule that fails says what the evaluator does */
     struct answer *failed = call(w, "POST", path, GUEST,
                                  "{'query':{'todos':{}},'rules-override':{'todos':{'allow':{'view':"
