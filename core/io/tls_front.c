@@ -428,7 +428,7 @@ static bool is_same(const struct stamp *a, const struct stamp *b) {
 }
 
 enum inst_status inst_tls_front_reload(struct inst_tls_front *front, struct inst_err *err) {
-    SSL_CTX *fresh;
+    SSL_CTX *fresh = NULL;
     look(&front->config, front->read); /* before: what changes meanwhile is read again */
     enum inst_status status = read_files(&front->config, &fresh, err);
     if (status != INST_OK)

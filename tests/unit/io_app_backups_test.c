@@ -9,7 +9,7 @@
 static char job[INST_UUID_TEXT + 1]; /* that was begun last */
 
 static int ask(struct world *w, const char *method, const char *more, const char *body) {
-    char target[256];
+    char target[512];
     snprintf(target, sizeof target, "/dash/apps/%s/%s", w->app.id, more);
     return request(w, method, target, admin(w, ""), body);
 }
