@@ -63,6 +63,32 @@ test('the to-do example and a JavaScript client share a list', async (t) => {
   await watch.line(/From JavaScript/);
 });
 
+test('the example of migrations, all the way up and down', async (t) => {
+  const cwd = scratch(t);
+  const lua = async (...args) => {
+    const command = run(t, [...args, '--api', 'local:shop.db'], { cwd });
+    command.child.stdin.end();
+    assert.equal(await command.ended, 0, command.output());
+    return command.output();
+  };
+  const migrate = (...args) => lua('migrate', ...args, '--dir', path.join(root, 'examples/migrations'));
+  const customers = async () => JSON.parse(await lua('query', '{ customers = { orders = {} } }')).customers;
+  assert.match(await migrate('plan'), /0003_customers\n[^]*\+ Link orders\.customer to customers\.orders\./);
+  assert.deepEqual(await customers(), []);
+  for (let round = 0; round < 2; round++) {
+    assert.match(await migrate('up', '--yes'), /Applied 3 migrations\./);
+    const found = (await customers()).map((one) => [one.email, one.orders.map((order) => order.number).sort()]);
+    assert.deepEqual(found.sort(), [
+      ['ann@example.com', ['A-2', 'A-4', 'A-6']], ['bob@example.com', ['A-1', 'A-3', 'A-5']],
+    ]);
+    assert.match(await migrate('down', '--yes'), /Undid 1 migration\./);
+    const { orders } = JSON.parse(await lua('query', '{ orders = {} }'));
+    assert.deepEqual(orders.map((order) => order.email).sort(),
+      [...Array(3).fill('ann@example.com'), ...Array(3).fill('bob@example.com')]);
+    assert.match(await migrate('down', '--to', '0', '--yes'), /Undid 2 migrations\./);
+  }
+});
+
 const documents = path.join(root, 'lua/docs');
 for (const name of readdirSync(documents).filter((name) => name.endsWith('.md'))) {
   test(`lua/docs/${name}`, (t) => runDocument(t, path.join(documents, name)));

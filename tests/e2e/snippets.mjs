@@ -66,7 +66,7 @@ export async function runDocument(t, file) {
       mkdirSync(path.dirname(path.join(dir, block.name)), { recursive: true });
       writeFileSync(path.join(dir, block.name), block.text);
     } else if (block.kind === 'text') {
-      assert.ok(last, `${where(block)}: nothing was run before this output`);
+      assert.ok(last !== undefined, `${where(block)}: nothing was run before this output`);
       assert.match(last.trim(), expected(block.text), where(block));
     } else {
       assert.match(block.kind, /^(lua|sh)$/, `${where(block)}: a block that cannot be run needs a file name`);
