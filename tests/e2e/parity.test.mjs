@@ -1,4 +1,4 @@
-// lua/README.md names everything that the installed official packages export.
+// lua/docs/parity.md names everything that the installed official packages export.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { root } from './harness.mjs';
 import { publicNames } from './names.mjs';
 
-const readme = readFileSync(path.join(root, 'lua/README.md'), 'utf8');
+const readme = readFileSync(path.join(root, 'lua/docs/parity.md'), 'utf8');
 
 // The names in the first column of the tables below the package's heading.
 function listedNames(packageName) {
@@ -30,9 +30,9 @@ for (const packageName of ['@instantdb/core', '@instantdb/admin']) {
     assert.ok(names.size > 150);
 
     const covers = (name) => listed.includes(name) || listed.includes(name.replace(/\..*/, '.*'));
-    assert.deepEqual([...names].filter((name) => !covers(name)), [], 'missing in lua/README.md');
+    assert.deepEqual([...names].filter((name) => !covers(name)), [], 'missing in lua/docs/parity.md');
     const stands = (name) => name.endsWith('.*') ? [...names].some((n) => n.startsWith(name.slice(0, -1))) : names.has(name);
-    assert.deepEqual(listed.filter((name) => !stands(name)), [], 'in lua/README.md, but not in the package');
+    assert.deepEqual(listed.filter((name) => !stands(name)), [], 'in lua/docs/parity.md, but not in the package');
     assert.equal(new Set(listed).size, listed.length, 'each name once');
   });
 }

@@ -1,4 +1,4 @@
-// README.md, the examples and every block of lua/docs/*.md do what they say.
+// README.md, the examples and every block of lua/README.md and lua/docs/*.md do what they say.
 
 import assert from 'node:assert/strict';
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
@@ -90,6 +90,7 @@ test('the example of migrations, all the way up and down', async (t) => {
 });
 
 const documents = path.join(root, 'lua/docs');
-for (const name of readdirSync(documents).filter((name) => name.endsWith('.md'))) {
+for (const name of readdirSync(documents).filter((name) => name.endsWith('.md') && !['parity.md', 'reference.md'].includes(name))) {
   test(`lua/docs/${name}`, (t) => runDocument(t, path.join(documents, name)));
 }
+test('lua/README.md', (t) => runDocument(t, path.join(root, 'lua/README.md')));

@@ -1,10 +1,10 @@
 local instant = require "instant"
 local support = require "support"
 
--- Names in backquotes behind the first column of the tables of lua/README.md, and what they begin with.
+-- Names in backquotes behind the first column of the tables of lua/docs/parity.md, and what they begin with.
 local function names()
   local list = {}
-  local file = assert(io.open "lua/README.md")
+  local file = assert(io.open "lua/docs/parity.md")
   for line in file:lines() do
     local here = line:match "^| `[^|]*|(.*)$"
     for name in (here or ""):gmatch "`([%a_][%w_.]*)`" do
