@@ -12,13 +12,18 @@ import { missing, nginxEnv } from './nginx/nginx.mjs';
 
 const skip = missing;
 
-async function nginx(t, server, app, { workers = 1, init = '', trusted = '/etc/ssl/certs/ca-certificates.crt' } = {}) {
+// nginx with the test's own site, or another folder's with its port.
+async function nginx(t, server, app, options = {}) {
+  const { workers = 1, init = '', trusted = '/etc/ssl/certs/ca-certificates.crt', from = 'nginx', listens = 'PORT' } = options;
   const dir = scratch(t);
   const port = await freePort();
-  copyFileSync(new URL('nginx/site.lua', import.meta.url), path.join(dir, 'site.lua'));
-  const config = readFileSync(new URL('nginx/nginx.conf', import.meta.url), 'utf8')
-    .replace('WORKERS', workers).replace('PORT', port).replace('INIT', init).replace('TRUSTED', trusted);
-  writeFileSync(path.join(dir, 'nginx.conf'), config);
+  copyFileSync(new URL(`${from}/site.lua`, import.meta.url), path.join(dir, 'site.lua'));
+  const config = readFileSync(new URL(`${from}/nginx.conf`, import.meta.url), 'utf8')
+    .replace('WORKERS', workers).replaceAll(`127.0.0.1:${listens}`, `127.0.0.1:${port}`).replace('INIT', init)
+    .replace('TRUSTED', trusted);
+  // As root the workers would be somebody else, who may not read the folder.
+  const more = listens === 'PORT' ? '' : 'user root; daemon off;';
+  writeFileSync(path.join(dir, 'nginx.conf'), more + config);
   const child = spawn('/usr/sbin/nginx', ['-p', `${dir}/`, '-c', 'nginx.conf', '-e', 'stderr'], {
     stdio: ['ignore', 'ignore', 'pipe'],
     env: { ...process.env, ...nginxEnv(), INSTANT_APP_ID: app.id, INSTANT_URI: server.api },
@@ -32,8 +37,9 @@ async function nginx(t, server, app, { workers = 1, init = '', trusted = '/etc/s
   });
 
   // A connection each, so that every worker has its turn.
-  const get = (url) => new Promise((resolve, reject) => {
-    http.get({ port, host: '127.0.0.1', path: url, agent: false }, (response) => {
+  const get = (url, body) => new Promise((resolve, reject) => {
+    const method = body ? 'POST' : 'GET';
+    http.request({ port, host: '127.0.0.1', path: url, agent: false, method }, (response) => {
       let body = '';
       response.on('data', (text) => { body += text; });
       response.on('end', () => {
@@ -44,7 +50,7 @@ async function nginx(t, server, app, { workers = 1, init = '', trusted = '/etc/s
         }
       });
       response.on('error', reject);
-    }).on('error', reject);
+    }).on('error', reject).end(body);
   });
 
   // Asks again and again until an answer fits, giving way to the rest in between.
@@ -222,4 +228,17 @@ test('what would stop a worker is refused', { skip }, async (t) => {
 
   const early = await nginx(t, server, app, { init: 'init_by_lua_block { require "instant" }' });
   assert.match(early.log(), /loaded by nginx's master/);
+});
+
+test('the example', { skip }, async (t) => {
+  const server = await serve(t);
+  const app = await makeApp(server);
+  const site = await nginx(t, server, app, { from: '../../examples/openresty', listens: '8080' });
+  await site.until('/todos', (answer) => answer.body === '[]', 'the first result');
+  const { id: todo } = await site.until('/visitors', (answer) => /^\d+/.test(answer.body)).then(() => site.get('/todos', 'Buy bread'))
+    .then((answer) => JSON.parse(answer.body));
+  const js = connect(t, server, app);
+  await live(t, js, { todos: {} }).until((result) => result.data?.todos.some((row) => row.id === todo), 'the todo');
+  await site.until('/todos', (answer) => answer.body.includes('Buy bread'));
+  assert.equal((await site.get('/todos', ' ')).code, 201);
 });
