@@ -70,7 +70,7 @@ async function nginx(t, server, app, options = {}) {
       throw new Error(`${e.message}; last answer: ${JSON.stringify(last)}\n${log.slice(-3000)}`);
     });
   };
-  await until('/hello', (answer) => answer.body === 'hello', 'nginx');
+  await until('/hello', (answer) => answer.body?.trim() === 'hello', 'nginx');
   return { child, ended, get, until, dir, log: () => log };
 }
 
