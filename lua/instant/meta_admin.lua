@@ -86,6 +86,7 @@ function AdminDb:subscribeQuery(query, fn, opts) end
 ---@field type "ok"|"error"
 ---@field data? table
 ---@field pageInfo? table<string, { startCursor: any, endCursor: any, hasNextPage: boolean, hasPreviousPage: boolean }>
+---@field aggregate? table<string, { count: integer }> of a query that counts
 ---@field error? instant.Error
 ---@field readyState? "connecting"|"open"|"closed"
 ---@field isClosed? boolean

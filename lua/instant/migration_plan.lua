@@ -92,7 +92,7 @@ end
 local Doer = {}
 Doer.__index = Doer
 
---- `world`: `{store=, client=, report=}` and, of a plan's migrations before, `pulled` and `rules`.
+--- `world`: `{store=, db=, report=}` and, of a plan's migrations before, `pulled` and `rules`.
 local function new(world)
   return setmetatable({ world = world, store = world.store, report = world.report }, Doer)
 end
@@ -158,14 +158,14 @@ local function sample(self, page, fn)
 end
 
 function Doer:each(etype, options, fn, cursor)
-  local client = self.world.client()
+  local db = self.world.db
   local after, last, count
   if cursor then
     after, last, count = cursor.after, cursor.last, math.max(0, cursor.total - cursor.done)
   else
-    count = must(rows.count(client, etype, options))
+    count = must(rows.count(db, etype, options))
   end
-  local page, problem = rows.page(client, etype, {
+  local page, problem = rows.page(db, etype, {
     where = options.where, with = options.with, fields = options.fields, batch = SAMPLE,
   }, after, last)
   if not page then steps.fail(problem) end

@@ -10,7 +10,7 @@ local fail, must = steps.fail, steps.must
 local Doer = {}
 Doer.__index = Doer
 
---- `run`: `{store=, client=, record=, journal=, report=}`. `run.has_journal`: the app has a note of something done,
+--- `run`: `{store=, db=, record=, journal=, report=}`. `run.has_journal`: the app has a note of something done,
 --- `run.is_touched`: something was done and may not be noted yet.
 local function new(run)
   return setmetatable({ run = run, store = run.store }, Doer)
@@ -75,18 +75,18 @@ local function ops_of_page(page, fn)
   return ops
 end
 
-local function begin(self, client, etype, options)
-  local last = must(rows.last(client, etype, options))
+local function begin(self, db, etype, options)
+  local last = must(rows.last(db, etype, options))
   if not last then return nil end
-  return { step = self.run.current.name, last = last, done = 0, total = must(rows.count(client, etype, options)) }
+  return { step = self.run.current.name, last = last, done = 0, total = must(rows.count(db, etype, options)) }
 end
 
 function Doer:each(etype, options, fn, cursor)
-  local run, client = self.run, self.run.client()
+  local run, db = self.run, self.run.db
   if cursor then run.report.line(("%s: going on after row %d"):format(cursor.step, cursor.done)) end
-  cursor = cursor or begin(self, client, etype, options)
+  cursor = cursor or begin(self, db, etype, options)
   while cursor do
-    local page, after = rows.page(client, etype, options, cursor.after, cursor.last)
+    local page, after = rows.page(db, etype, options, cursor.after, cursor.last)
     if not page then fail(after) end
     if #page == 0 then break end
     local ops = ops_of_page(page, fn)

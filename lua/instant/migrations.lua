@@ -12,7 +12,7 @@ local core = require "instant.core"
 local files = require "instant.migration_files"
 local new_doer = require "instant.migration_run"
 local new_planner = require "instant.migration_plan"
-local push = require "instant.schema_push"
+local rows = require "instant.migration_rows"
 local steps = require "instant.migration_steps"
 local store = require "instant.migration_store"
 
@@ -24,30 +24,14 @@ local migrations = { create = files.create }
 --- `options`: `to` (project.lua), `dir`, `report`.
 function migrations.open(options)
   local self = setmetatable({
-    dir = options.dir, report = options.report, store = store.open(options.to),
+    dir = options.dir, report = options.report, store = store.open(options.to), rows = rows.of(options.to),
   }, Migrations)
-  self.client = function() return self:open_session() end
   return self
-end
-
---- Pages of rows come over a session: opened anew by each step that wants one, with the schema of then, so that
---- links to one are one object. Raises a problem.
-function Migrations:open_session()
-  if self.session then self.session:shutdown() end
-  local to = self.store.to
-  local schema = steps.must(push.schema_of(steps.must(push.pull(to))))
-  self.session = require("instant").init {
-    appId = to.appId, adminToken = to.token, apiURI = to.api, schema = schema, disableValidation = true,
-    shareConnection = false, __extraDedupeKey = "migrations " .. core.id(),
-  }
-  return self.session
 end
 
 --- Ends what this has open; the backend is the caller's.
 function Migrations:close()
   self.store:release()
-  if self.session then self.session:shutdown() end
-  self.session = nil
 end
 
 -- ---- what there is ----
@@ -178,7 +162,7 @@ end
 
 --- Shows what running these entries would do; `direction` is "applying" or "undoing". Changes nothing.
 function Migrations:show(list, direction)
-  local world = { store = self.store, client = self.client, report = self.report }
+  local world = { store = self.store, db = self.rows, report = self.report }
   for _, entry in ipairs(list) do
     self.report.title(entry.name)
     local journal, cursor = journal_of(entry, direction)
@@ -245,7 +229,7 @@ local function run_one(self, entry, direction)
   if not record then return nil, ("%s: %s"):format(entry.name, problem) end
   self.report.title(entry.name)
   local run = {
-    store = self.store, client = self.client, report = self.report, record = record, journal = journal, cursor = cursor,
+    store = self.store, db = self.rows, report = self.report, record = record, journal = journal, cursor = cursor,
     has_journal = cursor ~= nil or journal:count() > 0,
   }
   run.doer = new_doer(run)

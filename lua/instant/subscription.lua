@@ -4,7 +4,7 @@
 --     for payload in db:subscribeQuery { todos = {} } do ... end        -- in a task
 --     sub:close()
 --
--- A payload is {type = "ok", data=, pageInfo=, sessionInfo=} or {type = "error", error=, readyState=,
+-- A payload is {type = "ok", data=, pageInfo=, aggregate=, sessionInfo=} or {type = "error", error=, readyState=,
 -- isClosed=, sessionInfo=}.
 
 local core = require "instant.core"
@@ -34,6 +34,11 @@ local function page_info(meta)
   return pages
 end
 
+local function counts(meta)
+  local found = present(meta) and present(meta.aggregate)
+  return found and next(found) ~= nil and found or nil
+end
+
 local function error_of(body, status)
   local err = core.error(type(body.type) == "string" and body.type or "unknown",
     type(body.message) == "string" and body.message or "Unknown error in subscribe query.")
@@ -56,12 +61,14 @@ local function on_message(self, message)
   if message.op == "sse-init" then
     self._session = { machineId = message["machine-id"], sessionId = message["session-id"] }
   elseif message.op == "add-query-ok" then
-    deliver(self, { type = "ok", data = message.result, pageInfo = page_info(message["result-meta"]) })
+    local meta = message["result-meta"]
+    deliver(self, { type = "ok", data = message.result, pageInfo = page_info(meta), aggregate = counts(meta) })
   elseif message.op == "refresh-ok" then
     local computation = message.computations[1]
     if computation then
+      local meta = computation["result-meta"]
       deliver(self, {
-        type = "ok", data = computation["instaql-result"], pageInfo = page_info(computation["result-meta"]),
+        type = "ok", data = computation["instaql-result"], pageInfo = page_info(meta), aggregate = counts(meta),
       })
     end
   elseif message.op == "error" then

@@ -9,10 +9,42 @@ import { test } from 'node:test';
 import { init } from '@instantdb/admin';
 import { connect, id, live, run, scratch, serve } from './harness.mjs';
 
+// Between a run and the server. `proxy.doom(n, isBefore, kill)`: at the n-th POST of a route that `pattern` matches
+// the run is killed, before that reaches the server, or when it is done and the answer is on its way.
+async function doomsday(t, server, pattern) {
+  let plan = {};
+  const proxy = net.createServer((socket) => {
+    const onward = net.connect(server.port, '127.0.0.1');
+    let isDoomed = false;
+    socket.on('data', (bytes) => {
+      if (pattern.test(bytes.toString('latin1')) && --plan.left === 0) {
+        isDoomed = true;
+        if (plan.isBefore) plan.kill();
+      }
+      if (!(isDoomed && plan.isBefore)) onward.write(bytes);
+    });
+    onward.on('data', (bytes) => {
+      if (isDoomed) plan.kill();
+      else socket.write(bytes);
+    });
+    for (const [one, other] of [[socket, onward], [onward, socket]]) {
+      one.on('error', () => other.destroy());
+      one.on('close', () => other.destroy());
+    }
+  });
+  await new Promise((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+  t.after(() => proxy.close());
+  return {
+    env: { INSTANT_CLI_API_URI: `http://127.0.0.1:${proxy.address().port}` },
+    doom: (left, isBefore, kill) => { plan = { left, isBefore, kill }; },
+  };
+}
+
 async function setUp(t) {
   const server = await serve(t);
   const [, appId] = await server.line(/app id:\s+(\S+)/);
   const [, adminToken] = await server.line(/admin token:\s+(\S+)/);
+  const [, operator] = await server.line(/operator token:\s+(\S+)/);
   const dir = scratch(t);
   const file = (name) => path.join(dir, name);
   mkdirSync(file('migrations'));
@@ -28,7 +60,7 @@ async function setUp(t) {
     return answer.json();
   };
   return {
-    server, appId, adminToken, db, file, start, dash,
+    server, appId, operator, db, file, start, dash,
     write: (name, text) => writeFileSync(file(`migrations/${name}.lua`), text),
     remove: (name) => rmSync(file(`migrations/${name}.lua`)),
     read: (name) => readFileSync(file(name), 'utf8'),
@@ -84,7 +116,7 @@ async function counts(db) {
 }
 
 test('status, plan, up and down', async (t) => {
-  const { lua, write, read, dump, db, file, server, appId } = await setUp(t);
+  const { lua, write, read, dump, db, file, server, appId, operator } = await setUp(t);
   fails(await lua(['migrate', '--dir', 'nowhere']), /there is no folder nowhere/);
   ok(await lua(['migrate']), /There are no migrations/);
   ok(await lua(['migrate', 'up']), /Nothing is pending/);
@@ -120,10 +152,11 @@ test('status, plan, up and down', async (t) => {
   fails(await lua(['migrate', 'up'], { input: 'n\n' }), /Apply 2 migrations: 0001_create, 0002_names\?.*nothing was changed/s);
   assert.deepEqual(await dump('todos', 'instant_migrations'), empty);
 
-  ok(await lua(['migrate', 'up', '--to', '1', '-y']), /Applied 1 migration\./);
+  // An operator's token does as well.
+  ok(await lua(['migrate', 'up', '--to', '1', '-y'], { env: { INSTANT_APP_ADMIN_TOKEN: operator } }), /Applied 1 migration\./);
   ok(await lua(['migrate']), /0001_create  applied \d{4}-\d\d-\d\d \d\d:\d\d by ann@\S+ in .* s\n0002_names   pending/);
   const between = await dump('todos', 'instant_migrations');
-  ok(await lua(['migrate', 'plan']), /each todos: 30 rows, before[^]*update todos \S+ \{"done":false\}/);
+  ok(await lua(['migrate', 'plan'], { env: { INSTANT_APP_ADMIN_TOKEN: operator } }), /each todos: 30 rows, before[^]*update todos \S+ \{"done":false\}/);
   assert.deepEqual(await dump('todos', 'instant_migrations'), between);
   ok(await lua(['migrate', 'up'], { input: 'y\n' }), /Applied 1 migration\./);
   ok(await lua(['migrate', 'up']), /Nothing is pending/);
@@ -243,38 +276,13 @@ test('kill -9 at any point: every row is changed exactly once', async (t) => {
   ok(await lua(['migrate', 'up', '-y']));
   write('0002_count', count(20));
 
-  // Between the run and the server: at its n-th transaction it is killed, before that reaches the server, or when
-  // it is done and the answer is on its way.
-  let plan;
-  const proxy = net.createServer((socket) => {
-    const onward = net.connect(server.port, '127.0.0.1');
-    let isDoomed = false;
-    socket.on('data', (bytes) => {
-      if (bytes.includes('POST /admin/transact') && --plan.left === 0) {
-        isDoomed = true;
-        if (plan.isBefore) plan.kill();
-      }
-      if (!(isDoomed && plan.isBefore)) onward.write(bytes);
-    });
-    onward.on('data', (bytes) => {
-      if (isDoomed) plan.kill();
-      else socket.write(bytes);
-    });
-    for (const [one, other] of [[socket, onward], [onward, socket]]) {
-      one.on('error', () => other.destroy());
-      one.on('close', () => other.destroy());
-    }
-  });
-  await new Promise((resolve) => proxy.listen(0, '127.0.0.1', resolve));
-  t.after(() => proxy.close());
-  const env = { INSTANT_CLI_API_URI: `http://127.0.0.1:${proxy.address().port}` };
-
+  const proxy = await doomsday(t, server, /^POST \/admin\/transact/);
   let kills = 0;
   const states = new Set();
   for (let attempt = 0; ; attempt++) {
     assert.ok(attempt < 200, 'it comes no further');
-    const command = start(['migrate', 'up', '-y', '--unlock'], env);
-    plan = { left: 1 + Math.floor(Math.random() * 7), isBefore: attempt % 2 === 0, kill: () => command.child.kill('SIGKILL') };
+    const command = start(['migrate', 'up', '-y', '--unlock'], proxy.env);
+    proxy.doom(1 + Math.floor(Math.random() * 7), attempt % 2 === 0, () => command.child.kill('SIGKILL'));
     const code = await command.ended;
     if (code === 0) break;
     assert.equal(code, 'SIGKILL', command.output());
@@ -293,6 +301,66 @@ test('kill -9 at any point: every row is changed exactly once', async (t) => {
   ok(await lua(['migrate', 'up', '-y', '--unlock']));
   assert.deepEqual(await counts(db), { 2: rows });
   assert.deepEqual((await db.query({ instant_migrations: { $: { where: { key: 'lock' } } } })).instant_migrations, []);
+});
+
+test('kill -9 at each request: steps of every kind, up and down', async (t) => {
+  const { lua, write, start, server, dump, db } = await setUp(t);
+  write('0001_create', create(6));
+  write('0002_all', `return {
+    up = function(m)
+      m:rename("todos.title", "todos.name")
+      m:schema(function(s) s.entities.todos.attrs.slug = i.string():unique():indexed():optional() end)
+      m:each("todos", { batch = 3 }, function(row)
+        return m.tx.todos[row.id]:update { n = row.n + 1, slug = row.name .. "/" .. row.n }
+      end)
+      m:transact(m.tx.log[m.id()]:update { text = "up" })
+      m:rules { todos = { allow = { delete = "false" } } }
+    end,
+    down = function(m)
+      m:rules {}
+      m:each("todos", { batch = 3 }, function(row) return m.tx.todos[row.id]:update { n = row.n - 1 } end)
+      m:transact(m.tx.log[m.id()]:update { text = "down" })
+      m:schema(function(s) s.entities.todos.attrs.slug = nil end)
+      m:rename("todos.name", "todos.title")
+    end,
+  }`);
+  ok(await lua(['migrate', 'up', '-y', '--to', '1']));
+  const proxy = await doomsday(t, server, /^POST (?!\/admin\/query)/);
+  const { perms } = await dump();
+
+  // Killed at its n-th request, then run to the end; false when there were not so many.
+  const twice = async (n, args) => {
+    const command = start(['migrate', ...args, '-y', '--unlock'], proxy.env);
+    proxy.doom(n, Math.random() < 0.5, () => command.child.kill('SIGKILL'));
+    const code = await command.ended;
+    if (code === 0) return false;
+    assert.equal(code, 'SIGKILL', command.output());
+    const again = await lua(['migrate', ...args, '-y', '--unlock']);
+    if (args[0] === 'up') ok(again, /Applied 1 migration|Nothing is pending/);
+    else ok(again, /Undid 1 migration|nothing to undo/);
+    return true;
+  };
+  let rounds = 0;
+  // Every other request, beginning with the first or the second one.
+  for (let isUp = true, isDown = true, n = 1 + Math.floor(Math.random() * 2); isUp || isDown; n += 2) {
+    assert.ok(n < 60, 'it makes no more requests than that');
+    if (isUp) isUp = await twice(n, ['up']);
+    else ok(await lua(['migrate', 'up', '-y', '--unlock']));
+    const { todos } = await db.query({ todos: {} });
+    assert.deepEqual(todos.map((todo) => [todo.n, todo.slug]).sort(), todos.map((todo) => [1, `${todo.name}/0`]).sort());
+    assert.deepEqual((await dump()).perms.perms.todos, { allow: { delete: 'false' } });
+
+    if (isDown) isDown = await twice(n, ['down', '--to', '1']);
+    else ok(await lua(['migrate', 'down', '-y', '--unlock']));
+    rounds++;
+    const after = await dump('todos', 'log');
+    assert.deepEqual(after.perms, perms);
+    assert.deepEqual(after.data.todos.map((todo) => Object.keys(todo).sort().join()), Array(6).fill('id,n,title'));
+    assert.ok(after.data.todos.every((todo) => todo.n === 0));
+    assert.deepEqual([after.data.log.filter((one) => one.text === 'up').length,
+      after.data.log.filter((one) => one.text === 'down').length], [rounds, rounds]);
+  }
+  assert.ok(rounds > 4, `${rounds} rounds`);
 });
 
 test('several at once, and one that lost its lock', async (t) => {

@@ -190,6 +190,23 @@ describe("subscribeQuery", function()
     os.execute(("rm -rf '%s'"):format(data))
   end)
 
+  it("has pages and counts", function()
+    local db = instant.admin.init { apiURI = "local:" .. support.scratch() }
+    local todos = db.tx.todos
+    assert(db:transact { todos[instant.id()]:update { n = 1 }, todos[instant.id()]:update { n = 2 } }:await())
+    local sub = db:subscribeQuery { todos = { ["$"] = { first = 1 } } }
+    local payload = sub()
+    sub:close()
+    assert.equal(1, #payload.data.todos)
+    assert.is_true(payload.pageInfo.todos.hasNextPage)
+    assert.is_nil(payload.aggregate)
+    sub = db:subscribeQuery { todos = { ["$"] = { aggregate = "count" } } }
+    assert.same({ todos = { count = 2 } }, sub().aggregate)
+    assert(db:transact(db.tx.todos[instant.id()]:update { n = 3 }):await())
+    assert.same({ todos = { count = 3 } }, sub().aggregate)
+    sub:close()
+  end)
+
   it("lets a program end that is told to", function()
     local path = support.scratch()
     local script = support.write(([[
