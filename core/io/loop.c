@@ -111,6 +111,8 @@ static void env_log(void *ctx, enum inst_log_level level, const char *line) {
 
 void inst_loop_log_json(struct inst_loop *loop, bool is_json) { loop->logs_json = is_json; }
 
+bool inst_loop_logs_json(const struct inst_loop *loop) { return loop->logs_json; }
+
 const struct inst_env *inst_loop_env(struct inst_loop *loop) { return &loop->env; }
 
 void inst_loop_log_level(struct inst_loop *loop, enum inst_log_level level) {

@@ -49,6 +49,7 @@ typedef void inst_log_fn(void *ctx, enum inst_log_level level, const char *line)
 void inst_loop_log_to(struct inst_loop *loop, inst_log_fn *fn, void *ctx);
 /* One JSON object a line instead of text, when they go to stderr (log.h). */
 void inst_loop_log_json(struct inst_loop *loop, bool is_json);
+bool inst_loop_logs_json(const struct inst_loop *loop);
 /* Does a line of this level get anywhere? */
 bool inst_loop_logs(const struct inst_loop *loop, enum inst_log_level level);
 /* A line with fields; where a function takes the lines it is one text. */

@@ -224,14 +224,33 @@ static int core_signal(lua_State *L) {
     return inst_lua_fail(L, &err);
 }
 
+static const char *const level_names[] = {"error", "warn", "info", "debug", NULL};
+
 /* log_level(level[, "text" | "json"]) */
 static int core_log_level(lua_State *L) {
     static const char *const formats[] = {"text", "json", NULL};
-    static const char *const names[] = {"error", "warn", "info", "debug", NULL};
     inst_loop_log_level(inst_lua_get(L)->loop,
-                        (enum inst_log_level)luaL_checkoption(L, 1, "warn", names));
+                        (enum inst_log_level)luaL_checkoption(L, 1, "warn", level_names));
     if (!lua_isnoneornil(L, 2))
         inst_loop_log_json(inst_lua_get(L)->loop, luaL_checkoption(L, 2, NULL, formats) == 1);
+    return 0;
+}
+
+/* logs(level) -> "text" or "json" when a line of this level gets anywhere, else false. */
+static int core_logs(lua_State *L) {
+    struct inst_loop *loop = inst_lua_get(L)->loop;
+    if (!inst_loop_logs(loop, (enum inst_log_level)luaL_checkoption(L, 1, NULL, level_names)))
+        lua_pushboolean(L, false);
+    else
+        lua_pushstring(L, inst_loop_logs_json(loop) ? "json" : "text");
+    return 1;
+}
+
+/* log(level, line) */
+static int core_log(lua_State *L) {
+    inst_loop_log_event(inst_lua_get(L)->loop,
+                        (enum inst_log_level)luaL_checkoption(L, 1, NULL, level_names),
+                        luaL_checkstring(L, 2), NULL, 0);
     return 0;
 }
 
@@ -278,6 +297,8 @@ int luaopen_instant_core(lua_State *L) {
         {"stop", core_stop},
         {"signal", core_signal},
         {"log_level", core_log_level},
+        {"logs", core_logs},
+        {"log", core_log},
         {"error", core_error},
         {NULL, NULL},
     };

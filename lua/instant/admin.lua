@@ -10,6 +10,7 @@ local admin_streams = require "instant.admin_streams"
 local auth = require "instant.admin_auth"
 local bind = require "instant.bind"
 local core = require "instant.core"
+local reactions = require "instant.reactions"
 local request = require "instant.admin_request"
 local route_handler = require "instant.route_handler"
 local schema = require "instant.schema"
@@ -136,6 +137,12 @@ function Rooms:getPresence(room_type, room_id)
   }):next(function(answer) return request.present(answer.sessions) or {} end)
 end
 
+--- Calls functions for every change of a namespace, durably: see reactions.lua. The result has `stop()`,
+--- `status()`, `stats()` and `ended`, a future.
+function Db:reaction(options)
+  return reactions.start(self, options)
+end
+
 -- ---- the client ----
 
 local new
@@ -159,6 +166,7 @@ function new(config, as)
     streams = admin_streams(config, as),
     storage = files.of_admin(config, as),
     webhooks = webhooks.new(config),
+    reactions = reactions.of(config),
   }
   return bind(self, Db)
 end

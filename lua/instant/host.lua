@@ -1,6 +1,7 @@
 --- Runs a script as a task, for the instant-lua program: `host(fn, ...)` gives the exit code.
 
 local core = require "instant.core"
+local lifecycle = require "instant.lifecycle"
 local scheduler = require "instant.scheduler"
 local task = require "instant.task"
 
@@ -8,13 +9,29 @@ local function complain(text)
   io.stderr:write("instant-lua: ", text, "\n")
 end
 
+-- The first asks everything to end, what reacts and runs jobs before what it needs for that; the second
+-- does not wait.
+local function interrupter()
+  local count = 0
+  return function()
+    count = count + 1
+    if count > 1 then
+      core.stop(true)
+    elseif lifecycle.isEmpty() then
+      core.stop(false)
+    else
+      lifecycle.stop():next(function(is_in_time)
+        if not is_in_time then
+          complain(("not everything ended within %d s"):format(lifecycle.limit / 1000))
+        end
+        core.stop(not is_in_time)
+      end)
+    end
+  end, function() return count > 0 end
+end
+
 return function(fn, ...)
-  local interrupts = 0
-  local function interrupt()
-    interrupts = interrupts + 1
-    -- The first asks everything to end, the second does not wait for it.
-    core.stop(interrupts > 1)
-  end
+  local interrupt, was_interrupted = interrupter()
   core.signal("TERM", interrupt)
 
   local script = task.start(fn, ...)
@@ -24,7 +41,7 @@ return function(fn, ...)
   if script.state == "rejected" then
     complain(script.traceback)
     return 1
-  elseif interrupts > 0 then
+  elseif was_interrupted() then
     return 0
   elseif script.state == "pending" then
     complain("the script waits for something that nothing is left to bring about")

@@ -25,6 +25,18 @@ local sync_tables = require "instant.sync_tables"
 require "instant.infinite_query"
 require "instant.rooms"
 
+-- Reactions read the log and write past the rules: an admin's work, also when a client asks for it.
+function db.methods:reaction(options)
+  if not self._admin then
+    local config = self._adminConfig
+    if not config.adminToken and not config.apiURI:find "^local:" then
+      error("reaction: this client has no `adminToken`; reactions read the whole log of the app", 3)
+    end
+    self._admin = admin.init(config)
+  end
+  return self._admin:reaction(options)
+end
+
 local DEFAULT_API = "https://api.instantdb.com"
 local DEFAULT_WEBSOCKET = "wss://api.instantdb.com/runtime/session"
 
@@ -51,11 +63,14 @@ local instant = {
   sleep = task.sleep,
   after = task.after,
   every = task.every,
+  cron = require("instant.cron").start,
   timer = task.after,
   step = core.step,
   stop = core.stop,
+  log = require "instant.log",
   logLevel = core.log_level,
   onSignal = core.signal,
+  onStop = require("instant.lifecycle").add,
   SyncTableCallbackEventType = sync_tables.EventType,
   createInstantRouteHandler = admin.createInstantRouteHandler,
 }
@@ -70,6 +85,16 @@ core.error_mt.__name = "instant.error"
 --- Marks a list, so that an empty one is sent as `[]` and not as `{}`.
 function instant.array(list)
   return setmetatable(list or {}, core.array_mt)
+end
+
+--- Calls functions for every change of a namespace, durably: `options.db` is an admin client, or a client
+--- made with `adminToken` or of `local:`. See reactions.lua.
+function instant.reaction(options)
+  local of = type(options) == "table" and options.db
+  if type(of) ~= "table" or not of.reaction then
+    error("reaction: `db` must be what instant.admin.init or instant.init gave", 2)
+  end
+  return of:reaction(options)
 end
 
 --- Runs until nothing is left to wait for.
@@ -238,6 +263,10 @@ function instant.init(config)
     end,
   }
   client._schemaHash = schema_hash(config.schema)
+  client._adminConfig = {
+    appId = client.appId, adminToken = config.adminToken, apiURI = api, schema = config.schema,
+    disableValidation = config.disableValidation, caFile = config.caFile,
+  }
   clients[key] = client
   if path and not config.__awaitsUser then reach(client) end
   return client

@@ -315,6 +315,11 @@ function Db:subscribeMutationErrors(fn) end
 --- shared with other clients, or with a storage, it still goes out. A write that was told "enqueued" without either is lost.
 function Db:shutdown() end
 
+--- See `instant.reaction`; for a client made with `adminToken`, or of `local:`.
+---@param options instant.ReactionOptions
+---@return instant.Reaction
+function Db:reaction(options) end
+
 ---@alias instant.Tx table<string, instant.Namespace>
 ---@alias instant.Namespace table<string, instant.Chunk> by id or lookup; also `:lookup(attr, value)`
 

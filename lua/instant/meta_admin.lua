@@ -57,7 +57,13 @@ function admin.createInstantRouteHandler(config) end
 ---@field rooms instant.AdminRooms
 ---@field streams instant.Streams of a connection of its own
 ---@field webhooks instant.Webhooks
+---@field reactions instant.Reactions
 local AdminDb = {}
+
+--- See `instant.reaction`.
+---@param options instant.ReactionOptions
+---@return instant.Reaction
+function AdminDb:reaction(options) end
 
 ---@class instant.Impersonation one of these
 ---@field email? string

@@ -59,6 +59,17 @@ describe("the reference", function()
     assert.same(public(instant.http), doc.http)
   end)
 
+  it("has all of what automations use", function()
+    assert.same(public(instant.log), doc.log)
+    local db = instant.admin.init { apiURI = "local::memory:" }
+    local reaction = db:reaction { name = "r", etype = "a", onCreate = print }
+    assert.same(public(getmetatable(reaction).__index), doc.Reaction)
+    reaction:stop():await()
+    local job = instant.cron("@yearly", print)
+    assert.same(public(getmetatable(job).__index), doc.Job)
+    job:stop():await()
+  end)
+
   it("has all of instant.data", function()
     assert.same(public(instant.data), doc.data)
   end)
@@ -90,6 +101,7 @@ describe("the reference", function()
     assert.same(names, doc.AdminDb)
     assert.same(public(db.auth), doc.AdminAuth)
     assert.same(public(db.rooms), doc.AdminRooms)
+    assert.same(public(db.reactions), doc.Reactions)
     assert.same(public(db.storage), doc.AdminStorage)
     names = public(db.webhooks)
     names.appId, names.schema = true, true
