@@ -174,6 +174,8 @@ static int context_gc(lua_State *L) {
     inst_lua_free_clients(lua);
     inst_lua_free_servers(lua);
     inst_lua_free_timers(lua);
+    inst_lua_free_processes(lua);
+    inst_lua_free_watches(lua);
     free_signals(lua);
     inst_loop_undefer(lua->loop, &lua->wake);
     inst_loop_free(lua->loop);

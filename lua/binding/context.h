@@ -29,9 +29,11 @@ struct inst_lua_client;
 struct inst_lua_event_stream;
 struct inst_lua_http;
 struct inst_lua_later;
+struct inst_lua_process;
 struct inst_lua_server;
 struct inst_lua_timer;
 struct inst_lua_upload;
+struct inst_lua_watch;
 
 /* A signal that a function watches, to the end of the state. */
 struct inst_lua_signal {
@@ -51,12 +53,15 @@ struct inst_lua {
     struct inst_lua_client *clients;
     struct inst_lua_server *servers;
     struct inst_lua_timer *timers;
+    struct inst_lua_process *processes;
+    struct inst_lua_watch *watches;
     struct inst_lua_http *https;
     uint64_t http_count; /* requests ever started */
     struct inst_lua_event_stream *event_streams;
     struct inst_lua_upload *uploads; /* to local backends */
     struct inst_lua_later *laters;   /* their answers that are waited for */
     struct inst_lua_signal *signals;
+    lua_State *volatile runs;  /* the coroutine that a task runs in now; read by signal handlers */
     struct inst_deferred wake; /* runs the scheduler of lua/instant/task.lua */
     int on_wake;               /* its function; LUA_NOREF at first */
     int on_wanted;             /* told that a step is wanted; LUA_NOREF: nobody */
@@ -104,6 +109,8 @@ struct inst_vault *inst_lua_vault(lua_State *L, int index);
 void inst_lua_open_zip(lua_State *L);
 void inst_lua_open_archive(lua_State *L);
 void inst_lua_open_data(lua_State *L);
+void inst_lua_open_process(lua_State *L);
+void inst_lua_open_watch(lua_State *L);
 
 /* End of the state: everything goes, nobody is called. */
 void inst_lua_free_clients(struct inst_lua *lua);
@@ -113,6 +120,8 @@ void inst_lua_free_https(struct inst_lua *lua);
 void inst_lua_free_event_streams(struct inst_lua *lua);
 void inst_lua_free_uploads(struct inst_lua *lua);
 void inst_lua_free_laters(struct inst_lua *lua);
+void inst_lua_free_processes(struct inst_lua *lua); /* which are killed */
+void inst_lua_free_watches(struct inst_lua *lua);
 /* Ctrl-C: clients are shut down, servers close their connections, timers stop, requests fail. */
 void inst_lua_stop_clients(struct inst_lua *lua);
 void inst_lua_stop_servers(struct inst_lua *lua);
@@ -120,6 +129,7 @@ void inst_lua_stop_timers(struct inst_lua *lua);
 void inst_lua_stop_https(struct inst_lua *lua);
 void inst_lua_stop_event_streams(struct inst_lua *lua);
 void inst_lua_stop_uploads(struct inst_lua *lua);
+void inst_lua_stop_processes(struct inst_lua *lua); /* SIGTERM */
 
 /* Calls the function behind ref, which is taken, whenever the signal comes. */
 enum inst_status inst_lua_watch_signal(struct inst_lua *lua, int signum, int ref,

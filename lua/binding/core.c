@@ -194,6 +194,13 @@ static int core_release(lua_State *L) {
     return 0;
 }
 
+/* running(co): which coroutine a task runs in now, nil for none: whoever has to interrupt Lua code
+ * finds it there. The task that says so keeps it alive. */
+static int core_running(lua_State *L) {
+    inst_lua_get(L)->runs = lua_tothread(L, 1);
+    return 0;
+}
+
 /* stop(now): everything open is closed, and run() returns when that is done; at once with true. */
 static int core_stop(lua_State *L) {
     struct inst_lua *lua = inst_lua_get(L);
@@ -201,6 +208,7 @@ static int core_stop(lua_State *L) {
     inst_lua_stop_https(lua);
     inst_lua_stop_event_streams(lua);
     inst_lua_stop_uploads(lua);
+    inst_lua_stop_processes(lua);
     inst_lua_free_laters(lua); /* who waits for such an answer ends with the program */
     inst_lua_stop_clients(lua);
     inst_lua_stop_servers(lua);
@@ -294,6 +302,7 @@ int luaopen_instant_core(lua_State *L) {
         {"is_running", core_is_running},
         {"hold", core_hold},
         {"release", core_release},
+        {"running", core_running},
         {"stop", core_stop},
         {"signal", core_signal},
         {"log_level", core_log_level},
@@ -322,6 +331,8 @@ int luaopen_instant_core(lua_State *L) {
     inst_lua_open_vault(L);
     inst_lua_open_zip(L);
     inst_lua_open_archive(L);
+    inst_lua_open_process(L);
+    inst_lua_open_watch(L);
     lua_pushinteger(L, getpid()); /* a loop is no other process's, not a child's either */
     lua_setfield(L, -2, "pid");
     lua_pushlightuserdata(L, NULL);

@@ -52,6 +52,7 @@ local instant = {
   server = require "instant.server",
   data = require "instant.data",
   http = http,
+  spawn = require("instant.process").spawn,
   admin = admin,
   importArchive = archive.import,
   exportArchive = archive.export,

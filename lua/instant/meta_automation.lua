@@ -26,6 +26,23 @@ function instant.cron(expression, fn, options) end
 ---@return fun() forget
 function instant.onStop(fn) end
 
+--- Runs a command beside everything else, without a shell: `{ "git", "log", "-1" }`; or `{ shell = "a | b" }`. A
+--- future with `write(text)`, `closeStdin()`, `kill(signal)` and `pid()`; any exit code is a result. Fails with type
+--- "io-error" (it cannot be run), "timeout" or "output-too-large".
+---@param options instant.SpawnOptions
+---@return instant.Future future of `{ code: integer, signal?: string, stdout?: string, stderr?: string }`
+function instant.spawn(options) end
+
+---@class instant.SpawnOptions the command and its arguments, in order, and:
+---@field shell? string instead of them, for /bin/sh
+---@field cwd? string
+---@field env? table<string, string|false> on top of this process' own; false takes one away
+---@field stdin? string|true|"inherit" a text; true: `write` will be called; nothing at first
+---@field stdout? fun(piece: string)|"inherit" collected at first
+---@field stderr? fun(piece: string)|"inherit"
+---@field timeout? number ms; then SIGTERM, two seconds later SIGKILL
+---@field maxOutput? integer bytes of what is collected, 16 MB at first
+
 ---@class instant.ReactionOptions
 ---@field name string whose position is kept
 ---@field db? instant.AdminDb|instant.Db of `instant.reaction`

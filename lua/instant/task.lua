@@ -11,8 +11,16 @@ local function traceback_of(co, err)
   return debug.traceback(co, tostring(err))
 end
 
+-- Tasks start tasks: the innermost runs.
+local running
+
 local function advance(co, future, ...)
+  local before = running
+  running = co
+  core.running(co)
   local ok, value = coroutines.resume(co, ...)
+  running = before
+  core.running(before)
   if not ok then
     future:reject(value, traceback_of(co, value))
   elseif coroutines.status(co) == "dead" then

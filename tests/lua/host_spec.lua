@@ -84,4 +84,143 @@ describe("instant-lua", function()
     assert.matches("Creating entities that exist", text)
     assert.equal(1, code)
   end)
+
+  it("logs what it is asked to", function()
+    local script = [[
+      local log = require("instant").log
+      log.debug("a %d", 1)
+      log.info("b %s", "x")
+      log.warn "c %"
+    ]]
+    assert.equal("instant: warning: c %\n", (support.host("-e", script)))
+    assert.equal("instant: info: b x\ninstant: warning: c %\n", (support.host("--log-level", "info", "-e", script)))
+    local text = support.host("--log-json", "--log-level", "debug", "-e", script)
+    assert.matches('"level":"debug","message":"a 1"', text, 1, true)
+    for _, args in ipairs { { "--log-level", "loud", "-e", "" }, { "--log-level" }, { "-i", "x.lua" },
+      { "--watch", "-e", "" } } do
+      assert.equal(1, select(2, support.host(table.unpack(args))))
+    end
+  end)
+
+  -- What a shell does with a host that runs in the background as $pid; $line waits for a line of its output.
+  local function shell(script, commands)
+    local path, out = support.write(script), support.scratch()
+    local pipe = assert(io.popen(([[exec 2>&1
+      host='env -u LD_PRELOAD %s'; script=%s; out=%s; : > $out
+      line() {
+        n=0
+        until grep -q "$1" $out; do
+          n=$((n+1)); [ $n -lt 1000 ] || { echo "no $1"; break; }
+          sleep 0.02
+        done
+      }
+      %s]]):format(os.getenv "INSTANT_HOST" or "build/instant-lua", path, out, commands)))
+    local text = pipe:read "*a"
+    pipe:close()
+    return text
+  end
+
+  it("lets what runs finish when it is told to end, the second time not", function()
+    local script = [[
+      local instant = require "instant"
+      instant.onStop(function()
+        print "asked"
+        io.stdout:flush()
+        return instant.task(function() instant.sleep(tonumber(arg[1])) print "finished" end)
+      end)
+      instant.every(1000, function() end)
+      print "ready"
+      io.stdout:flush()
+    ]]
+    local text = shell(script, "$host $script 50 > $out & line ready; kill -INT $!; wait $!; echo ended $?; cat $out")
+    assert.equal("ended 0\nready\nasked\nfinished\n", text)
+    text = shell(script, [[$host $script 100000 > $out & line ready; kill -INT $!; line asked; kill -INT $!; wait $!
+      cat $out]])
+    assert.equal("ready\nasked\n", text)
+  end)
+
+  it("can be interrupted in an endless loop, and says where", function()
+    local script = [[
+      print "ready"
+      io.stdout:flush()
+      while true do end
+    ]]
+    local text = shell(script, [[$host $script > $out 2>&1 & line ready; kill -INT $!; sleep 0.1; kill -INT $!
+      wait $!; cat $out]])
+    assert.matches("interrupted\nstack traceback:\n[^\n]+:3: in", text)
+  end)
+
+  it("starts again when the script changes", function()
+    local text = shell([[
+      print "first"
+      io.stdout:flush()
+      require("instant").every(1000, print)
+    ]], [[$host --watch $script > $out 2>&1 & line first
+      echo 'print "second" error "broken"' > $script.new; mv $script.new $script.lua; mv $script.lua $script
+      touch $script.lua; line 'waits for a change'
+      echo 'print "third"' > $script; touch $script.lua; line third; line 'ended with 0'
+      kill $!; wait $!; rm $script.lua; cat $out]])
+    assert.matches("^first\nsecond\n.*broken.*ended with 1; waits for a change\nthird\n", text)
+  end)
+
+  describe("prompt", function()
+    local function typed(lines)
+      return (shell(lines, "$host -i < $script"))
+    end
+
+    it("evaluates lines, waits for futures, shows values", function()
+      local text = typed [[
+1 + 1
+x = { a = 1, ["b c"] = { true, "q" }, ["end"] = 2 }
+x
+for i = 1, 2 do
+  print(i)
+end
+nothing
+db = instant.init { apiURI = "local::memory:" }
+stop = db:subscribeQuery({ todos = {} }, function(result) print("todos", #result.data.todos) end)
+db:transact(db.tx.todos[instant.id()]:update { title = "Hello" }):next(function(told) return told.status end)
+instant.sleep(20)
+]]
+      assert.equal([[
+2
+{ a = 1, ["b c"] = { true, "q" }, ["end"] = 2 }
+1
+2
+nil
+todos	0
+todos	1
+"synced"
+]], text)
+    end)
+
+    it("survives every error", function()
+      local text = typed [[
+error "oops"
+x x
+local function f() error({}) end f()
+instant.task(function() error "in a task" end)
+db = instant.init {}
+for
+]]
+      assert.matches("error: stdin:1: oops", text, 1, true)
+      assert.matches("error: stdin:1: syntax error near 'x'", text, 1, true)
+      assert.matches("error: stdin:1: in a task", text, 1, true)
+      assert.matches("`appId` is missing", text, 1, true)
+      assert.matches("not finished", text, 1, true)
+    end)
+
+    it("edits lines on a terminal, completes them, and keeps them", function()
+      local text = shell("", [[
+        export INSTANT_LUA_HISTORY=$out.history; term() { script -qfec "$host" $out > /dev/null; }
+        { line Ctrl-D; printf 'answer = 6 * 7\nansw\t\n'; line 42
+          printf 'db = instant.admin.init { apiURI = "local::memory:" }\n'
+          printf 'db:transact(db.tx.todos[instant.id()]:update { n = 1 })\n'; line tx-id
+          printf 'instant.after(30, function() print("above " .. answer) end)\n'; line 'above 42'
+          printf 'db.tx.to\t[1].__etype .. "!"\n'; line 'todos!'; printf '\004'; } | term
+        : > $out; { line Ctrl-D; printf '\033[A\n'; line 'nil value'; printf '\004'; } | term
+        grep -c answ $out.history; rm $out.history]])
+      assert.equal("3\n", text)
+    end)
+  end)
 end)
