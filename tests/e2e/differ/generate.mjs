@@ -14,7 +14,7 @@ const missing = 'nothing';
 export class Generator {
   constructor(random) {
     this.random = random;
-    this.ets = ['people', 'posts', 'tags'];
+    this.ets = ['people', 'posts', 'tags', ...(random.once(2) ? ['$users'] : [])];
     this.shared = random.uuid();
     this.ids = Object.fromEntries(this.ets.map((et) => [et, [...Array.from({ length: 5 }, () => random.uuid()), this.shared]]));
   }
@@ -31,7 +31,7 @@ export class Generator {
     const checked = random.pick(checkedTypes);
     const isUnique = random.once(8);
     return this.wire(et, label, {
-      'unique?': isUnique, 'index?': random.once(2), 'required?': random.once(10),
+      'unique?': isUnique, 'index?': random.once(2), 'required?': random.once(10) && et !== '$users',
       ...(checked && { 'checked-data-type': checked }),
     });
   }
@@ -44,7 +44,7 @@ export class Generator {
     const isUnique = random.once(3);
     return this.wire(et, label, {
       'value-type': 'ref', cardinality: isMany ? 'many' : 'one', 'unique?': isUnique,
-      'reverse-identity': [random.uuid(), target, reverse], 'required?': !isMany && random.once(12),
+      'reverse-identity': [random.uuid(), target, reverse], 'required?': !isMany && random.once(12) && et !== '$users',
       ...(!isMany && random.once(3) && { 'on-delete': 'cascade' }),
       ...(isUnique && random.once(2) && { 'on-delete-reverse': 'cascade' }),
     });
@@ -52,7 +52,7 @@ export class Generator {
 
   schema() {
     const { random } = this;
-    const out = this.ets.map((et) => this.wire(et, 'id', { 'unique?': true }));
+    const out = this.ets.filter((et) => et !== '$users').map((et) => this.wire(et, 'id', { 'unique?': true }));
     for (const et of this.ets)
       for (const label of blobLabels) if (!random.once(4)) out.push(this.blob(et, label));
     for (const labels of linkLabels) if (!random.once(4)) out.push(this.link(labels));
@@ -139,6 +139,56 @@ export class Generator {
       default:
         return this.odd(tables, et, eid, blobs, refs);
     }
+  }
+
+  // A change of one attr, another than before. Not of `id`, on which all stands.
+  attrChange(tables) {
+    const { random } = this;
+    const a = random.pick(tables.attrs.filter((x) => x.label !== 'id' && x.et !== '$users'));
+    if (!a) return [];
+    if (random.once(6)) return [['delete-attr', a.id]];
+    const flip = (key) => ({ id: a.id, [key]: !a.wire[key], ...this.cascades(a) });
+    switch (random.weigh([[3, 'index'], [3, 'unique'], [2, 'required'], [2, 'rename'], [a.isRef ? 3 : 0, 'many']])) {
+      case 'index': return [['update-attr', flip('index?')]];
+      case 'unique': return [['update-attr', flip('unique?')]];
+      case 'required': return a.isMany ? [] : [['update-attr', flip('required?')]];
+      case 'many': return [['update-attr', { id: a.id, cardinality: a.isMany ? 'one' : 'many' }]];
+      default: {
+        const label = random.pick([...blobLabels, `${a.label}2`]);
+        if (tables.reverse(a.et, label) || label === a.label) return [];
+        return [['update-attr', { id: a.id, 'forward-identity': [a.wire['forward-identity'][0], a.et, label], ...this.cascades(a) }]];
+      }
+    }
+  }
+
+  // An update that does not name them clears them.
+  cascades(a) {
+    if (this.random.once(3)) return {};
+    return { ...(a.onDelete && { 'on-delete': 'cascade' }), ...(a.onDeleteReverse && { 'on-delete-reverse': 'cascade' }) };
+  }
+
+  // Steps that somebody may send who is no admin; deletes by themselves.
+  plainSteps(tables) {
+    const plain = this.steps(tables).filter(([op, e, at, v]) => {
+      const a = tables.byId(at);
+      if (a?.et === '$users' || (op === 'delete-entity' && (at ?? '$users') === '$users')) return false;
+      return typeof e === 'string' && (op === 'delete-entity' || (a && !(a.isRef && (typeof v !== 'string' || op === 'deep-merge-triple')) &&
+        !(a.isRef && !/^[0-9a-f-]{36}$/.test(v)) && !(a.label === 'id' && Array.isArray(v))));
+    });
+    const deletes = plain.filter(([op]) => op === 'delete-entity');
+    return deletes.length ? deletes : plain;
+  }
+
+  // What has no sense at all.
+  malformed(tables) {
+    const { random } = this;
+    const a = random.pick(tables.attrs);
+    const e = random.pick(this.ids[a.et]);
+    const bad = random.pick([['add-triple', 'no uuid', a.id, 1], ['frobnicate', e], 'steps', {}, null, ['add-triple'], ['add-triple', e],
+      ['add-triple', e, 'no uuid', 1], ['delete-entity', 5, a.et], ['retract-triple', e, a.id], ['add-triple', e, a.id, 1, { mode: 'sideways' }],
+      ['deep-merge-triple', [a.id], a.id, {}], ['add-attr', { id: random.uuid() }], ['add-attr', 7], ['update-attr', {}], ['delete-attr', null],
+      ['rule-params', e, a.et, 'x']]);
+    return random.once(2) ? [bad] : [['add-triple', e, tables.forward(a.et, 'id').id, e], bad];
   }
 
   // What must be refused, or nearly.

@@ -9,7 +9,7 @@ import { isComparable } from './disagreements.mjs';
 import { Random } from './random.mjs';
 import { evaluate } from './reference.mjs';
 import { randomRules } from './rules.mjs';
-import { Refusal, same, Tables, Unpredictable } from './tables.mjs';
+import { attrOf, Refusal, same, Tables, Unpredictable } from './tables.mjs';
 
 const TXS = 10, QUERIES = 3, LIVE = 4;
 
@@ -49,7 +49,7 @@ function compareRefusal(answer, refusal, input) {
     const { input: __, ...wanted } = refusal.hint;
     assert.deepEqual(said, { ...refusal, hint: wanted }, 'the refusal');
   } else {
-    assert.deepEqual(said, { type: refusal.type, message: refusal.message }, 'the refusal');
+    assert.deepEqual(said, { type: refusal.type, message: refusal.message || message }, 'the refusal');
   }
   assert.equal(answer.status ?? 400, 400);
   if (hint?.['data-type'] === 'query') assert.deepEqual(hint.input, input, 'the hint\'s input');
@@ -62,6 +62,7 @@ class Play {
     this.generator = new Generator(this.random);
     this.tables = new Tables();
     this.events = 0;
+    this.done = [];
   }
 
   async run() {
@@ -70,11 +71,16 @@ class Play {
     const opened = await this.ask({ op: 'init', 'app-id': this.app.id, '__admin-token': this.app.token });
     assert.equal(opened.op, 'init-ok', JSON.stringify(opened));
     this.attrs = opened.attrs;
+    if (this.generator.ets.includes('$users'))
+      this.tables.attrs = opened.attrs.filter((a) => a['forward-identity'][1] === '$users').map(attrOf);
     await this.transact(this.generator.schema());
     this.guest = await Guest.enter(this);
     for (let n = 0; n < TXS; n++) {
       await this.transact(this.generator.steps(this.tables));
       if (n % 4 === 0) await this.saveRules();
+      if (n % 3 === 1) await this.changeAttr();
+      if (n % 5 === 2) await this.sayNonsense();
+      await this.guest.write();
       await this.guest.catchUp();
       await this.guest.subscribe();
       for (let k = 0; k < QUERIES; k++) await this.query(this.generator.query(this.tables, this.tables.triples));
@@ -106,17 +112,41 @@ class Play {
     return answer;
   }
 
-  async transact(steps) {
-    if (!steps.length) return;
-    this.doing = { steps };
-    let expected;
+  // What the reference makes of the steps; nothing when that cannot be known.
+  foresee(steps, guard) {
+    if (!steps.length) return undefined;
     try {
-      expected = attempt(() => this.tables.transact(steps));
+      return attempt(() => this.tables.transact(steps, guard));
     } catch (e) {
-      if (e instanceof Unpredictable) return;
+      if (e instanceof Unpredictable) return undefined;
       throw e;
     }
+  }
+
+  // An attr changes while others look. What a query can no longer ask is given up before.
+  async changeAttr() {
+    const steps = this.generator.attrChange(this.tables);
+    const expected = this.foresee(steps);
+    if (expected?.ok) await this.guest.giveUp((q) => attempt(() => evaluate(expected.ok, q)).refusal);
+    await this.transact(steps);
+  }
+
+  async sayNonsense() {
+    const steps = this.generator.malformed(this.tables);
+    this.doing = { nonsense: steps };
     const answer = await this.ask({ op: 'transact', 'tx-steps': steps });
+    assert.equal(answer.op, 'error', 'the server took nonsense');
+    assert.equal(answer.type, 'validation-failed', JSON.stringify(answer));
+    assert.equal(answer.status, 400);
+    await this.compareState();
+  }
+
+  async transact(steps, by = this, guard) {
+    const expected = this.foresee(steps, guard);
+    if (!expected) return;
+    this.doing = { steps, ...(guard && { rules: this.rules.code }) };
+    this.done.push(steps);
+    const answer = await by.ask({ op: 'transact', 'tx-steps': steps });
     this.statistics.transactions++;
     if (expected.refusal) {
       this.statistics.refusedTransactions++;
@@ -125,7 +155,7 @@ class Play {
     } else {
       assert.equal(answer.op, 'transact-ok', `the server refused: ${answer.message}`);
       this.tables = expected.ok;
-      if (steps.some((s) => s[0] === 'add-attr')) await this.readAttrs();
+      if (steps.some((s) => s[0].endsWith('-attr'))) await this.readAttrs();
     }
     await this.compareState();
   }
@@ -258,6 +288,18 @@ class Guest {
     for (const { q, last } of this.live) this.compare(q, last);
   }
 
+  // Writes as somebody for whom the rules count.
+  async write() {
+    const { play } = this;
+    const steps = play.generator.plainSteps(play.tables);
+    await play.transact(steps, this, play.rules.guard(steps));
+  }
+
+  async giveUp(isOver) {
+    for (const { q } of this.live.filter((l) => isOver(l.q))) await this.ask({ op: 'remove-query', q });
+    this.live = this.live.filter((l) => !isOver(l.q));
+  }
+
   compare(q, last) {
     this.play.doing = { guest: q, rules: this.play.rules?.code };
     const { tables, rules } = this.play;
@@ -320,7 +362,7 @@ export async function play(t, server, seed, statistics) {
   try {
     await one.run();
   } catch (e) {
-    e.message = `seed ${seed}: ${readable(`${e.message}\nwhile doing ${JSON.stringify(one.doing)}`, one)}\n${schemaText(one.tables)}\n`;
+    e.message = `seed ${seed}: ${readable(`${e.message}\nwhile doing ${JSON.stringify(one.doing)}\nafter ${one.done.slice(1).slice(-4).map((s) => JSON.stringify(s)).join('\n')}`, one)}\n${schemaText(one.tables)}\n`;
     throw e;
   }
 }

@@ -285,7 +285,7 @@ function readOrder(tables, et, options, path) {
 const pagers = ['limit', 'first', 'last', 'offset', 'after', 'before', 'order'];
 const isPaged = (options) => pagers.some((k) => options[k] != null && (k !== 'order' || Object.keys(options.order).length));
 
-function page(tables, order, entities, options, tell, sees) {
+function page(tables, order, entities, options, tell, shows) {
   const sign = order.isDesc ? -1 : 1;
   const inOrder = (x, y) => sign * compareRows(x, y);
   const all = entities
@@ -313,7 +313,7 @@ function page(tables, order, entities, options, tell, sees) {
   if (after || offset || isLast) hasPrevious = isLast && limit != null && !after ? hasMore : beyond(rows[0], -1);
   if (!rows.length && (offset > 0 || after)) hasPrevious = true;
   const cursor = (row) => row ? [row.e, order.attr.id, row.triple.v, row.triple.t] : null;
-  const visible = rows.filter((row) => sees(row.triple));
+  const visible = rows.filter(shows);
   tell({
     'start-cursor': cursor(visible[0]), 'end-cursor': cursor(visible.at(-1)),
     'has-next-page?': hasNext, 'has-previous-page?': hasPrevious,
@@ -371,7 +371,9 @@ class Evaluation {
     });
     let entities = [...matches.keys()];
     if (node.order) {
-      const rows = page(this.tables, node.order, entities, options, (info) => { this.pageInfo[et] = info; }, this.sees);
+      // A row whose conditions hold only through what is hidden is none (permissions.md 7.1).
+      const shows = ({ e, triple }) => this.sees(triple) && matches.get(e).some((triples) => triples.every(this.sees));
+      const rows = page(this.tables, node.order, entities, options, (info) => { this.pageInfo[et] = info; }, shows);
       entities = rows.map((row) => row.e);
       for (const row of rows) matches.get(row.e).forEach((triples) => triples.push(row.triple));
     }

@@ -1,4 +1,7 @@
-// View rules as expressions and as what they mean.
+// View and write rules as expressions and as what they mean.
+
+import { Guard, linkedIds, recordOf } from './writes.mjs';
+import { same } from './tables.mjs';
 
 const choices = [
   ['true', () => true],
@@ -9,14 +12,28 @@ const choices = [
   ["size(data.ref('%.id')) > 0", (d, { linked }) => linked.length > 0],
   ["'%' in data.ref('%.id')", null],
 ];
+const writeChoices = [
+  ['newData.flag == true', (d, { newData }) => newData.flag === true],
+  ['newData.title != null', (d, { newData }) => (newData.title ?? null) !== null],
+  ['data.count == newData.count', (d, { newData }) => same(d.count ?? null, newData.count ?? null)],
+  ['false', () => false],
+];
+const linkChoices = [
+  ['newData.flag == true', (d, { newData }) => newData.flag === true],
+  ["actions.data == 'create'", (d, { actions }) => actions.data === 'create'],
+  ["actions.linkedData == 'update'", (d, { actions }) => actions.linkedData === 'update'],
+  ['false', () => false],
+];
 
-// {code, sees(tables, params)}: the rules as JSON, and who may see what of a state.
+// {code, sees(tables, params), guard(steps)}: the rules as JSON, who may see what of a state, and who may write what.
 export function randomRules(random, generator, tables) {
   const code = {};
-  const view = {}, fields = {};
-  const expression = (et) => {
+  // Of $users people see themselves (permissions.md 2.1). Who is nobody, `auth.id` null, "is" one that is not there.
+  const oneself = { means: (d) => () => d.id === undefined };
+  const view = {}, fields = {}, writes = {};
+  const expression = (et, more = []) => {
     const labels = generator.links(tables, et);
-    const [text, means] = random.pick(choices);
+    const [text, means] = random.pick([...choices, ...more, ...more]);
     if (!text.includes('%')) return { text, means: (d) => (state) => means(d, state) };
     if (!labels.length) return { text: 'true', means: () => () => true };
     const [label] = random.pick(labels);
@@ -26,37 +43,41 @@ export function randomRules(random, generator, tables) {
       ? { text: text.replace('%', label), means: (d) => (state) => linked(state, d).length > 0 }
       : { text: `'${target}' in data.ref('${label}.id')`, means: (d) => (state) => linked(state, d).includes(target) };
   };
-  for (const et of generator.ets) {
-    if (random.once(4)) continue;
-    view[et] = expression(et);
-    code[et] = { allow: { view: view[et].text } };
-    if (random.once(3)) {
+  const text = (key, rule) => { writes[key] = rule; return rule.text; };
+  view.$users = writes['$users view'] = writes['$users update'] = oneself;
+  for (const et of generator.ets.filter((name) => name !== '$users')) {
+    const allow = {};
+    if (!random.once(4)) {
+      view[et] = writes[`${et} view`] = expression(et);
+      allow.view = view[et].text;
+    }
+    for (const action of ['create', 'update', 'delete'])
+      if (random.once(3)) allow[action] = text(`${et} ${action}`, expression(et, action === 'delete' ? [] : writeChoices));
+    for (const action of ['link', 'unlink']) {
+      if (!random.once(4)) continue;
+      const labels = random.some(generator.links(tables, et).map(([label]) => label), 1).filter(Boolean);
+      allow[action] = Object.fromEntries([...new Set([...labels, ...(random.once(3) ? ['$default'] : [])])]
+        .map((label) => [label, text(`${et} ${action} ${label}`, expression(et, action === 'link' ? linkChoices : writeChoices))]));
+    }
+    if (Object.keys(allow).length) code[et] = { allow };
+    if (view[et] && random.once(3)) {
       const label = random.pick(['title', 'count', 'extra']);
       fields[`${et}.${label}`] = expression(et);
       code[et].fields = { [label]: fields[`${et}.${label}`].text };
     }
   }
-  return { code, sees: (state, params) => seer(state, params, view, fields) };
+  const of = (et, action, label) =>
+    (label ? writes[`${et} ${action} ${label}`] ?? writes[`${et} ${action} $default`] : writes[`${et} ${action}`]);
+  return { code, sees: (state, params) => seer(state, params, view, fields), guard: (steps) => new Guard(of, steps) };
 }
 
 function seer(tables, params, view, fields) {
-  const record = (e, et) => {
-    const out = {};
-    for (const t of tables.triples) if (t.e === e && t.a.et === et && !t.a.isMany) out[t.a.label] = t.v;
-    return out;
-  };
-  // Ids at a link's other end, of entities that are there.
-  const linked = (et, e, label) => {
-    const forward = tables.forward(et, label);
-    const attr = forward ?? tables.reverse(et, label);
-    const others = tables.triples.filter((t) => t.a === attr && (forward ? t.e : t.v) === e).map((t) => (forward ? t.v : t.e));
-    return e === undefined ? [] : others.filter((id) => tables.exists(id, forward ? attr.revEt : attr.et));
-  };
   const known = new Map();
+  const linked = (et, e, label) => linkedIds(tables, et, e, label);
   const holds = (rule, e, et, name) => {
     if (!rule) return true;
     const key = `${name} ${e}`;
-    if (!known.has(key)) known.set(key, rule.means(record(e, et))({ params, linked }));
+    if (!known.has(key)) known.set(key, rule.means(recordOf(tables, e, et))({ params, linked }));
     return known.get(key);
   };
   return ({ e, a }) => holds(view[a.et], e, a.et, a.et) && holds(fields[`${a.et}.${a.label}`], e, a.et, `${a.et}.${a.label}`);

@@ -98,7 +98,7 @@ export class Tables {
   // Indexed blobs of an entity whose id was written have a null at least.
   fillNulls(e, et, touched) {
     for (const a of this.of(et))
-      if (!a.isRef && a.isIndexed && a.label !== 'id' && !this.at(e, a)) this.put(e, a, null, touched);
+      if (!a.isRef && a.isIndexed && !a.isSystem && a.label !== 'id' && !this.at(e, a)) this.put(e, a, null, touched);
   }
 
   find(lookup) {
@@ -106,17 +106,18 @@ export class Tables {
     return this.triples.find((t) => t.a === attr && same(t.v, lookup[1]))?.e;
   }
 
-  // The state after the steps, or a Refusal.
-  transact(steps) {
+  // The state after the steps, or a Refusal. guard: of somebody who is no admin (writes.mjs).
+  transact(steps, guard) {
     const next = this.clone();
-    next.run(steps);
+    next.run(steps, guard);
     return next;
   }
 
-  run(steps) {
+  run(steps, guard) {
     const touched = new Set();
     const deletes = this.expandDeletes(steps);
     this.checkModes(steps);
+    guard?.before(this, deletes);
     const lookups = new Map();
     const entity = (e) => {
       if (!Array.isArray(e)) return e;
@@ -135,9 +136,13 @@ export class Tables {
       'retract-triple': (list) => this.retracts(list, entity, touched),
       'delete-entity': () => this.deleteAll(deletes, touched),
       'add-attr': (list) => list.forEach(([, attr]) => this.addAttr(attr, touched)),
+      'update-attr': (list) => list.forEach(([, update]) => this.updateAttr(update, touched)),
+      'delete-attr': (list) => list.forEach(([, id]) => this.deleteAttr(id)),
     };
     for (const op of new Set(steps.map((s) => s[0]))) groups[op](steps.filter((s) => s[0] === op));
     this.checkRequired(touched);
+    for (const [op, update] of steps) if (op === 'update-attr' && update['required?']) this.checkNowRequired(this.byId(update.id));
+    guard?.after(this);
   }
 
   checkModes(steps) {
@@ -254,8 +259,45 @@ export class Tables {
     throw new Refusal('validation-failed', parts.join('. '), { records });
   }
 
+  // Attrs are never changed: a new one takes the old one's place.
+  updateAttr(update, touched) {
+    const old = this.byId(update.id);
+    const a = attrOf({ ...old.wire, 'on-delete': null, 'on-delete-reverse': null, ...update });
+    this.checkName(a, old);
+    this.attrs = this.attrs.map((x) => (x === old ? a : x));
+    for (const t of this.triples) if (t.a === old) t.a = a;
+    const own = this.triples.filter((t) => t.a === a);
+    // Which of several is named is anybody's guess.
+    const twice = (key) => own.some((t, n) => key(t) !== null && own.some((u, m) => m < n && same(key(u), key(t))));
+    if (a.isUnique && !old.isUnique && twice((t) => t.v)) throw new Refusal('record-not-unique');
+    if (!a.isMany && old.isMany && twice((t) => t.e)) throw new Refusal('record-not-unique');
+    if ((a.isIndexed || a.isUnique) && own.some((t) => typeof t.v === 'string' && t.v.length > 1000)) throw new Unpredictable();
+    if (a.isIndexed && !old.isIndexed && !a.isRef)
+      for (const t of [...this.triples]) if (t.a.et === a.et && t.a.label === 'id' && !this.at(t.e, a)) this.put(t.e, a, null, touched);
+  }
+
+  checkName(a, old) {
+    if (this.attrs.some((x) => x !== old && x.et === a.et && x.label === a.label))
+      throw new Refusal('record-not-unique', `\`${a.label}\` already exists on \`${a.et}\``);
+  }
+
+  checkNowRequired(a) {
+    const having = (list) => new Set(this.triples.filter((t) => list.includes(t.a) && t.v !== null).map((t) => t.e)).size;
+    if (having([a]) !== having(this.of(a.et)))
+      throw invalid('attributes', null,
+        `Can't update attribute \`${a.label}\` to required because \`${a.et}\` already have entities without it`);
+  }
+
+  // Its triples are hidden.
+  deleteAttr(id) {
+    const a = this.byId(id);
+    this.attrs = this.attrs.filter((x) => x !== a);
+    this.triples = this.triples.filter((t) => t.a !== a);
+  }
+
   addAttr(wire, touched) {
     const a = attrOf(wire);
+    this.checkName(a);
     if (a.isRequired && this.triples.some((t) => t.a.et === a.et))
       throw invalid('attributes', null,
         `Can't create attribute \`${a.label}\` as required because \`${a.et}\` already have entities`);
@@ -269,7 +311,7 @@ export class Tables {
 export function attrOf(wire) {
   const [, et, label] = wire['forward-identity'];
   return {
-    id: wire.id, et, label, isRef: wire['value-type'] === 'ref', isMany: wire.cardinality === 'many',
+    wire, isSystem: wire.catalog === 'system', id: wire.id, et, label, isRef: wire['value-type'] === 'ref', isMany: wire.cardinality === 'many',
     isUnique: wire['unique?'], isIndexed: wire['index?'], isRequired: wire['required?'] ?? false,
     checked: wire['checked-data-type'], revEt: wire['reverse-identity']?.[1], revLabel: wire['reverse-identity']?.[2],
     onDelete: wire['on-delete'] === 'cascade', onDeleteReverse: wire['on-delete-reverse'] === 'cascade',
