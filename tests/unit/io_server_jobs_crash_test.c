@@ -159,6 +159,57 @@ static void crashes_at_every_sync(void **state) {
     }
 }
 
+/* By update-attr, whose wish stands in the attr alone until the job has begun. */
+static void require_title(struct machine *m) {
+    struct connection *c = enter(&m->w, true);
+    learn_attrs(&m->w);
+    for (unsigned n = 3; n <= ROWS; n += 3) { /* what fill left out */
+        char steps[80];
+        snprintf(steps, sizeof steps, "[['add-triple','#%u','@todos.title',7]]", n);
+        say(&m->w, c, "{'op':'transact','client-event-id':'t','tx-steps':%s}", steps);
+    }
+    turn(&m->w);
+    transact(&m->w, c, "[['update-attr',{'id':'@todos.title','required?':true}]]");
+    disconnect(c);
+    assert_true(title_of(m)->is_setting_required);
+}
+
+static void expect_required(struct machine *m, const char *when) {
+    const struct inst_attr *title = title_of(m);
+    if (!title->is_required || title->is_setting_required)
+        fail_msg("%s: not required in the end", when);
+    check_file(m, when);
+}
+
+static void update_attr_survives_every_crash(void **state) {
+    (void)state;
+    struct machine m;
+    start(&m, 5);
+    require_title(&m);
+    uint64_t before = crash_vfs_syncs(m.vfs);
+    run(&m);
+    expect_required(&m, "without a crash");
+    int syncs = (int)(crash_vfs_syncs(m.vfs) - before);
+    stop(&m);
+    assert_true(syncs >= 2); /* looking alone writes nothing */
+    for (int at = 1; at <= syncs; at++) {
+        char when[64];
+        snprintf(when, sizeof when, "crash at sync %d of %d", at, syncs);
+        start(&m, (uint64_t)at * 11);
+        require_title(&m);
+        crash_vfs_crash_at_sync(m.vfs, at);
+        run(&m);
+        crash_vfs_crash(m.vfs);
+        on_close_apps(&m.w);
+        crash_vfs_restart(m.vfs);
+        open_apps(&m);
+        /* Nobody opens the app: the server does. */
+        run(&m);
+        expect_required(&m, when);
+        stop(&m);
+    }
+}
+
 /* The disk fails once: the job rests until something else could be committed, then goes on. */
 static void a_failure_of_the_disk(void **state) {
     (void)state;
@@ -205,6 +256,7 @@ static void a_full_disk(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(crashes_at_every_sync),
+        cmocka_unit_test(update_attr_survives_every_crash),
         cmocka_unit_test(a_failure_of_the_disk),
         cmocka_unit_test(a_full_disk),
     };
