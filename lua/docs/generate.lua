@@ -5,7 +5,8 @@ local FILES = {
   { "meta", "The module" }, { "meta_data", "Data" }, { "meta_auth", "Who is signed in" }, { "meta_rooms", "Rooms" },
   { "meta_files", "Files" }, { "meta_streams", "Streams" }, { "meta_sync", "Sync tables" },
   { "meta_infinite_query", "Infinite queries" }, { "meta_storage", "Storages" }, { "meta_admin", "Admin" },
-  { "meta_migrations", "Migrations" }, { "meta_archive", "Moving in and out" }, { "meta_http", "HTTP" },
+  { "meta_migrations", "Migrations" }, { "meta_automation", "Automations" },
+  { "meta_archive", "Moving in and out" }, { "meta_http", "HTTP" },
   { "meta_exports", "Tools" }, { "nginx", "Inside nginx" },
 }
 

@@ -42,4 +42,13 @@ function lifecycle.stop()
   return over:finally(function() timer:stop() end)
 end
 
+--- Ends everything: what is here first, then clients, servers, timers. With `now` it waits for nothing.
+function lifecycle.endAll(now)
+  if now or lifecycle.isEmpty() then
+    core.stop(now)
+  else
+    lifecycle.stop():next(function(is_in_time) core.stop(not is_in_time) end)
+  end
+end
+
 return lifecycle

@@ -126,7 +126,8 @@ function instant.run() end
 --- Does what is ready, without waiting: for hosts with a loop of their own.
 function instant.step() end
 
---- Shuts every client down, closes servers and stops timers; `true` does not wait for them.
+--- Lets reactions and jobs finish, shuts every client down, closes servers and stops timers; `true` does not wait for
+--- them.
 ---@param now? boolean
 function instant.stop(now) end
 

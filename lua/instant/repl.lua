@@ -163,7 +163,7 @@ function repl.run()
   end
   local code = over:await()
   -- What it started does not keep it.
-  core.stop(false)
+  lifecycle.endAll()
   return code
 end
 

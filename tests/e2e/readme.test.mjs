@@ -48,6 +48,12 @@ test('the automation example reacts to what the JavaScript client writes', async
   await orders.until((r) => r.data.orders.some((o) => o.total === 15), 'the total that Lua wrote');
 });
 
+test('the example of durable reactions', async (t) => {
+  const script = run(t, [path.join(root, 'examples/reactions.lua')], { cwd: scratch(t) });
+  assert.equal(await script.ended, 0, script.output());
+  assert.match(script.output(), /^not packed: 5 of tea\nleft: 1$/m);
+});
+
 test('the to-do example and a JavaScript client share a list', async (t) => {
   const server = await serve(t);
   const app = await makeApp(server);
