@@ -75,18 +75,22 @@ class Play {
       this.tables.attrs = opened.attrs.filter((a) => a['forward-identity'][1] === '$users').map(attrOf);
     await this.transact(this.generator.schema());
     this.guest = await Guest.enter(this);
+    this.watcher = await Watcher.enter(this);
     for (let n = 0; n < TXS; n++) {
       await this.transact(this.generator.steps(this.tables));
       if (n % 4 === 0) await this.saveRules();
       if (n % 3 === 1) await this.changeAttr();
       if (n % 5 === 2) await this.sayNonsense();
       await this.guest.write();
-      await this.guest.catchUp();
-      await this.guest.subscribe();
+      for (const one of [this.guest, this.watcher]) {
+        await one.catchUp();
+        await one.subscribe();
+      }
       for (let k = 0; k < QUERIES; k++) await this.query(this.generator.query(this.tables, this.tables.triples));
     }
     this.session.socket.terminate();
     this.guest.session.socket.terminate();
+    this.watcher.session.socket.terminate();
   }
 
   async saveRules() {
@@ -127,7 +131,8 @@ class Play {
   async changeAttr() {
     const steps = this.generator.attrChange(this.tables);
     const expected = this.foresee(steps);
-    if (expected?.ok) await this.guest.giveUp((q) => attempt(() => evaluate(expected.ok, q)).refusal);
+    const isOver = (q) => attempt(() => evaluate(expected.ok, q)).refusal;
+    if (expected?.ok) for (const one of [this.guest, this.watcher]) await one.giveUp(isOver);
     await this.transact(steps);
   }
 
@@ -257,12 +262,14 @@ class Guest {
   events = 0;
 
   static async enter(play) {
-    const guest = new Guest();
+    const guest = new this();
     guest.play = play;
     guest.session = await rawSession(play.t, play.server);
-    await guest.ask({ op: 'init', 'app-id': play.app.id, versions: { '@instantdb/core': 'v1.0.67' } });
+    await guest.ask({ op: 'init', 'app-id': play.app.id, versions: { '@instantdb/core': 'v1.0.67' }, ...guest.proof() });
     return guest;
   }
+
+  proof() { return {}; }
 
   async ask(message) {
     const event = `g${this.events++}`;
@@ -315,18 +322,38 @@ class Guest {
 
   async subscribe() {
     const { random, generator, tables } = this.play;
-    const q = generator.query(tables, tables.triples);
-    // Limits count what rules hide or not, and what is hidden is missing or not, as rules are conditions or not.
-    for (const form of Object.values(q))
-      for (const option of ['aggregate', 'limit', 'first', 'last', 'offset', 'after', 'before']) delete form.$?.[option];
-    if (/\$(isNull|not|ne)\b/.test(JSON.stringify(q))) return;
+    const q = this.question(generator.query(tables, tables.triples));
+    if (!q || attempt(() => evaluate(tables, q)).refusal || this.live.some((l) => same(l.q, q))) return;
     if (random.once(2)) q.$$ruleParams = { key: random.pick(['k', 'l']) };
-    if (attempt(() => evaluate(tables, q)).refusal || this.live.some((l) => same(l.q, q))) return;
     const answer = await this.ask({ op: 'add-query', q });
     assert.equal(answer.op, 'add-query-ok', answer.message);
     this.live.push({ q, last: shownOf(answer.result) });
     this.compare(q, this.live.at(-1).last);
     if (this.live.length > LIVE) await this.ask({ op: 'remove-query', q: this.live.shift().q });
+  }
+
+  // What of a query the reference can judge; undefined: none of it.
+  question(q) {
+    // Limits count what rules hide or not, and what is hidden is missing or not, as rules are conditions or not.
+    for (const form of Object.values(q))
+      for (const option of ['aggregate', 'limit', 'first', 'last', 'offset', 'after', 'before']) delete form.$?.[option];
+    return /\$(isNull|not|ne)\b/.test(JSON.stringify(q)) ? undefined : q;
+  }
+}
+
+// An admin with live queries of every kind: pages, cursors, counts (instaql.md 5).
+class Watcher extends Guest {
+  proof() { return { '__admin-token': this.play.app.token }; }
+
+  question(q) { return q; }
+
+  compare(q, last) {
+    this.play.doing = { watched: q };
+    const wanted = evaluate(this.play.tables, q);
+    compareTriples(last.triples, wanted, 'what a watcher has');
+    assert.deepEqual(last.pageInfo, wanted.pageInfo, 'the page-info a watcher has');
+    assert.deepEqual(last.aggregate, wanted.aggregate, 'the count a watcher has');
+    this.play.statistics.liveChecks++;
   }
 }
 
@@ -343,6 +370,7 @@ function compareTriples(texts, wanted, what) {
 const textsOf = (triples) => triples.map((t) => textOf([t.e, t.a.id, t.v, t.t])).sort();
 const shownOf = ([{ data }]) => ({
   triples: data['datalog-result']['join-rows'][0].map(textOf).sort(), pageInfo: data['page-info'] ?? {},
+  aggregate: data.aggregate ?? {},
 });
 
 // Ids as names.
