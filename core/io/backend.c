@@ -26,8 +26,11 @@ struct inst_backend {
     struct inst_timer *sweep_timer;   /* to the next slice, or sweep */
     struct inst_timer *day_timer;     /* to the next day */
     struct inst_timer *expiry;        /* of apps; NULL: there is one app, which stays */
-    struct inst_timer *due_timer;     /* to the engine's next deadline, and */
-    int64_t due_ms;                   /* the one it was set for; INT64_MAX: none */
+    struct inst_timer *resume_timer;  /* to the next app, while some are not resumed */
+    char (*resumes)[INST_UUID_TEXT + 1];
+    size_t resume_count, resume_cap;
+    struct inst_timer *due_timer; /* to the engine's next deadline, and */
+    int64_t due_ms;               /* the one it was set for; INT64_MAX: none */
     struct inst_turn_hook hook;
     bool is_gathering;               /* a turn's end is put off; with the following three */
     uint64_t polls;                  /* of the loop, and */
@@ -234,6 +237,33 @@ static void wait_for_day(struct inst_backend *backend) {
     inst_timer_start(backend->day_timer, day - env->now_ms(env->ctx) % day + 1000, 0);
 }
 
+/* ---- apps that have something to do from before ---- */
+
+static void note_resume(void *ctx, const struct inst_app_info *info) {
+    struct inst_backend *backend = ctx;
+    if (backend->resume_count == backend->resume_cap) {
+        size_t cap = backend->resume_cap ? backend->resume_cap * 2 : 64;
+        void *resumes = realloc(backend->resumes, cap * sizeof *backend->resumes);
+        if (!resumes) /* the others go on when somebody asks for them */
+            return;
+        backend->resumes = resumes;
+        backend->resume_cap = cap;
+    }
+    memcpy(backend->resumes[backend->resume_count++], info->id, sizeof info->id);
+}
+
+/* One app at a time, so that a start with many of them answers meanwhile. */
+static void resume(void *ctx) {
+    struct inst_backend *backend = ctx;
+    if (!backend->resumes && inst_backend_each_app(backend, note_resume, backend, NULL) != INST_OK)
+        return;
+    if (backend->resume_count == 0)
+        return;
+    inst_server_resume_app(backend->server, backend->resumes[--backend->resume_count], NULL);
+    if (backend->resume_count > 0)
+        inst_timer_start(backend->resume_timer, INST_BACKEND_RESUME_PAUSE_MS, 0);
+}
+
 static void day_begins(void *ctx) {
     struct inst_backend *backend = ctx;
     inst_server_renew_urls(backend->server);
@@ -289,9 +319,13 @@ static enum inst_status open_files(struct inst_backend *backend, const char *pat
         status = inst_timer_new(backend->loop, day_begins, backend, &backend->day_timer, err);
     if (status == INST_OK)
         status = inst_timer_new(backend->loop, on_due, backend, &backend->due_timer, err);
+    if (status == INST_OK)
+        status = inst_timer_new(backend->loop, resume, backend, &backend->resume_timer, err);
     if (status != INST_OK)
         return status;
     inst_timer_start(backend->sweep_timer, INST_BACKEND_SWEEP_FIRST_MS, 0);
+    if (!is_file) /* a file's app is opened by whoever has the file */
+        inst_timer_start(backend->resume_timer, INST_BACKEND_RESUME_FIRST_MS, 0);
     wait_for_day(backend);
     return INST_OK;
 }
@@ -300,6 +334,8 @@ static void close_files(struct inst_backend *backend) {
     inst_timer_free(backend->sweep_timer);
     inst_timer_free(backend->day_timer);
     inst_timer_free(backend->due_timer);
+    inst_timer_free(backend->resume_timer);
+    free(backend->resumes);
     inst_file_sweep_free(backend->sweep);
     inst_file_keeper_free(backend->keeper);
     inst_file_store_close(backend->files);

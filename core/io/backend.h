@@ -31,6 +31,9 @@
 #define INST_BACKEND_SWEEP_FIRST_MS (10ll * 60 * 1000)
 #define INST_BACKEND_SWEEP_EVERY_MS (24ll * 60 * 60 * 1000)
 #define INST_BACKEND_SWEEP_PAUSE_MS 20
+/* When apps are opened that may have something to do from before the start, one after the other. */
+#define INST_BACKEND_RESUME_FIRST_MS 100
+#define INST_BACKEND_RESUME_PAUSE_MS 5
 /* How often it is looked for apps whose time is over. */
 #define INST_BACKEND_EXPIRE_MS (60ll * 60 * 1000)
 

@@ -6,6 +6,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -22,6 +23,9 @@ struct call {
     struct inst_http_call *http;
     inst_outgoing_done_fn *done;
     void *done_ctx;
+    size_t first_bytes; /* 0: all of the body */
+    int status;         /* when only those are wanted: what came before the request was ended */
+    struct inst_buf first;
 };
 
 struct inst_outgoing {
@@ -146,16 +150,40 @@ static void free_call(struct call *call) {
         call->outgoing->calls = call->next;
     if (call->next)
         call->next->previous = call->previous;
+    inst_buf_free(&call->first);
     free(call);
+}
+
+static void on_head(void *ctx, const struct inst_http_result *head) {
+    ((struct call *)ctx)->status = head->status;
+}
+
+static bool on_data(void *ctx, const char *bytes, size_t len) {
+    struct call *call = ctx;
+    size_t room = call->first_bytes - call->first.len;
+    inst_buf_add(&call->first, bytes, len < room ? len : room);
+    return call->first.len < call->first_bytes && !call->first.failed;
 }
 
 static void on_done(void *ctx, const struct inst_http_result *result, const struct inst_err *err) {
     struct call *call = ctx;
     inst_outgoing_done_fn *done = call->done;
     void *done_ctx = call->done_ctx;
+    struct inst_buf first = call->first;
+    int status = err ? call->status : result->status;
+    bool is_first = call->first_bytes > 0, is_full = is_first && first.len == call->first_bytes;
+    inst_buf_init(&call->first);
     free_call(call);
-    if (err) {
+    if (err && !is_full) {
         done(done_ctx, NULL, err);
+        inst_buf_free(&first);
+        return;
+    }
+    if (is_first) {
+        struct inst_outgoing_response cut = {
+            .status = status, .body = first.data ? first.data : "", .body_len = first.len};
+        done(done_ctx, &cut, NULL);
+        inst_buf_free(&first);
         return;
     }
     struct inst_outgoing_response response = {.status = result->status,
@@ -167,8 +195,8 @@ static void on_done(void *ctx, const struct inst_http_result *result, const stru
 }
 
 static enum inst_status start(struct inst_outgoing *outgoing,
-                              const struct inst_http_options *options, inst_outgoing_done_fn *done,
-                              void *done_ctx, struct inst_err *err) {
+                              const struct inst_http_options *options, size_t first_bytes,
+                              inst_outgoing_done_fn *done, void *done_ctx, struct inst_err *err) {
     enum inst_status status =
         outgoing->client ? INST_OK : inst_http_client_new(outgoing->loop, &outgoing->client, err);
     if (status != INST_OK)
@@ -176,14 +204,22 @@ static enum inst_status start(struct inst_outgoing *outgoing,
     struct call *call = calloc(1, sizeof *call);
     if (!call)
         return inst_err_nomem(err);
-    *call = (struct call){
-        .next = outgoing->calls, .outgoing = outgoing, .done = done, .done_ctx = done_ctx};
+    *call = (struct call){.next = outgoing->calls,
+                          .outgoing = outgoing,
+                          .done = done,
+                          .done_ctx = done_ctx,
+                          .first_bytes = first_bytes};
+    inst_buf_init(&call->first);
     if (call->next)
         call->next->previous = call;
     outgoing->calls = call;
     struct inst_http_options with = *options;
     with.ctx = call;
     with.done = on_done;
+    if (first_bytes > 0) {
+        with.head = on_head;
+        with.data = on_data;
+    }
     status = inst_http_start(outgoing->client, &with, &call->http, err);
     if (status != INST_OK)
         free_call(call);
@@ -212,7 +248,39 @@ static enum inst_status outgoing_http(void *ctx, const struct inst_outgoing_requ
         .timeout_ms = request->timeout_ms ? request->timeout_ms : INST_OUTGOING_TIMEOUT_MS,
         .max_response = request->max_response ? request->max_response : INST_OUTGOING_MAX_RESPONSE,
         .may_connect = is_guarded ? may_connect : NULL};
-    return start(outgoing, &options, done, done_ctx, err);
+    return start(outgoing, &options, request->first_bytes, done, done_ctx, err);
+}
+
+/* A host that names itself, or an address that is not public. */
+static bool is_inside(const char *host) {
+    char name[300];
+    size_t len = host[0] == '[' ? strcspn(host, "]") : strcspn(host, ":");
+    const char *from = host[0] == '[' ? host + 1 : host;
+    snprintf(name, sizeof name, "%.*s", (int)(host + len - from), from);
+    size_t name_len = strlen(name);
+    struct sockaddr_in v4 = {.sin_family = AF_INET};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+    if (name_len > 0 && name[name_len - 1] == '.')
+        name[--name_len] = '\0';
+    if (inet_pton(AF_INET, name, &v4.sin_addr) == 1)
+        return !inst_outgoing_is_public((struct sockaddr *)&v4);
+    if (inet_pton(AF_INET6, name, &v6.sin6_addr) == 1)
+        return !inst_outgoing_is_public((struct sockaddr *)&v6);
+    return strcasecmp(name, "localhost") == 0 ||
+           (name_len > 10 && strcasecmp(name + name_len - 10, ".localhost") == 0);
+}
+
+static enum inst_outgoing_fault outgoing_fault(void *ctx, const char *url) {
+    char host[300];
+    host_of(url, host);
+    bool is_https = strncasecmp(url, "https://", 8) == 0;
+    if (!host[0] || strpbrk(url, " \t\r\n") || (!is_https && strncasecmp(url, "http://", 7) != 0))
+        return INST_OUTGOING_BAD_URL;
+    if (is_allowed(ctx, host))
+        return INST_OUTGOING_FINE;
+    return !is_https         ? INST_OUTGOING_NOT_HTTPS
+           : is_inside(host) ? INST_OUTGOING_NOT_PUBLIC
+                             : INST_OUTGOING_FINE;
 }
 
 /* ---- mail ---- */
@@ -227,7 +295,7 @@ static enum inst_status outgoing_mail(void *ctx, const struct inst_outgoing_mail
 }
 
 const struct inst_outgoing_ops inst_outgoing_ops = {
-    .http = outgoing_http, .has_mail = has_mail, .mail = outgoing_mail};
+    .http = outgoing_http, .fault = outgoing_fault, .has_mail = has_mail, .mail = outgoing_mail};
 
 /* ---- life ---- */
 

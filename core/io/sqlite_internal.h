@@ -253,7 +253,7 @@ enum inst_status db_set_note(struct inst_app_db *base, const char *key, const ch
                              size_t len, struct inst_err *err);
 enum inst_status db_get_note(struct inst_app_db *base, const char *key, struct inst_buf *out,
                              bool *found, struct inst_err *err);
-enum inst_status db_each_note(struct inst_app_db *base, const char *prefix,
+enum inst_status db_each_note(struct inst_app_db *base, const char *prefix, const char *after,
                               bool (*fn)(void *ctx, const char *key, const char *bytes, size_t len),
                               void *ctx, struct inst_err *err);
 

@@ -179,21 +179,23 @@ enum inst_status db_get_note(struct inst_app_db *base, const char *key, struct i
     return status;
 }
 
-enum inst_status db_each_note(struct inst_app_db *base, const char *prefix,
+enum inst_status db_each_note(struct inst_app_db *base, const char *prefix, const char *after,
                               bool (*fn)(void *ctx, const char *key, const char *bytes, size_t len),
                               void *ctx, struct inst_err *err) {
     struct sqlite_app_db *db = of_db(base);
-    struct inst_buf full;
+    struct inst_buf full, from;
     sqlite3_stmt *stmt = db_stmt(db, RUN_EACH_META, err);
     if (!stmt) {
         return INST_FAILED;
     }
     note_key(&full, prefix);
-    if (full.failed) {
+    note_key(&from, after ? after : prefix);
+    if (full.failed || from.failed) {
         inst_buf_free(&full);
+        inst_buf_free(&from);
         return inst_err_nomem(err);
     }
-    sqlite3_bind_text64(stmt, 1, full.data, full.len, SQLITE_STATIC, SQLITE_UTF8);
+    sqlite3_bind_text64(stmt, 1, from.data, from.len, SQLITE_STATIC, SQLITE_UTF8);
     enum inst_status status = INST_OK;
     bool goes_on = true;
     int rc = SQLITE_DONE;
@@ -205,8 +207,9 @@ enum inst_status db_each_note(struct inst_app_db *base, const char *prefix,
             status = inst_err_nomem(err);
             break;
         }
-        goes_on = strncmp(key, full.data, full.len) == 0 &&
-                  fn(ctx, key + sizeof note_prefix - 1, bytes, len);
+        if (!after || strcmp(key, from.data) != 0)
+            goes_on = strncmp(key, full.data, full.len) == 0 &&
+                      fn(ctx, key + sizeof note_prefix - 1, bytes, len);
     }
     if (status == INST_OK && goes_on && rc != SQLITE_DONE) {
         status = db_error(db, rc, err);
@@ -214,5 +217,6 @@ enum inst_status db_each_note(struct inst_app_db *base, const char *prefix,
     sqlite3_reset(stmt);
     sqlite3_clear_bindings(stmt);
     inst_buf_free(&full);
+    inst_buf_free(&from);
     return status;
 }

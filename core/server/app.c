@@ -8,6 +8,7 @@
 #include "server/streams.h"
 #include "server/transaction.h"
 #include "server/tx_permissions.h"
+#include "server/webhooks.h"
 
 #include "schema/schema_attrs.h"
 #include "schema/system_catalog.h"
@@ -136,6 +137,8 @@ static enum inst_status open_app(struct inst_server *server, const struct inst_a
         st = inst_live_new(app, &app->live, err);
     if (st == INST_OK)
         st = inst_jobs_open(app, err);
+    if (st == INST_OK)
+        st = inst_webhooks_open(app, err);
     if (st == INST_OK) {
         app->last_tx = app->made_tx = app->db->db_ops->last_tx_id(app->db);
         if (!inst_table_put(&server->apps_by_id, app_key(info->id), app))
@@ -181,6 +184,7 @@ void inst_app_free(struct inst_app *app) {
     inst_feeds_free(app);
     inst_live_free(app->live);
     inst_jobs_free(app->jobs);
+    inst_webhooks_free(app);
     inst_rules_free(app->rules);
     inst_rate_limits_free(app->rate_limits);
     if (app->db != NULL) {
@@ -206,7 +210,7 @@ static void close_app(struct inst_server *server, struct inst_app *app) {
 
 static bool is_used(const struct inst_app *app) {
     return app->sessions != NULL || app->is_group_open || app->streams.count > 0 ||
-           app->holds > 0 || inst_jobs_are_due(app);
+           app->holds > 0 || inst_jobs_are_due(app) || inst_webhooks_need(app);
 }
 
 static void close_removed(struct inst_server *server) {

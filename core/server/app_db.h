@@ -127,9 +127,9 @@ struct inst_app_db_ops {
     /* The note of this key, added to out. */
     enum inst_status (*get_note)(struct inst_app_db *db, const char *key, struct inst_buf *out,
                                  bool *found, struct inst_err *err);
-    /* Calls back for every note whose key begins with prefix, by key; false stops. fn writes
-     * nothing. */
-    enum inst_status (*each_note)(struct inst_app_db *db, const char *prefix,
+    /* Calls back for every note whose key begins with prefix, by key; false stops. after: only for
+     * those behind this key; NULL: all. fn writes nothing. */
+    enum inst_status (*each_note)(struct inst_app_db *db, const char *prefix, const char *after,
                                   bool (*fn)(void *ctx, const char *key, const char *bytes,
                                              size_t len),
                                   void *ctx, struct inst_err *err);

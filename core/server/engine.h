@@ -91,6 +91,7 @@ struct inst_app {
     bool is_removed;           /* nobody finds it any more; closed when its sessions are gone */
     struct inst_table streams; /* id -> struct inst_stream, of those in use */
     struct inst_jobs *jobs;
+    struct inst_webhooks *webhooks;
     struct inst_rules *rules;
     struct inst_rate_limits *rate_limits; /* NULL until a rule asks */
     int64_t last_tx;                      /* committed */
@@ -140,6 +141,7 @@ struct inst_server {
     struct inst_later *laters;            /* routes that wait for other servers */
     size_t later_count;
     struct inst_document *documents;   /* of other servers (documents.c) */
+    size_t delivery_count;             /* of webhooks, on their way */
     struct inst_polls *polls;          /* NULL until needed */
     struct inst_cli_login *cli_logins; /* http_cli_login.c: newest first */
     struct inst_arena scratch;         /* of the message at hand */

@@ -14,7 +14,7 @@ static const struct inst_http_route *const tables[] = {
     inst_http_jobs_routes,      inst_http_functions_routes,   inst_http_apps_routes,
     inst_http_schema_routes,    inst_http_cli_login_routes,   inst_http_framework_routes,
     inst_http_data_routes,      inst_http_hosted_routes,      inst_http_changes_routes,
-    inst_http_backups_routes,
+    inst_http_backups_routes,   inst_http_webhooks_routes,
 };
 
 /* ---- which route ---- */

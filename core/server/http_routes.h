@@ -64,6 +64,7 @@ extern const struct inst_http_route inst_http_data_routes[];
 extern const struct inst_http_route inst_http_hosted_routes[];
 extern const struct inst_http_route inst_http_changes_routes[];
 extern const struct inst_http_route inst_http_backups_routes[];
+extern const struct inst_http_route inst_http_webhooks_routes[];
 
 /* A route whose body goes to the disk (http.h): asked when only the head is there. *out is
  * the caller's. */

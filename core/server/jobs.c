@@ -148,7 +148,7 @@ static enum inst_status load(struct inst_app *app, struct inst_err *err) {
     struct reading reading = {.jobs = app->jobs};
     free_list(app->jobs);
     inst_arena_init(&reading.arena);
-    enum inst_status st = app->db->db_ops->each_note(app->db, NOTE, read_note, &reading, err);
+    enum inst_status st = app->db->db_ops->each_note(app->db, NOTE, NULL, read_note, &reading, err);
     inst_arena_free(&reading.arena);
     return st == INST_OK && reading.is_nomem ? inst_err_nomem(err) : st;
 }

@@ -111,6 +111,23 @@
 #define INST_FEED_MAX_ETYPES 1000u
 #define INST_FEED_MAX_WAIT_S 30
 #define INST_FEED_MAX_POLLS 500u
+/* Webhooks of one app, active and in all; the address of one, bytes. */
+#define INST_WEBHOOK_MAX_ACTIVE 100u
+#define INST_WEBHOOK_MAX 500u
+#define INST_WEBHOOK_MAX_URL 2048u
+/* Events that one page shows; attempts that one keeps; bytes of an answer that are kept. */
+#define INST_WEBHOOK_PAGE 100u
+#define INST_WEBHOOK_MAX_ATTEMPTS 100u
+#define INST_WEBHOOK_MAX_TEXT 256u
+/* Changes of one event that are kept with it, bytes as JSON. */
+#define INST_WEBHOOK_MAX_DATA (256u << 10)
+/* Deliveries on their way, of one app and of all; events of one turn that are settled or cleared
+ * away without one. */
+#define INST_WEBHOOK_APP_DELIVERIES 10u
+#define INST_WEBHOOK_DELIVERIES 100u
+#define INST_WEBHOOK_TURN_EVENTS 200u
+/* How long, ms, nothing is tried when the disk refused. */
+#define INST_WEBHOOK_STALL_MS 1000
 /* App titles, bytes. */
 #define INST_SERVER_MAX_TITLE 255u
 

@@ -35,6 +35,16 @@ struct inst_outgoing_request {
     size_t body_len;
     int64_t timeout_ms;  /* 0: INST_OUTGOING_TIMEOUT_MS */
     size_t max_response; /* bytes of the answer's body; 0: INST_OUTGOING_MAX_RESPONSE */
+    /* Not 0: only so many bytes of the body are wanted; what follows is not read, and no error. */
+    size_t first_bytes;
+};
+
+/* What speaks against an address that an app's owner writes, before anybody is asked. */
+enum inst_outgoing_fault {
+    INST_OUTGOING_FINE,
+    INST_OUTGOING_BAD_URL,
+    INST_OUTGOING_NOT_HTTPS,
+    INST_OUTGOING_NOT_PUBLIC, /* as far as can be seen: names are resolved when it is asked */
 };
 
 /* Borrowed for the call of done. Any status is an answer. */
@@ -63,6 +73,7 @@ struct inst_outgoing_ops {
     /* INST_OK: done is called once, unless the server is freed before. */
     enum inst_status (*http)(void *ctx, const struct inst_outgoing_request *request,
                              inst_outgoing_done_fn *done, void *done_ctx, struct inst_err *err);
+    enum inst_outgoing_fault (*fault)(void *ctx, const char *url);
     bool (*has_mail)(void *ctx); /* did the operator say how mail is sent? */
     /* Likewise; its failure is for the log only. */
     enum inst_status (*mail)(void *ctx, const struct inst_outgoing_mail *mail,

@@ -13,10 +13,9 @@ struct poll {
     struct inst_later *later;     /* whoever waits */
     struct inst_feed *feed;
     struct inst_arena arena; /* the filter's texts */
-    struct inst_feed_filter filter;
-    struct inst_feed_position from;
-    size_t limit, count;
-    int64_t begun_ms, wait_ms;
+    struct inst_poll_wish wish;
+    size_t count;
+    int64_t begun_ms;
     struct inst_buf changes; /* JSON, with commas between */
     bool is_at_head;
     enum inst_status status; /* with err: reading failed */
@@ -49,14 +48,13 @@ static void free_poll(struct poll *poll) {
 static enum inst_status copy_filter(struct poll *poll, const struct inst_feed_filter *filter,
                                     struct inst_err *err) {
     struct inst_value *etypes;
-    poll->filter = *filter;
     if (filter->etypes == NULL)
         return INST_OK;
     etypes = inst_arena_alloc(&poll->arena, (filter->etype_count + 1) * sizeof *etypes);
     for (size_t i = 0; etypes != NULL && i < filter->etype_count; i++)
         if (!inst_value_dup(&poll->arena, &filter->etypes[i], &etypes[i]))
             etypes = NULL;
-    poll->filter.etypes = etypes;
+    poll->wish.filter.etypes = etypes;
     return etypes != NULL ? INST_OK : inst_err_nomem(err);
 }
 
@@ -67,9 +65,7 @@ static enum inst_status new_poll(struct inst_app *app, const struct inst_poll_wi
         return inst_err_nomem(err);
     poll->app = app;
     app->holds++;
-    poll->from = wish->from;
-    poll->limit = wish->limit;
-    poll->wait_ms = wish->wait_ms;
+    poll->wish = *wish;
     poll->begun_ms = now_of(app);
     inst_arena_init(&poll->arena);
     inst_buf_init(&poll->changes);
@@ -105,17 +101,20 @@ static void write_change(struct inst_buf *out, const struct inst_feed_change *ch
 
 static bool on_change(void *ctx, const struct inst_feed_change *change) {
     struct poll *poll = ctx;
+    const struct inst_poll_wish *wish = &poll->wish;
+    if (wish->until_tx != 0 && change->tx_id > wish->until_tx)
+        return false;
     if (poll->count++ > 0)
         inst_buf_add_char(&poll->changes, ',');
-    write_change(&poll->changes, change);
-    return poll->count < poll->limit && poll->changes.len < INST_FEED_ANSWER_BYTES &&
-           !poll->changes.failed;
+    (wish->write != NULL ? wish->write : write_change)(&poll->changes, change);
+    return poll->count < wish->limit && !poll->changes.failed &&
+           (wish->until_tx != 0 || poll->changes.len < INST_FEED_ANSWER_BYTES);
 }
 
 /* Reads on, one slice. */
 static void read_on(struct poll *poll) {
-    poll->status =
-        inst_feed_read(poll->feed, &poll->filter, on_change, poll, &poll->is_at_head, &poll->err);
+    poll->status = inst_feed_read(poll->feed, &poll->wish.filter, on_change, poll,
+                                  &poll->is_at_head, &poll->err);
     if (poll->status == INST_OK && poll->changes.failed)
         poll->status = inst_err_nomem(&poll->err);
 }
@@ -124,12 +123,23 @@ static void read_on(struct poll *poll) {
 static bool is_over(const struct poll *poll) {
     int64_t waited = now_of(poll->app) - poll->begun_ms;
     struct inst_feed_position at = inst_feed_at(poll->feed);
-    if (poll->status != INST_OK || poll->count > 0 || poll->app->is_removed || waited < 0)
+    if (poll->status != INST_OK || poll->app->is_removed)
+        return true;
+    if (poll->wish.until_tx != 0)
+        return poll->is_at_head || at.tx >= poll->wish.until_tx;
+    if (poll->count > 0 || waited < 0)
         return true;
     if (poll->is_at_head)
-        return waited >= poll->wait_ms;
-    bool has_moved = at.tx != poll->from.tx || at.index != poll->from.index;
+        return waited >= poll->wish.wait_ms;
+    bool has_moved = at.tx != poll->wish.from.tx || at.index != poll->wish.from.index;
     return has_moved && waited >= INST_FEED_ANSWER_MS;
+}
+
+static void answer_payload(const struct poll *poll, struct inst_http_response *response) {
+    poll->wish.add_headers(response);
+    inst_buf_add_str(&response->body, "{\"data\":[");
+    inst_buf_add(&response->body, poll->changes.data, poll->changes.len);
+    inst_buf_addf(&response->body, "],\"idempotencyKey\":\"%s\"}", poll->wish.key);
 }
 
 static enum inst_status answer(struct poll *poll, struct inst_http_response *response,
@@ -141,6 +151,10 @@ static enum inst_status answer(struct poll *poll, struct inst_http_response *res
         enum inst_status st = poll->status;
         inst_err_move(err, &poll->err);
         return st;
+    }
+    if (poll->wish.until_tx != 0) {
+        answer_payload(poll, response);
+        return INST_OK;
     }
     inst_feed_position_print(inst_feed_at(poll->feed), position);
     inst_http_add_header(response, "Cache-Control", "no-store");
@@ -243,8 +257,8 @@ int64_t inst_polls_due_ms(const struct inst_server *server) {
     int64_t due = INT64_MAX;
     for (const struct poll *poll = server->polls != NULL ? server->polls->first : NULL;
          poll != NULL; poll = poll->next)
-        if (poll->begun_ms + poll->wait_ms < due)
-            due = poll->begun_ms + poll->wait_ms;
+        if (poll->begun_ms + poll->wish.wait_ms < due)
+            due = poll->begun_ms + poll->wish.wait_ms;
     return due;
 }
 

@@ -22,6 +22,11 @@ struct inst_poll_wish {
     struct inst_feed_filter filter;
     size_t limit;    /* changes, at least 1 */
     int64_t wait_ms; /* 0: answers at once */
+    /* All changes of the transaction behind `from`, as a webhook's payload (http.md 11.3); or 0. */
+    int64_t until_tx;
+    char key[INST_UUID_TEXT + 1]; /* with it: its idempotency key, and */
+    void (*write)(struct inst_buf *out, const struct inst_feed_change *change);
+    void (*add_headers)(struct inst_http_response *response);
 };
 
 enum inst_status inst_poll_start(struct inst_app *app, const struct inst_poll_wish *wish,

@@ -100,6 +100,11 @@ bool inst_server_is_pending(const struct inst_server *server);
  * such time is known. It may change with every turn. */
 int64_t inst_server_due_ms(const struct inst_server *server);
 
+/* Opens the app, so that what it has to do by itself goes on: deliveries that were waiting when the
+ * host ended. */
+enum inst_status inst_server_resume_app(struct inst_server *server, const char *app_id,
+                                        struct inst_err *err);
+
 /* A day (UTC) has begun: live results get new addresses of files, before the old ones end
  * (files.h).
  */

@@ -182,7 +182,7 @@ static enum inst_status make_room(struct inst_app *app, struct inst_err *err) {
     const struct inst_app_db_ops *ops = app->db->db_ops;
     struct oldest oldest = {.count = 0};
     inst_arena_init(&oldest.arena);
-    enum inst_status st = ops->each_note(app->db, NOTE_PREFIX, look_for_oldest, &oldest, err);
+    enum inst_status st = ops->each_note(app->db, NOTE_PREFIX, NULL, look_for_oldest, &oldest, err);
     inst_arena_free(&oldest.arena);
     if (st == INST_OK && oldest.count >= INST_SERVER_MAX_KEPT_SYNCS)
         st = inst_app_set_note(app, oldest.key, NULL, 0, err);

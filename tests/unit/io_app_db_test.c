@@ -772,10 +772,10 @@ static void test_notes(void **state) {
     expect_note(f, "a:1", "first");
     expect_note(f, "a:2", "");
     struct heard heard = {.limit = 8};
-    must(f->db->db_ops->each_note(f->db, "a:", hear_note, &heard, &f->err), &f->err);
+    must(f->db->db_ops->each_note(f->db, "a:", NULL, hear_note, &heard, &f->err), &f->err);
     assert_string_equal(heard.text, "a:1=first a:2= ");
     heard = (struct heard){.limit = 1};
-    must(f->db->db_ops->each_note(f->db, "", hear_note, &heard, &f->err), &f->err);
+    must(f->db->db_ops->each_note(f->db, "", NULL, hear_note, &heard, &f->err), &f->err);
     assert_int_equal(heard.count, 1);
     begin(f);
     set_note(f, "a:1", NULL);
