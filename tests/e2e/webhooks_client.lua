@@ -18,7 +18,8 @@ for line in io.lines() do
     print("made " .. webhook.id .. " " .. webhook.status)
   elseif command == "request" then
     local signature, body = rest:match "^(%S+) (.*)$"
-    local _, err = hooks.processRequest(handlers, { headers = { ["instant-signature"] = signature }, body = body }):await()
+    local request = { headers = { ["instant-signature"] = signature }, body = body }
+    local _, err = hooks.processRequest(handlers, request):await()
     print(err and "refused " .. tostring(err) or "processed")
   elseif command == "events" then
     local page = assert(hooks.manager.listEvents(rest):await())
