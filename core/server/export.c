@@ -3,6 +3,7 @@
 #include "base/date.h"
 #include "base/json.h"
 #include "schema/api_schema.h"
+#include "server/app_settings.h"
 #include "server/files.h"
 
 #include <stdlib.h>
@@ -118,10 +119,10 @@ enum inst_status inst_export_config(struct inst_export *exported, struct inst_bu
     inst_json_write(out, &schema);
     inst_buf_add_str(out, ",\"rules\":");
     inst_json_write(out, inst_rules_code(rules));
-    inst_buf_add_str(out,
-                     ",\"webhooks\":[],\"emailTemplates\":[],\"authorizedRedirectOrigins\":[]}");
-    inst_arena_reset(scratch);
-    return out->failed ? inst_err_nomem(err) : INST_OK;
+    inst_buf_add_char(out, ',');
+    st = inst_settings_write(app, out, err);
+    inst_buf_add_char(out, '}');
+    return st == INST_OK && out->failed ? inst_err_nomem(err) : st;
 }
 
 /* ---- shards ---- */

@@ -22,7 +22,8 @@ struct inst_export;
 enum inst_status inst_export_begin(struct inst_server *server, const char *app_id,
                                    struct inst_export **out, struct inst_err *err);
 
-/* config.json is added to out: what the app is, how much there is, its schema and rules. */
+/* config.json is added to out: what the app is, how much there is, its schema, rules and
+ * settings. */
 enum inst_status inst_export_config(struct inst_export *exported, struct inst_buf *out,
                                     struct inst_err *err);
 

@@ -1,6 +1,7 @@
 #include "server/import.h"
 
 #include "base/json.h"
+#include "server/app_settings.h"
 #include "server/files.h"
 #include "server/refusal.h"
 #include "server/tx.h"
@@ -467,6 +468,18 @@ enum inst_status inst_import_commit(struct inst_import *import, const char *posi
 
 void inst_import_counts(const struct inst_import *import, struct inst_import_counts *out) {
     *out = import->counts;
+}
+
+static void on_setting(void *ctx, const char *message) {
+    struct inst_import *import = ctx;
+    import->counts.problems++;
+    if (import->problem != NULL)
+        import->problem(import->ctx, message);
+}
+
+enum inst_status inst_import_settings(struct inst_import *import, const struct inst_value *config,
+                                      struct inst_err *err) {
+    return inst_settings_read(import->app, config, on_setting, import, err);
 }
 
 enum inst_status inst_import_finish(struct inst_import *import, struct inst_err *err) {

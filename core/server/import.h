@@ -75,6 +75,9 @@ enum inst_status inst_import_files(struct inst_import *import,
 enum inst_status inst_import_commit(struct inst_import *import, const char *position, size_t len,
                                     struct inst_err *err);
 void inst_import_counts(const struct inst_import *import, struct inst_import_counts *out);
+/* What config.json has beside schema and rules (app_settings.h); behind a commit. */
+enum inst_status inst_import_settings(struct inst_import *import, const struct inst_value *config,
+                                      struct inst_err *err);
 /* Everything was fed: the app opens. */
 enum inst_status inst_import_finish(struct inst_import *import, struct inst_err *err);
 /* What was not committed is given up. NULL is fine. */

@@ -531,11 +531,10 @@ bool inst_webhook_wants(const struct inst_app *app, const struct inst_webhook *w
     return is_named && (actions_of(webhook) & action) != 0;
 }
 
-void inst_webhook_write(const struct inst_app *app, const struct inst_webhook *webhook,
-                        struct inst_buf *out) {
-    char created[INST_DATE_TEXT_MAX], updated[INST_DATE_TEXT_MAX];
+void inst_webhook_write_config(const struct inst_app *app, const struct inst_webhook *webhook,
+                               struct inst_buf *out) {
     bool is_first = true;
-    inst_buf_addf(out, "{\"id\":\"%s\",\"sink\":{\"url\":", webhook->id);
+    inst_buf_add_str(out, "{\"sink\":{\"url\":");
     write_text(out, webhook->url);
     inst_buf_add_str(out, "},\"namespaces\":[");
     for (size_t i = 0; i < webhook->id_attr_count; i++) {
@@ -549,8 +548,17 @@ void inst_webhook_write(const struct inst_app *app, const struct inst_webhook *w
     }
     inst_buf_add_str(out, "],\"actions\":[");
     write_actions(webhook, out);
-    inst_buf_addf(out, "],\"status\":\"%s\",\"disabled_reason\":",
-                  webhook->is_active ? "active" : "disabled");
+    inst_buf_addf(out, "],\"status\":\"%s\"}", webhook->is_active ? "active" : "disabled");
+}
+
+void inst_webhook_write(const struct inst_app *app, const struct inst_webhook *webhook,
+                        struct inst_buf *out) {
+    char created[INST_DATE_TEXT_MAX], updated[INST_DATE_TEXT_MAX];
+    inst_webhook_write_config(app, webhook, out);
+    if (out->failed)
+        return;
+    out->len--; /* its brace: more follows */
+    inst_buf_addf(out, ",\"id\":\"%s\",\"disabled_reason\":", webhook->id);
     write_text(out, webhook->reason);
     inst_date_iso((double)webhook->created_ms, created);
     inst_date_iso((double)webhook->updated_ms, updated);
@@ -559,38 +567,53 @@ void inst_webhook_write(const struct inst_app *app, const struct inst_webhook *w
 
 /* ---- from a backup ---- */
 
-enum inst_status inst_webhook_import(struct inst_app *app, const struct inst_value *config,
-                                     bool *added, struct inst_err *err) {
-    struct inst_arena *scratch = &app->server->scratch;
-    const struct inst_value *url = inst_get_string(inst_getz(config, "sink"), "url"),
-                            *namespaces = inst_getz(config, "namespaces"),
-                            *actions = inst_getz(config, "actions");
-    struct inst_webhook_wish wish = {.namespaces = namespaces, .actions = actions};
-    struct inst_webhook *webhook = calloc(1, sizeof *webhook);
-    struct inst_err why = {0};
+static bool is_known(const struct inst_app *app, const struct inst_webhook *webhook) {
+    const struct inst_webhook *at = app->webhooks->first;
+    while (at != NULL && !is_same(at, webhook))
+        at = at->next;
+    return at != NULL;
+}
+
+/* INST_FAILED, without an err, for what cannot be. */
+static enum inst_status read_config(struct inst_app *app, const struct inst_value *config,
+                                    struct inst_webhook *webhook) {
+    const struct inst_value *sink = inst_getz(config, "sink"),
+                            *url = sink != NULL ? inst_get_string(sink, "url") : NULL;
+    struct inst_webhook_wish wish = {.namespaces = inst_getz(config, "namespaces"),
+                                     .actions = inst_getz(config, "actions")};
     static const char reason[] = "Imported from a backup.";
-    *added = false;
+    if (url == NULL || wish.namespaces == NULL || wish.namespaces->tag != INST_ARRAY ||
+        wish.actions == NULL || wish.actions->tag != INST_ARRAY)
+        return INST_FAILED;
+    for (uint32_t i = 0; i < wish.namespaces->len; i++)
+        if (wish.namespaces->u.items[i].tag != INST_STRING)
+            return INST_FAILED;
+    wish.url = inst_arena_dup(&app->server->scratch, url->u.str, url->len);
+    if (wish.url == NULL || !set_text(&webhook->reason, reason, sizeof reason - 1))
+        return INST_NOMEM;
+    return apply_wish(app, webhook, &wish, NULL);
+}
+
+enum inst_status inst_webhook_import(struct inst_app *app, const struct inst_value *config,
+                                     bool *is_there, bool *is_new, struct inst_err *err) {
+    struct inst_webhook *webhook = calloc(1, sizeof *webhook);
     if (webhook == NULL)
         return inst_err_nomem(err);
-    enum inst_status st = INST_FAILED;
-    if (url != NULL && namespaces != NULL && namespaces->tag == INST_ARRAY && actions != NULL &&
-        actions->tag == INST_ARRAY && app->webhooks->count < INST_WEBHOOK_MAX &&
-        (wish.url = inst_arena_dup(scratch, url->u.str, url->len)) != NULL)
-        st = apply_wish(app, webhook, &wish, &why);
-    inst_err_clear(&why);
-    if (st != INST_OK || !set_text(&webhook->reason, reason, sizeof reason - 1)) {
-        free_webhook(webhook);
-        return st == INST_NOMEM ? inst_err_nomem(err) : INST_OK;
+    enum inst_status st = read_config(app, config, webhook);
+    *is_there = st == INST_OK && is_known(app, webhook);
+    *is_new = st == INST_OK && !*is_there && app->webhooks->count < INST_WEBHOOK_MAX;
+    st = st == INST_NOMEM ? inst_err_nomem(err) : INST_OK;
+    if (*is_new) {
+        inst_uuid_make_text(app->server->env, webhook->id);
+        webhook->created_ms = webhook->updated_ms = inst_webhook_now(app);
+        st = keep(app, webhook, err);
+        *is_there = *is_new = st == INST_OK;
     }
-    inst_uuid_make_text(app->server->env, webhook->id);
-    webhook->created_ms = webhook->updated_ms = inst_webhook_now(app);
-    if ((st = keep(app, webhook, err)) != INST_OK) {
+    if (*is_new)
+        link_webhook(app->webhooks, webhook);
+    else
         free_webhook(webhook);
-        return st;
-    }
-    link_webhook(app->webhooks, webhook);
-    *added = true;
-    return INST_OK;
+    return st;
 }
 
 /* ---- end ---- */

@@ -85,9 +85,12 @@ enum inst_status inst_webhook_delete(struct inst_app *app, struct inst_webhook *
 /* As clients see it. */
 void inst_webhook_write(const struct inst_app *app, const struct inst_webhook *webhook,
                         struct inst_buf *out);
-/* Of a backup, disabled; what cannot be is left out (*added false). */
+/* As a backup has it: {"namespaces","sink","status","actions"}. */
+void inst_webhook_write_config(const struct inst_app *app, const struct inst_webhook *webhook,
+                               struct inst_buf *out);
+/* Of a backup, disabled. *is_there: it is in the list now; *is_new: it was not. */
 enum inst_status inst_webhook_import(struct inst_app *app, const struct inst_value *config,
-                                     bool *added, struct inst_err *err);
+                                     bool *is_there, bool *is_new, struct inst_err *err);
 
 /* ---- events (webhook_events.c) ---- */
 

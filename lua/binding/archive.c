@@ -236,6 +236,21 @@ static int import_commit(lua_State *L) {
     return outcome(L, inst_import_commit(import->import, position, len, &err), &err);
 }
 
+/* settings(config): what it has beside schema and rules */
+static int import_settings(lua_State *L) {
+    struct import *import = check_import(L);
+    struct inst_lua *lua = inst_lua_get(L);
+    struct inst_value config;
+    struct inst_err err = {0};
+    luaL_checktype(L, 2, LUA_TTABLE);
+    struct inst_lua_scope scope = inst_lua_begin(lua, L);
+    enum inst_status status = inst_lua_to_value(L, 2, &lua->scratch, &config, &err);
+    if (status == INST_OK)
+        status = inst_import_settings(import->import, &config, &err);
+    inst_lua_end(lua, scope);
+    return outcome(L, status, &err);
+}
+
 static int import_finish(lua_State *L) {
     struct import *import = check_import(L);
     struct inst_err err = {0};
@@ -493,13 +508,12 @@ static int export_address(lua_State *L) {
 }
 
 void inst_lua_open_archive(lua_State *L) {
-    static const luaL_Reg importing[] = {{"app", import_app},           {"shard", import_shard},
-                                         {"feed", import_feed},         {"taken", import_taken},
-                                         {"commit", import_commit},     {"finish", import_finish},
-                                         {"counts", import_counts},     {"file", import_file},
-                                         {"problems", import_problems}, {"write", import_write},
-                                         {"keep", import_keep},         {"files", import_files},
-                                         {"close", import_close},       {NULL, NULL}};
+    static const luaL_Reg importing[] = {
+        {"app", import_app},           {"shard", import_shard},   {"feed", import_feed},
+        {"taken", import_taken},       {"commit", import_commit}, {"finish", import_finish},
+        {"settings", import_settings}, {"counts", import_counts}, {"file", import_file},
+        {"problems", import_problems}, {"write", import_write},   {"keep", import_keep},
+        {"files", import_files},       {"close", import_close},   {NULL, NULL}};
     static const luaL_Reg exporting[] = {
         {"config", export_config},   {"etypes", export_etypes}, {"shard", export_shard},
         {"lines", export_lines},     {"files", export_files},   {"path", export_path},

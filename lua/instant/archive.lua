@@ -172,20 +172,14 @@ function Import:missing_files()
   return true
 end
 
--- What a configuration has beyond data, and what becomes of it.
-local function note_settings(report, config)
-  local function count(name)
-    return type(config[name]) == "table" and #config[name] or 0
-  end
-  if count "webhooks" > 0 then
-    report:add(("%d webhooks: not taken in, make them again"):format(count "webhooks"))
-  end
-  if count "emailTemplates" > 0 then
-    report:add(("%d e-mail templates: not taken in"):format(count "emailTemplates"))
-  end
-  if count "authorizedRedirectOrigins" > 0 then
-    report:add(("%d redirect origins: not taken in, add them again"):format(count "authorizedRedirectOrigins"))
-  end
+-- What a configuration has beyond data, schema and rules; done again when a start goes on.
+function Import:settings(config)
+  local ok, err = self.into:settings {
+    webhooks = config.webhooks, emailTemplates = config.emailTemplates,
+    authorizedRedirectOrigins = config.authorizedRedirectOrigins,
+  }
+  for _, problem in ipairs(self.into:problems()) do self.report:add(problem) end
+  return ok, err
 end
 
 function Import:run(entries, config)
@@ -193,11 +187,11 @@ function Import:run(entries, config)
   local at = position ~= "" and core.json_decode(position) or {}
   self.report.appId, self.report.adminToken, self.report.resumed = id, token, position ~= ""
   self.report.problemCount = at.problems or 0
-  if not self.report.resumed then note_settings(self.report, config) end
   if self.onStart then self.onStart(self.report) end
   local ok, err = self:entries(entries, at.entry or 2, at.offset or 0)
   if ok then ok, err = self:missing_files() end
   if ok then ok, err = self:commit(#entries + 1, 0) end
+  if ok then ok, err = self:settings(config) end
   if ok then ok, err = self.into:finish() end
   if not ok then return nil, err end
   self.report.entities, self.report.triples = self.into:counts()

@@ -75,7 +75,19 @@ describe("an archive", function()
     local ann, bob, one, two = instant.id(), instant.id(), instant.id(), instant.id()
     local location = instant.id()
     local archive = make {
-      config { rules = { todos = { allow = { view = "true" } } } },
+      config {
+        rules = { todos = { allow = { view = "true" } } },
+        webhooks = { {
+          sink = { url = "https://hooks.example.com/in" }, namespaces = { "todos" }, actions = { "update", "create" },
+          status = "active",
+        } },
+        emailTemplates = { {
+          type = "magic-code", subject = "{code}!", body = "<p>{code}</p>", name = "Us", email = "us@example.com",
+        } },
+        authorizedRedirectOrigins = {
+          { service = "generic", params = { "example.com:3000" } }, { service = "custom-scheme", params = { "myapp" } },
+        },
+      },
       { "entities/$files.jsonl", lines { {
         id = instant.id(), path = "a/ä.txt", size = 5, ["location-id"] = location, ["key-version"] = 1,
         ["content-type"] = "text/plain",
@@ -100,7 +112,7 @@ describe("an archive", function()
     })
     assert.equal(APP, report.appId)
     assert.equal(APP, started)
-    assert.same({}, report.problems)
+    assert.same({ "webhook https://hooks.example.com/in: is disabled until it is enabled here" }, report.problems)
     assert.equal(5, report.entities)
     local found = query(folder .. "/data", report, {
       todos = { ["$"] = { order = { rank = "asc" } }, owner = {} }, people = { friends = {} }, ["$files"] = {},
@@ -146,7 +158,18 @@ describe("an archive", function()
     end
     local a, b = contents(folder .. "/first.zip"), contents(folder .. "/second.zip")
     assert.same(a, b)
-    assert.same({ view = "true" }, a["config.json"].rules.todos.allow)
+    local settings = a["config.json"]
+    assert.same({ view = "true" }, settings.rules.todos.allow)
+    assert.same({ {
+      sink = { url = "https://hooks.example.com/in" }, namespaces = { "todos" }, actions = { "update", "create" },
+      status = "disabled",
+    } }, settings.webhooks)
+    assert.same({ {
+      type = "magic-code", subject = "{code}!", body = "<p>{code}</p>", name = "Us", email = instant.null,
+    } }, settings.emailTemplates)
+    assert.same({
+      { service = "generic", params = { "example.com:3000" } }, { service = "custom-scheme", params = { "myapp" } },
+    }, settings.authorizedRedirectOrigins)
     assert.same({ hello = "hello" }, a["files/" .. location])
     assert.is_nil(a["entities/$magicCodes.jsonl"])
   end)
@@ -171,7 +194,8 @@ describe("an archive", function()
     local report = assert(instant.importArchive { archive = archive, data = folder .. "/data" })
     local all = table.concat(report.problems, "\n")
     for _, text in ipairs {
-      "1 webhooks", "1 redirect origins", "1 e%-mail templates", "Invalid value type for todos.title",
+      "webhook of the archive: cannot be", "redirect origin of the archive: cannot be",
+      "e%-mail template of the archive: cannot be", "Invalid value type for todos.title",
       "no attribute extra", "a link must be the id", "more than one link", "there twice",
       "no entity with an id",
       "todos line 5: Invalid JSON", "todos line 7: no entity", "null bytes",
