@@ -76,7 +76,7 @@ local function push_perms(to, path, options)
   local wanted, err = core.json_encode(rules)
   if not wanted then return fail("%s: %s", path, err.message) end
   local before, ok
-  before, problem = push.rules(to)
+  before, problem = push.rules(to, rules)
   if not before then return fail("%s", problem) end
   if core.json_encode(before) == wanted then
     print "The permission rules are up to date."

@@ -129,6 +129,8 @@ return function(options, fn, ...)
   if options.watch then return run_watched(options, interrupt, was_interrupted, start) end
   local script = start()
   core.run()
-  if script.state ~= "rejected" and was_interrupted() then return 0 end
+  -- Whoever was told to end and says how it ended is believed.
+  local says_how = script.state == "rejected" or math.type(script.value) == "integer"
+  if was_interrupted() and not says_how then return 0 end
   return outcome(script)
 end

@@ -30,7 +30,7 @@ local function ask(db, query)
   local live = db:subscribeQuery(query)
   local payload = live()
   live:close()
-  if not payload then return nil, "the connection was closed" end
+  if not payload then return nil, "it was told to end" end
   if payload.type == "error" then return nil, project.explain(payload.error) end
   return payload
 end

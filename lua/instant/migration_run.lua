@@ -86,6 +86,7 @@ function Doer:each(etype, options, fn, cursor)
   if cursor then run.report.line(("%s: going on after row %d"):format(cursor.step, cursor.done)) end
   cursor = cursor or begin(self, db, etype, options)
   while cursor do
+    steps.go_on(run)
     local page, after = rows.page(db, etype, options, cursor.after, cursor.last)
     if not page then fail(after) end
     if #page == 0 then break end

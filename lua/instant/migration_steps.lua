@@ -40,6 +40,11 @@ local function must(value, problem)
 end
 steps.must = must
 
+--- Fails when the program is to end.
+function steps.go_on(run)
+  if run.is_stopping and run.is_stopping() then fail "it was told to end" end
+end
+
 -- ---- the journal ----
 
 local Journal = {}
@@ -80,7 +85,8 @@ end
 local M = {}
 M.__index = M
 
---- `run`: `{doer=, journal=, cursor=}`, where cursor is what was kept of the step at hand.
+--- `run`: `{doer=, journal=, cursor=, is_stopping=}`, where cursor is what was kept of the step at hand, and
+--- `is_stopping()` says whether the program is to end.
 function steps.new(run)
   return setmetatable({ tx = tx.builder, id = core.id, lookup = tx.lookup, _run = run, _at = 0 }, M)
 end
@@ -102,6 +108,7 @@ local function step(self, name, fn)
       self._at, cursor.step, name)
   end
   run.current = { n = self._at, name = name }
+  steps.go_on(run)
   fn(cursor)
   run.current = nil
 end

@@ -8,8 +8,10 @@
 -- Nothing is begun before everything that can be said beforehand was found to be right: file names, the
 -- checksums of what is applied, every file that is to run.
 
+local Future = require "instant.future"
 local core = require "instant.core"
 local files = require "instant.migration_files"
+local lifecycle = require "instant.lifecycle"
 local new_doer = require "instant.migration_run"
 local new_planner = require "instant.migration_plan"
 local rows = require "instant.migration_rows"
@@ -229,6 +231,7 @@ local function run_one(self, entry, direction)
   if not record then return nil, ("%s: %s"):format(entry.name, problem) end
   self.report.title(entry.name)
   local run = {
+    is_stopping = function() return self.is_stopping end,
     store = self.store, db = self.rows, report = self.report, record = record, journal = journal, cursor = cursor,
     has_journal = cursor ~= nil or journal:count() > 0,
   }
@@ -243,34 +246,45 @@ local function run_one(self, entry, direction)
   return true
 end
 
--- Takes the lock, looks again (another run may have been there meanwhile), and runs what is found then.
-local function run_all(self, find, version, direction, options)
-  local ok, problem = self.store:setup()
-  if ok then ok, problem = self.store:acquire(options.unlock) end
-  if not ok then return nil, problem end
-  local list
-  list, problem = find(self, version)
+-- Looks again, for another run may have been there before the lock was ours, and runs what is found now.
+local function run_locked(self, find, version, direction)
+  local list, problem = find(self, version)
   if not list then return nil, problem end
   for _, entry in ipairs(list) do
+    local ok
     ok, problem = run_one(self, entry, direction)
     if not ok then return nil, problem end
   end
   return #list
 end
 
+-- With the lock. When the program is to end, the step at hand stops at its next transaction.
+local function run_all(self, find, direction, options)
+  local ok, count, problem
+  ok, problem = self.store:setup()
+  if ok then ok, problem = self.store:acquire(options.unlock) end
+  if not ok then return nil, problem end
+  local over = Future.new()
+  local forget = lifecycle.add(function()
+    self.is_stopping = true
+    return over
+  end)
+  count, problem = run_locked(self, find, options.to, direction)
+  self.store:release()
+  forget()
+  over:resolve(true)
+  return count, problem
+end
+
 --- Applies what is pending, up to `options.to`; `options.unlock` takes the lock from whoever has it. How many
 --- were applied, or nil and a sentence.
 function Migrations:up(options)
-  local count, problem = run_all(self, self.pending, options.to, "applying", options)
-  self.store:release()
-  return count, problem
+  return run_all(self, self.pending, "applying", options)
 end
 
 --- Undoes the last one, or all that are later than `options.to`.
 function Migrations:down(options)
-  local count, problem = run_all(self, self.undoable, options.to, "undoing", options)
-  self.store:release()
-  return count, problem
+  return run_all(self, self.undoable, "undoing", options)
 end
 
 return migrations

@@ -133,13 +133,13 @@ local function all_rules(to)
   return type(pulled.perms) == "table" and pulled.perms or {}
 end
 
---- The app's rules without our own, or nil and a sentence.
-function push.rules(to)
+--- The app's rules, or nil and a sentence; without our own, unless `wanted` (rules that are to be pushed) has it.
+function push.rules(to, wanted)
   local all, problem = all_rules(to)
   if not all then return nil, problem end
   local rules = {}
   for name, rule in pairs(all) do
-    if name ~= push.MIGRATIONS then rules[name] = rule end
+    if name ~= push.MIGRATIONS or wanted and wanted[name] ~= nil then rules[name] = rule end
   end
   return rules
 end

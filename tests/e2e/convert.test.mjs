@@ -131,6 +131,24 @@ export default i.schema({ entities: { posts: i.entity({ meta: i.json<{ a: string
   assert.ok(!existsSync(file('nowhere')));
 });
 
+test('records of migrations live beside what either command line pushes', async (t) => {
+  const { lua, cli, write, file } = await setUp(t);
+  mkdirSync(file('migrations'));
+  write('migrations/0001_a.lua', 'return { up = function(m) m:transact(m.tx.things[m.id()]:update { n = 1 }) end }');
+  ok(await lua('migrate', 'up', '-y'), /Applied 1 migration/);
+  // What the official command line pulls has them, so it does not delete them; our own reads that too.
+  ok(await cli('pull', '-y'));
+  ok(await cli('push', '-y'), /No schema changes to apply!/);
+  ok(await lua('push', '-y', '--schema', 'instant.schema.ts', '--perms', 'instant.perms.ts'),
+    /schema is up to date[^]*rules are up to date/);
+  // Ours does not have them.
+  write('instant.schema.lua', 'return i.schema { entities = { things = i.entity { n = i.number():optional() } } }');
+  write('instant.perms.lua', 'return { things = { allow = { view = "true" } } }');
+  ok(await lua('push', '-y'), /rules were pushed/);
+  ok(await lua('migrate'), /0001_a  applied/);
+  ok(await lua('push', '-y'), /schema is up to date[^]*rules are up to date/);
+});
+
 test('types follow the schema once they are there', async (t) => {
   const { lua, write, read, file } = await setUp(t);
   fails(await lua('types', 'x'), /one argument too many/);

@@ -389,17 +389,27 @@ test('several at once, and one that lost its lock', async (t) => {
   assert.match(slow.output(), /the lock was taken over by somebody who is done already, so this run wrote nothing more/);
   assert.deepEqual(await counts(db), { 4: rows });
 
+  // Ctrl-C ends a run in order: how far it came is noted, the lock is given back.
+  write('0010_count', count(1));
+  const stopped = start(['migrate', 'up', '-y']);
+  await stopped.line(/each todos: /);
+  stopped.child.kill('SIGINT');
+  assert.equal(await stopped.ended, 1, stopped.output());
+  assert.match(stopped.output(), /it was told to end\nIt stopped half-way, at step 1 \(each todos\)/);
+  ok(await lua(['migrate', 'up', '-y']), /going on after row \d+[^]*Applied 1 migration/);
+  assert.deepEqual(await counts(db), { 5: rows });
+
   // The lock of a run that is dead ends by itself.
   const dead = await db.transact(db.tx.instant_migrations[id()].create({
     key: 'lock', fence: id(), by: 'nobody@nowhere', expires: Date.now() + 60000,
   }));
   assert.ok(dead);
-  write('0010_count', count(50));
+  write('0011_count', count(50));
   fails(await lua(['migrate', 'up', '-y']), /another run, of nobody@nowhere, holds the lock for \d+ s more/);
   const [lock] = (await db.query({ instant_migrations: { $: { where: { key: 'lock' } } } })).instant_migrations;
   await db.transact(db.tx.instant_migrations[lock.id].update({ expires: Date.now() - 1 }));
   ok(await lua(['migrate', 'up', '-y']), /Applied 1 migration/);
-  assert.deepEqual(await counts(db), { 5: rows });
+  assert.deepEqual(await counts(db), { 6: rows });
 });
 
 test('a failure in the middle says what is left, and the next run goes on', async (t) => {
