@@ -178,7 +178,8 @@ static void ask(struct play *p) {
     static const char *const paths[] = {"/admin/transact",        "/admin/transact_perms_check",
                                         "/admin/query",           "/admin/query_perms_check",
                                         "/admin/subscribe-query", "/admin/sse",
-                                        "/admin/sse/push",        "/admin/schema"};
+                                        "/admin/sse/push",        "/admin/schema",
+                                        "/admin/changes"};
     struct inst_http_field fields[4] = {{"app-id", p->app.id}};
     size_t count = 1;
     if (pick(p, 4) < 3)
