@@ -61,11 +61,12 @@ struct inst_lua {
     struct inst_lua_upload *uploads; /* to local backends */
     struct inst_lua_later *laters;   /* their answers that are waited for */
     struct inst_lua_signal *signals;
-    lua_State *volatile runs;  /* the coroutine that a task runs in now; read by signal handlers */
-    struct inst_deferred wake; /* runs the scheduler of lua/instant/task.lua */
-    int on_wake;               /* its function; LUA_NOREF at first */
-    int on_wanted;             /* told that a step is wanted; LUA_NOREF: nobody */
-    bool is_running;           /* inside the loop */
+    lua_State *volatile runs; /* the coroutine that a task runs in now; read by signal handlers */
+    volatile uint64_t run_count; /* how often that changed */
+    struct inst_deferred wake;   /* runs the scheduler of lua/instant/task.lua */
+    int on_wake;                 /* its function; LUA_NOREF at first */
+    int on_wanted;               /* told that a step is wanted; LUA_NOREF: nobody */
+    bool is_running;             /* inside the loop */
 };
 
 /* The context of this state, made at the first call. Raises when it cannot be made. */

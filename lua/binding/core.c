@@ -197,7 +197,9 @@ static int core_release(lua_State *L) {
 /* running(co): which coroutine a task runs in now, nil for none: whoever has to interrupt Lua code
  * finds it there. The task that says so keeps it alive. */
 static int core_running(lua_State *L) {
-    inst_lua_get(L)->runs = lua_tothread(L, 1);
+    struct inst_lua *lua = inst_lua_get(L);
+    lua->runs = lua_tothread(L, 1);
+    lua->run_count++;
     return 0;
 }
 

@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 int luaopen_instant_core(lua_State *L);
@@ -63,6 +64,47 @@ static void on_interrupt(int signum) {
         lua_sethook(L, raise_interrupt, LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT,
                     1);
     kill(getpid(), SIGTERM);
+}
+
+/* ---- code that never waits ---- */
+
+/* Nothing else goes on meanwhile: no reaction, no timer. Ticks are seconds of processor time, so an
+ * idle process is not woken. */
+#define LONG_RUN_TICKS 2
+
+static volatile uint64_t seen_runs;
+static volatile sig_atomic_t long_ticks;
+
+static void report_long_run(lua_State *L, lua_Debug *ar) {
+    (void)ar;
+    lua_sethook(L, NULL, 0, 0);
+    luaL_traceback(L, L, NULL, 0);
+    fprintf(
+        stderr,
+        "instant-lua: this runs for seconds without waiting, and everything else stands still;\n"
+        "let others run with instant.sleep(0). Ctrl-C twice ends it.\n%s\n",
+        lua_tostring(L, -1));
+    lua_pop(L, 1);
+}
+
+static void on_tick(int signum) {
+    struct inst_lua *lua = interrupted;
+    (void)signum;
+    if (!lua || !lua->runs || lua->run_count != seen_runs) {
+        seen_runs = lua ? lua->run_count : 0;
+        long_ticks = 0;
+    } else if (++long_ticks == LONG_RUN_TICKS && inst_loop_is_held(lua->loop)) {
+        lua_sethook(lua->runs, report_long_run, LUA_MASKCOUNT, 1);
+    }
+}
+
+static void watch_signals(void) {
+    struct sigaction interrupt = {.sa_handler = on_interrupt};
+    struct sigaction tick = {.sa_handler = on_tick, .sa_flags = SA_RESTART};
+    struct itimerval second = {{1, 0}, {1, 0}};
+    sigaction(SIGINT, &interrupt, NULL);
+    sigaction(SIGVTALRM, &tick, NULL);
+    setitimer(ITIMER_VIRTUAL, &second, NULL);
 }
 
 static void print_usage(FILE *to) {
@@ -309,8 +351,7 @@ int main(int argc, char **argv) {
     }
     luaL_openlibs(L);
     preload(L);
-    struct sigaction action = {.sa_handler = on_interrupt};
-    sigaction(SIGINT, &action, NULL);
+    watch_signals();
     status = run_command(L, &command);
     interrupted = NULL;
     lua_close(L);

@@ -150,6 +150,48 @@ describe("instant-lua", function()
     assert.matches("interrupted\nstack traceback:\n[^\n]+:3: in", text)
   end)
 
+  it("says what is wrong with a script, and stops only what it has to", function()
+    for _, row in ipairs {
+      { "require 'no.such.module'", 1, "module 'no.such.module' not found" },
+      { "table.sort({ 3, 2, 1 }, function() require('instant').sleep(1) end)", 1,
+        "attempt to yield across a C-call boundary" },
+      { "error { type = 'custom' }", 1, "table: " },
+      { "local x = nil; x.y = 1", 1, "attempt to index a nil value (local 'x')" },
+      { "require('instant').after(1, function() error 'in a timer' end)", 1, "in a timer" },
+      { "coroutine.wrap(function() require('instant').sleep(1) end)()", 1, "is no task" },
+      { "require('instant').cron('* * *', print)", 1, "must have five fields" },
+    } do
+      local text, code = support.host("-e", row[1])
+      assert.matches(row[3], text, 1, true)
+      assert.matches("traceback", text, 1, true)
+      assert.equal(row[2], code, row[1])
+    end
+    local text = support.host("-e", [[
+      local instant = require "instant"
+      local n, timer = 0, nil
+      timer = instant.every(1, function()
+        n = n + 1
+        if n == 3 then timer:stop() print "three" end
+        error "each time"
+      end)
+    ]])
+    assert.matches("three", text, 1, true)
+    assert.equal(3, select(2, text:gsub("each time", "")))
+  end)
+
+  it("says which code never waits while others want to run", function()
+    local text = shell([[
+      local instant = require "instant"
+      instant.every(1000, print)
+      local n = 0
+      local function forever()
+        while true do n = n + 1 end
+      end
+      forever()
+    ]], "$host $script > $out 2>&1 & line Ctrl-C; line forever; kill -9 $!; cat $out")
+    assert.matches("stands still.-:5: in .-forever", text)
+  end)
+
   it("starts again when the script changes", function()
     local text = shell([[
       print "first"
