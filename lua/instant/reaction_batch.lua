@@ -120,6 +120,8 @@ function Batch:handle(item)
       return true
     end
     item.steps = {}
+    -- It may have failed because everything stops: that is no attempt.
+    if not run:is_working(self) then return false end
     item.attempts = item.attempts + 1
     if not self:failed(item, problem) then return false end
     if item.isDone then return true end
@@ -265,20 +267,22 @@ function Batch:flush()
   return false
 end
 
---- Waits until everything before this item is committed. Raises when that will not be.
+--- Waits until everything before this item is committed. Raises when that will not be: what is before it may not
+--- have been begun when the reaction is to stop.
 function Batch:commit_before(item)
   while self.committed < item.index - 1 do
-    if not self:flush() then error("this process does not hold the reaction any more", 0) end
-    if self.committed < item.index - 1 then
+    local is_ours = self:flush()
+    if is_ours and self.committed >= item.index - 1 then return end
+    if is_ours and self.run:is_working(self) then
       self.waiting = self.waiting or Future.new()
       self.waiting:await()
-      if not self.run:is_holder(self) then error("this process does not hold the reaction any more", 0) end
     end
+    if not self.run:is_working(self) then error("the reaction stops, or another process has it", 0) end
   end
 end
 
---- Nobody waits for it any more.
-function Batch:abandon()
+--- Whoever waits looks again: it stops, or is over.
+function Batch:wake()
   progress(self)
 end
 

@@ -215,7 +215,7 @@ local function process(self, changes)
   local batch = Batch.new(self, changes)
   self.batch = batch
   local ok, done = pcall(batch.process, batch)
-  batch:abandon()
+  batch:wake()
   if self.batch == batch then self.batch = nil end
   if not ok then error(done, 0) end
   return done
@@ -228,6 +228,8 @@ local function handle_page(self, page)
   self.asked = page.more and ask(self, page.position) or nil
   if #changes > 0 and not process(self, changes) then
     forget_asked(self)
+    -- Part of the page is done: not back to where it begins.
+    if not self.isMoved then self.position = self.saved end
     return
   end
   if not self.isMoved then self.position = page.position end
@@ -324,6 +326,7 @@ function Run:stop()
   -- A backend that does not answer must not keep it for ever.
   self.patience = core.timer(PATIENCE, 0, function() self.state.isOver = true end)
   for pause in pairs(self.pauses) do pause:resolve(true) end
+  if self.batch then self.batch:wake() end
   wake(self)
   return self.ended
 end

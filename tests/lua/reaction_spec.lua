@@ -177,6 +177,29 @@ describe("reaction", function()
     end
   end)
 
+  it("stops though a handler waits for one that was never begun", function()
+    for n = 1, 4 do add { after = { n = n, who = n <= 2 and "a" or "b" } } end
+    local entered = 0
+    local one = start { concurrency = 2, key = function(change) return change.new.who end,
+      onCreate = function(change, ctx)
+        entered = entered + 1
+        if change.new.n == 1 then
+          support.eventually("the other lane", function() return entered == 2 end)
+          instant.sleep(20)
+          running[1]:stop()
+        else
+          ctx:query { ledger = {} }
+        end
+        book(change, ctx)
+      end }
+    one.ended:await()
+    assert.equal("stopped", one:status())
+    assert.equal(1, #ledger())
+    running[1] = nil
+    start { onCreate = book }
+    until_booked(4)
+  end)
+
   it("tries again what fails, in order, and keeps what was done before", function()
     for _ = 1, 10 do add {} end
     local tries = 0
