@@ -140,6 +140,85 @@ static enum inst_status remove_operator(void *ctx, const char *id, struct inst_e
                : run(apps, "DELETE FROM operators WHERE id=?1", bind_text, plain, NULL, err);
 }
 
+/* ---- records ---- */
+
+struct record {
+    const char *key, *bytes;
+    size_t len;
+};
+
+static void bind_record(sqlite3_stmt *stmt, const void *values) {
+    const struct record *record = values;
+    sqlite3_bind_text(stmt, 1, record->key, -1, SQLITE_STATIC);
+    if (record->bytes) {
+        sqlite3_bind_blob64(stmt, 2, record->bytes, record->len, SQLITE_STATIC);
+    }
+}
+
+static enum inst_status set_record(void *ctx, const char *key, const char *bytes, size_t len,
+                                   struct inst_err *err) {
+    struct inst_apps *apps = ctx;
+    const struct record record = {key, bytes, len};
+    const char *sql = bytes ? "INSERT OR REPLACE INTO records(key, value) VALUES(?1,?2)"
+                            : "DELETE FROM records WHERE key=?1";
+    return apps->variant != INST_APPS_IN_DIR ? folder_only(apps, err)
+                                             : run(apps, sql, bind_record, &record, NULL, err);
+}
+
+static enum inst_status each_record(void *ctx, const char *prefix,
+                                    bool (*fn)(void *ctx, const char *key, const char *bytes,
+                                               size_t len),
+                                    void *fn_ctx, struct inst_err *err) {
+    struct inst_apps *apps = ctx;
+    sqlite3_stmt *stmt = NULL;
+    int rc = SQLITE_DONE;
+    if (apps->variant != INST_APPS_IN_DIR) {
+        return INST_OK;
+    }
+    enum inst_status status = inst_sqlite_prepare(
+        apps->system, apps->path,
+        "SELECT key, value FROM records WHERE substr(key, 1, length(?1)) = ?1 AND key >= ?1"
+        " ORDER BY key",
+        &stmt, err);
+    bool goes_on = status == INST_OK;
+    if (goes_on) {
+        sqlite3_bind_text(stmt, 1, prefix, -1, SQLITE_STATIC);
+    }
+    while (goes_on && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+        const char *bytes = sqlite3_column_blob(stmt, 1);
+        goes_on = fn(fn_ctx, (const char *)sqlite3_column_text(stmt, 0), bytes ? bytes : "",
+                     (size_t)sqlite3_column_bytes(stmt, 1));
+    }
+    if (goes_on && rc != SQLITE_DONE) {
+        status = inst_sqlite_error(apps->system, apps->path, rc, err);
+    }
+    sqlite3_finalize(stmt);
+    return status;
+}
+
+struct found_record {
+    const char *key;
+    struct inst_buf *out;
+    bool found;
+};
+
+static bool take_record(void *ctx, const char *key, const char *bytes, size_t len) {
+    struct found_record *record = ctx;
+    record->found = strcmp(key, record->key) == 0;
+    if (record->found) {
+        inst_buf_add(record->out, bytes, len);
+    }
+    return false; /* the one with this key comes first */
+}
+
+static enum inst_status get_record(void *ctx, const char *key, struct inst_buf *out, bool *found,
+                                   struct inst_err *err) {
+    struct found_record record = {.key = key, .out = out};
+    enum inst_status status = each_record(ctx, key, take_record, &record, err);
+    *found = record.found;
+    return status;
+}
+
 /* ---- apps ---- */
 
 static enum inst_status each(void *ctx, bool (*fn)(void *ctx, const struct inst_app_info *info),
@@ -388,6 +467,8 @@ enum inst_status inst_apps_manage_open(struct inst_apps *apps, struct inst_err *
         "CREATE INDEX IF NOT EXISTS apps_token ON apps(token_hash);"
         "CREATE TABLE IF NOT EXISTS operators(id TEXT PRIMARY KEY, name TEXT NOT NULL,"
         " created INTEGER NOT NULL, hash BLOB NOT NULL) WITHOUT ROWID;"
+        "CREATE TABLE IF NOT EXISTS records(key TEXT PRIMARY KEY, value BLOB NOT NULL)"
+        " WITHOUT ROWID;"
         "CREATE TABLE IF NOT EXISTS removed_apps(id TEXT PRIMARY KEY, title TEXT NOT NULL,"
         " created INTEGER NOT NULL, expires INTEGER NOT NULL, token_hash BLOB NOT NULL,"
         " removed INTEGER NOT NULL) WITHOUT ROWID;"
@@ -401,6 +482,9 @@ const struct inst_app_manage_ops inst_apps_manage_ops = {
     .is_operator = is_operator,
     .each_operator = each_operator,
     .remove_operator = remove_operator,
+    .set_record = set_record,
+    .get_record = get_record,
+    .each_record = each_record,
     .each = each,
     .find_by_token = find_by_token,
     .rename = rename_app,

@@ -180,6 +180,17 @@ struct inst_app_manage_ops {
                                       void *fn_ctx, struct inst_err *err);
     /* One that is not there is removed already. */
     enum inst_status (*remove_operator)(void *ctx, const char *id, struct inst_err *err);
+    /* Records beside the apps, by key; bytes NULL removes one. */
+    enum inst_status (*set_record)(void *ctx, const char *key, const char *bytes, size_t len,
+                                   struct inst_err *err);
+    /* Adds the record to out. */
+    enum inst_status (*get_record)(void *ctx, const char *key, struct inst_buf *out, bool *found,
+                                   struct inst_err *err);
+    /* Those whose key begins with prefix, by key; false stops. fn writes nothing. */
+    enum inst_status (*each_record)(void *ctx, const char *prefix,
+                                    bool (*fn)(void *ctx, const char *key, const char *bytes,
+                                               size_t len),
+                                    void *fn_ctx, struct inst_err *err);
     /* Every app, oldest first; false stops. fn may open apps, not make or remove them. */
     enum inst_status (*each)(void *ctx, bool (*fn)(void *ctx, const struct inst_app_info *info),
                              void *fn_ctx, struct inst_err *err);

@@ -111,6 +111,7 @@ struct inst_app {
 
 struct inst_pending_upload;
 struct inst_cli_login;
+struct inst_platform_ask;
 struct inst_function_ops;
 
 struct inst_server {
@@ -140,15 +141,16 @@ struct inst_server {
     struct inst_rate_limits *code_limits; /* of magic codes; NULL until needed */
     struct inst_later *laters;            /* routes that wait for other servers */
     size_t later_count;
-    struct inst_document *documents;   /* of other servers (documents.c) */
-    size_t delivery_count;             /* of webhooks, on their way */
-    struct inst_polls *polls;          /* NULL until needed */
-    struct inst_cli_login *cli_logins; /* http_cli_login.c: newest first */
-    struct inst_arena scratch;         /* of the message at hand */
-    bool is_busy;                      /* a message is being handled */
-    struct inst_resume *resumes;       /* jobs.c: apps to be opened for their jobs */
-    bool has_resumed;                  /* they were asked for */
-    bool has_sync_work;                /* the next turn has something to send to sync tables */
+    struct inst_document *documents;         /* of other servers (documents.c) */
+    size_t delivery_count;                   /* of webhooks, on their way */
+    struct inst_polls *polls;                /* NULL until needed */
+    struct inst_cli_login *cli_logins;       /* http_cli_login.c: newest first */
+    struct inst_platform_ask *platform_asks; /* http_platform.c: newest first */
+    struct inst_arena scratch;               /* of the message at hand */
+    bool is_busy;                            /* a message is being handled */
+    struct inst_resume *resumes;             /* jobs.c: apps to be opened for their jobs */
+    bool has_resumed;                        /* they were asked for */
+    bool has_sync_work; /* the next turn has something to send to sync tables */
     struct inst_server_stats stats;
 };
 

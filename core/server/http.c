@@ -5,16 +5,17 @@
 
 /* Every area's routes. The first that fits answers. */
 static const struct inst_http_route *const tables[] = {
-    inst_http_dash_routes,      inst_http_admin_routes,       inst_http_debug_routes,
-    inst_http_perms_routes,     inst_http_status_routes,      inst_http_admin_rooms_routes,
-    inst_http_admin_sse_routes, inst_http_sse_routes,         inst_http_storage_routes,
-    inst_http_upload_routes,    inst_http_auth_routes,        inst_http_admin_users_routes,
-    inst_http_oauth_routes,     inst_http_id_token_routes,    inst_http_dash_auth_routes,
-    inst_http_dash_mail_routes, inst_http_oauth_start_routes, inst_http_oauth_callback_routes,
-    inst_http_jobs_routes,      inst_http_functions_routes,   inst_http_apps_routes,
-    inst_http_schema_routes,    inst_http_cli_login_routes,   inst_http_framework_routes,
-    inst_http_data_routes,      inst_http_hosted_routes,      inst_http_changes_routes,
-    inst_http_backups_routes,   inst_http_webhooks_routes,
+    inst_http_dash_routes,       inst_http_admin_routes,       inst_http_debug_routes,
+    inst_http_perms_routes,      inst_http_status_routes,      inst_http_admin_rooms_routes,
+    inst_http_admin_sse_routes,  inst_http_sse_routes,         inst_http_storage_routes,
+    inst_http_upload_routes,     inst_http_auth_routes,        inst_http_admin_users_routes,
+    inst_http_oauth_routes,      inst_http_id_token_routes,    inst_http_dash_auth_routes,
+    inst_http_dash_mail_routes,  inst_http_oauth_start_routes, inst_http_oauth_callback_routes,
+    inst_http_jobs_routes,       inst_http_functions_routes,   inst_http_apps_routes,
+    inst_http_schema_routes,     inst_http_cli_login_routes,   inst_http_framework_routes,
+    inst_http_data_routes,       inst_http_hosted_routes,      inst_http_changes_routes,
+    inst_http_backups_routes,    inst_http_webhooks_routes,    inst_http_platform_routes,
+    inst_http_oauth_apps_routes,
 };
 
 /* ---- which route ---- */

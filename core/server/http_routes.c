@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "server/operators.h"
+#include "server/platform.h"
 #include "server/refusal.h"
 
 #include <strings.h>
@@ -271,7 +272,10 @@ enum inst_status inst_http_admin_app_of(struct inst_server *server,
     if (inst_http_header(request, "authorization") == NULL)
         return inst_refuse_missing(err, path, 2);
     const char *token = inst_http_bearer(server, request);
-    if (token != NULL && inst_operator_is_token(token)) {
+    if (token != NULL && inst_platform_is_token(token)) {
+        if ((st = inst_platform_check(server, request, token, err)) != INST_OK)
+            return st;
+    } else if (token != NULL && inst_operator_is_token(token)) {
         if ((st = inst_operator_check(server, token, err)) != INST_OK)
             return st;
     } else {

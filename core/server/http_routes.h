@@ -65,6 +65,8 @@ extern const struct inst_http_route inst_http_hosted_routes[];
 extern const struct inst_http_route inst_http_changes_routes[];
 extern const struct inst_http_route inst_http_backups_routes[];
 extern const struct inst_http_route inst_http_webhooks_routes[];
+extern const struct inst_http_route inst_http_platform_routes[];
+extern const struct inst_http_route inst_http_oauth_apps_routes[];
 
 /* A route whose body goes to the disk (http.h): asked when only the head is there. *out is
  * the caller's. */

@@ -1,6 +1,7 @@
 #include "server/operators.h"
 
 #include "base/digest.h"
+#include "server/platform.h"
 #include "server/refusal.h"
 
 #include <stdio.h>
@@ -65,5 +66,8 @@ enum inst_status inst_http_operator(struct inst_server *server,
     static const char *const path[] = {"headers", "authorization"};
     if (inst_http_header(request, "authorization") == NULL)
         return inst_refuse_missing(err, path, 2);
-    return inst_operator_check(server, inst_http_bearer(server, request), err);
+    const char *token = inst_http_bearer(server, request);
+    return token != NULL && inst_platform_is_token(token)
+               ? inst_platform_check(server, request, token, err)
+               : inst_operator_check(server, token, err);
 }

@@ -5,6 +5,7 @@
 #include "server/engine.h"
 #include "server/later.h"
 #include "server/limits.h"
+#include "server/platform.h"
 #include "server/polls.h"
 #include "server/rooms.h"
 #include "server/webhooks.h"
@@ -53,6 +54,7 @@ void inst_server_free(struct inst_server *server) {
     inst_documents_free(server);
     inst_cli_logins_free(server);
     inst_jobs_forget_resumes(server);
+    inst_platform_asks_free(server);
     free(server->origin);
     inst_arena_free(&server->scratch);
     free(server);

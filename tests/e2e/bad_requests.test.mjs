@@ -93,7 +93,7 @@ test('other tokens', async () => {
   const app = await makeApp(server);
   const guarded = routes.filter((route) => !OPEN.includes(route.name) && !route.target.startsWith('/runtime'));
   const tokens = [['a foreign token', foreign.token], ['a user\'s token', refresh], ['an unknown token', id()],
-    ['an unknown operator', `per_${'0'.repeat(64)}`], ['no token', 'undefined'], ['words', '\' OR 1=1 --']];
+    ['an unknown operator', `per_${'0'.repeat(64)}`], ['an unknown third party', `pat_${'0'.repeat(64)}`], ['no token', 'undefined'], ['words', '\' OR 1=1 --']];
   for (const route of guarded) {
     await Promise.all(tokens.map(async ([what, token]) => {
       const answer = await ask(route, filled(route.target, app.id), { ...bearer(token), 'app-id': app.id, path: 'a' }, '{"filename":"a","filenames":["a"]}');
