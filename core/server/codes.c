@@ -178,11 +178,15 @@ enum inst_status inst_code_create(struct inst_app *app, const char *email,
     return inst_row_write(&steps, err);
 }
 
+enum inst_status inst_code_count_mail(struct inst_app *app, const char *email,
+                                      struct inst_err *err) {
+    enum inst_status st = count(app, "send", email, err);
+    return st == INST_OK ? count_mail(app, err) : st;
+}
+
 enum inst_status inst_code_send(struct inst_app *app, const char *email,
                                 char code[INST_MAGIC_CODE_DIGITS + 1], struct inst_err *err) {
-    enum inst_status st = count(app, "send", email, err);
-    if (st == INST_OK)
-        st = count_mail(app, err);
+    enum inst_status st = inst_code_count_mail(app, email, err);
     if (st == INST_OK)
         st = inst_code_create(app, email, code, err);
     if (st == INST_OK)

@@ -140,6 +140,45 @@ static enum inst_status answer_template_delete(struct inst_server *server,
     return inst_template_set(app, &none, err);
 }
 
+/* ---- trying one out ---- */
+
+static enum inst_status answer_test(struct inst_server *server,
+                                    const struct inst_http_request *request,
+                                    struct inst_http_response *response, struct inst_err *err) {
+    static const char *const path[] = {"body", "to"};
+    struct inst_app *app;
+    struct inst_value body, template, address;
+    struct inst_object_builder b;
+    const char *to, *subject, *text, *name;
+    char email[INST_USERS_MAX_EMAIL + 1];
+    enum inst_status st;
+    if ((st = inst_http_path_app(server, request, &app, err)) != INST_OK ||
+        (st = check_app(app, err)) != INST_OK ||
+        (st = inst_http_body(server, request, &body, err)) != INST_OK ||
+        (st = inst_http_body_text(&body, "to", &server->scratch, &to, err)) != INST_OK ||
+        (st = read_text(server, &body, "subject", "Subject", INST_TEMPLATE_MAX_SUBJECT, &subject,
+                        err)) != INST_OK ||
+        (st = read_text(server, &body, "body", "Body", INST_TEMPLATE_MAX_BODY, &text, err)) !=
+            INST_OK ||
+        (st = read_sender(server, &body, &name, err)) != INST_OK ||
+        (st = check_sender_email(&body, err)) != INST_OK)
+        return st;
+    address = inst_cstring(to);
+    if (!inst_email_read(address.u.str, address.len, email))
+        return inst_refuse_malformed(err, path, 2, &address);
+    inst_object_begin(&b, &server->scratch);
+    inst_object_addz(&b, "subject", inst_cstring(subject));
+    inst_object_addz(&b, "body", inst_cstring(text));
+    inst_object_addz(&b, "name", inst_cstring(name != NULL ? name : app->info.title));
+    if (!inst_object_end(&b, &template))
+        return inst_err_nomem(err);
+    if ((st = inst_code_count_mail(app, email, err)) != INST_OK ||
+        (st = inst_template_try(app, &template, email, err)) != INST_OK)
+        return st;
+    inst_buf_addf(&response->body, "{\"sent-to\":\"%s\"}", email);
+    return INST_OK;
+}
+
 /* ---- senders ---- */
 
 static enum inst_status answer_verification(struct inst_server *server,
@@ -252,6 +291,7 @@ const struct inst_http_route inst_http_dash_mail_routes[] = {
     {"GET", "/dash/apps/:app_id/email_status", answer_status},
     {"POST", "/dash/apps/:app_id/email_templates", answer_template},
     {"DELETE", "/dash/apps/:app_id/email_templates/:id", answer_template_delete},
+    {"POST", "/dash/apps/:app_id/send-test-email", answer_test},
     {"GET", "/dash/apps/:app_id/sender-verification", answer_verification},
     {"POST", "/dash/apps/:app_id/sender-verification/send-magic-code", answer_no_sender},
     {"POST", "/dash/apps/:app_id/sender-verification/verify-magic-code", answer_no_sender},

@@ -200,16 +200,13 @@ static void on_sent(void *ctx, const struct inst_outgoing_response *response,
         tell(ctx, "a mail with a code was not sent", err->message);
 }
 
-static enum inst_status send_mail(struct inst_app *app, const char *email, const char *code,
-                                  struct inst_err *err) {
+static enum inst_status send_mail(struct inst_app *app, const struct inst_value *template,
+                                  const char *email, const char *code, struct inst_err *err) {
     struct inst_server *server = app->server;
-    struct inst_value template;
     struct inst_buf subject, html, text;
     char expiration[32];
     int minutes = INST_CODE_MAX_MINUTES;
-    enum inst_status st = inst_template(app, &template, err);
-    if (st == INST_OK)
-        st = inst_code_minutes(app, &minutes, err);
+    enum inst_status st = inst_code_minutes(app, &minutes, err);
     if (st != INST_OK)
         return st;
     say_minutes(minutes, expiration);
@@ -220,9 +217,9 @@ static enum inst_status send_mail(struct inst_app *app, const char *email, const
                                  {NULL, NULL}};
     struct inst_value standard[] = {inst_cstring(inst_template_subject),
                                     inst_cstring(inst_template_body)};
-    const struct inst_value *own_subject = inst_get_string(&template, "subject");
-    const struct inst_value *own_body = inst_get_string(&template, "body");
-    const struct inst_value *name = inst_get_string(&template, "name");
+    const struct inst_value *own_subject = inst_get_string(template, "subject");
+    const struct inst_value *own_body = inst_get_string(template, "body");
+    const struct inst_value *name = inst_get_string(template, "name");
     const struct inst_value *s = own_subject != NULL ? own_subject : &standard[0];
     const struct inst_value *b = own_body != NULL ? own_body : &standard[1];
     inst_buf_init(&subject);
@@ -265,14 +262,29 @@ static void log_code(struct inst_app *app, const char *email, const char *code) 
     inst_buf_free(&line);
 }
 
-void inst_code_mail(struct inst_app *app, const char *email, const char *code) {
+static bool has_mail(const struct inst_app *app) {
     const struct inst_server_host *host = &app->server->host;
+    return host->outgoing != NULL && host->outgoing->has_mail(host->outgoing_ctx);
+}
+
+enum inst_status inst_template_try(struct inst_app *app, const struct inst_value *template,
+                                   const char *email, struct inst_err *err) {
+    return has_mail(app) ? send_mail(app, template, email, "123456", err)
+                         : inst_refuse_validation(err, "email", NULL, NULL,
+                                                  "This backend sends no mail: see --mail.");
+}
+
+void inst_code_mail(struct inst_app *app, const char *email, const char *code) {
+    struct inst_value template;
     struct inst_err err = {0};
-    if (host->outgoing == NULL || !host->outgoing->has_mail(host->outgoing_ctx)) {
+    if (!has_mail(app)) {
         log_code(app, email, code);
         return;
     }
-    if (send_mail(app, email, code, &err) != INST_OK)
+    enum inst_status st = inst_template(app, &template, &err);
+    if (st == INST_OK)
+        st = send_mail(app, &template, email, code, &err);
+    if (st != INST_OK)
         tell(app->server, "a mail with a code was not sent", err.message);
     inst_err_clear(&err);
 }

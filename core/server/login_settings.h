@@ -41,6 +41,11 @@ enum inst_status inst_template_set(struct inst_app *app, const struct inst_value
 extern const char inst_template_subject[];
 extern const char inst_template_body[];
 
+/* Mails what this template makes of a code that is none. err: `validation-failed` when no mail can
+ * be sent. */
+enum inst_status inst_template_try(struct inst_app *app, const struct inst_value *template,
+                                   const char *email, struct inst_err *err);
+
 /* Mails the code outside of the turn, or puts it into the log when no mail can be sent. Failures
  * are logged, and not told: whoever asked learns nothing of the address. */
 void inst_code_mail(struct inst_app *app, const char *email, const char *code);

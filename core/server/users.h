@@ -86,6 +86,9 @@ enum inst_status inst_token_delete_all(struct inst_app *app, uint32_t user, stru
 /* A new code for an address; nobody is told, nothing is counted. */
 enum inst_status inst_code_create(struct inst_app *app, const char *email,
                                   char code[INST_MAGIC_CODE_DIGITS + 1], struct inst_err *err);
+/* A mail to this address that is no code's is counted as one; `rate-limited`. */
+enum inst_status inst_code_count_mail(struct inst_app *app, const char *email,
+                                      struct inst_err *err);
 /* A code that is asked for: counted (`rate-limited`), made, and delivered. */
 enum inst_status inst_code_send(struct inst_app *app, const char *email,
                                 char code[INST_MAGIC_CODE_DIGITS + 1], struct inst_err *err);

@@ -1,51 +1,25 @@
 /*
  * Magic codes by mail, how long they are good, whose are fixed: as an app's owner says.
  */
-#include "io_server_outside.h"
+#include "io_server_owner.h"
 
 #include "server/login_settings.h"
 #include "server/users.h"
 
-static struct world world;
-static char dir[32], logged[4096];
+static char logged[4096];
 
 static void on_log(void *ctx, enum inst_log_level level, const char *line) {
     (void)ctx, (void)level;
     snprintf(logged, sizeof logged, "%s", line);
 }
 
-static const char *text_of(const char *fmt, ...) {
-    static char texts[64][4096];
-    static unsigned at;
-    char *text = texts[at++ % 64];
-    va_list args;
-    va_start(args, fmt);
-    vsnprintf(text, sizeof texts[0], fmt, args);
-    va_end(args);
-    return text;
-}
-
 static int set_up(void **state) {
     (void)state;
     logged[0] = '\0';
-    world_open_dir(&world, dir, "{'entities':{},'links':{}}");
-    outside_open(&world);
+    owner_open();
     outside.has_mail = true;
     world.env.log = on_log;
     return 0;
-}
-
-static int tear_down(void **state) {
-    (void)state;
-    world_close_dir(&world, dir);
-    outside_close();
-    return 0;
-}
-
-static const char *at(const char *rest) { return text_of("/dash/apps/%s/%s", world.app.id, rest); }
-
-static const struct inst_value *post(const char *rest, const char *body) {
-    return done(&world, "POST", at(rest), ADMIN, body);
 }
 
 static void refuse(const char *rest, const char *body, const char *message) {
@@ -109,6 +83,37 @@ static void mail_that_fails(void **state) {
     send_code("ann@b.de");
     assert_ptr_equal(
         strstr(logged, "no e-mail is configured; the code of ann@b.de for \"Test\" is "), logged);
+}
+
+static void a_test_mail(void **state) {
+    (void)state;
+    const char *body = "'subject':'{code} of {app_title}','body':'<b>{code}</b> for {user_email}'";
+    expect_body(&world,
+                post("send-test-email", text_of("{'to':' Ann@B.de ',%s,'sender-name':'Us'}", body)),
+                "{'sent-to':'ann@b.de'}");
+    assert_int_equal(outside.mails, 1);
+    assert_string_equal(outside.mail_to, "ann@b.de");
+    assert_string_equal(outside.mail_sender, "Us");
+    assert_string_equal(outside.mail_subject, "123456 of Test");
+    assert_string_equal(outside.mail_html, "<b>123456</b> for ann@b.de");
+    refuse_code("ann@b.de", "123456", "record-not-found", "Record not found: app-user-magic-code");
+    /* What is kept stays as it is. */
+    expect_body(&world, done(&world, "GET", at("email_status"), ADMIN, NULL), "{'info':null}");
+    refuse("send-test-email", "{'to':'ann@b.de','subject':'x','body':'{code}'}",
+           "Validation failed for subject: Subject does not contain template variable: '{code}'");
+    denied(&world, "POST", at("send-test-email"), ADMIN, text_of("{'to':'x',%s}", body),
+           "param-malformed", "Malformed parameter: [\"body\" \"to\"]");
+    denied(&world, "POST", at("send-test-email"), ADMIN, text_of("{%s}", body), "param-missing",
+           "Missing parameter: [\"body\" \"to\"]");
+    for (int i = 1; i < INST_MAGIC_CODES_PER_HOUR; i++)
+        post("send-test-email", text_of("{'to':'ann@b.de',%s}", body));
+    assert_int_equal(
+        call(&world, "POST", at("send-test-email"), ADMIN, text_of("{'to':'ann@b.de',%s}", body))
+            ->status,
+        429);
+    outside.has_mail = false;
+    refuse("send-test-email", text_of("{'to':'bob@b.de',%s}", body),
+           "Validation failed for email: This backend sends no mail: see --mail.");
 }
 
 static void own_template(void **state) {
@@ -226,9 +231,9 @@ static void test_users(void **state) {
 }
 
 int main(void) {
-#define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-    const struct CMUnitTest tests[] = {CASE(by_mail),      CASE(mail_that_fails),
-                                       CASE(own_template), CASE(an_app_of_nobody),
-                                       CASE(expiry),       CASE(test_users)};
+#define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, owner_close)
+    const struct CMUnitTest tests[] = {
+        CASE(by_mail),          CASE(mail_that_fails), CASE(own_template), CASE(a_test_mail),
+        CASE(an_app_of_nobody), CASE(expiry),          CASE(test_users)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

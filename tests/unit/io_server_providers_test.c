@@ -2,46 +2,18 @@
  * An app's sign-in providers, its clients of them and its redirect origins, as the CLI and
  * dashboards manage them.
  */
-#include "io_server_outside.h"
+#include "io_server_owner.h"
 
 #include "server/origins.h"
 #include "server/providers.h"
 
 #define DISCOVERY "https://id.example/.well-known/openid-configuration"
 
-static struct world world;
-static char dir[32];
-
-static const char *text_of(const char *fmt, ...) {
-    static char texts[64][4096];
-    static unsigned at;
-    char *text = texts[at++ % 64];
-    va_list args;
-    va_start(args, fmt);
-    vsnprintf(text, sizeof texts[0], fmt, args);
-    va_end(args);
-    return text;
-}
-
 static int set_up(void **state) {
     (void)state;
-    world_open_dir(&world, dir, "{'entities':{},'links':{}}");
-    outside_open(&world);
+    owner_open();
     serve(DISCOVERY, 200, NULL, "{\"issuer\":\"https://id.example\"}");
     return 0;
-}
-
-static int tear_down(void **state) {
-    (void)state;
-    world_close_dir(&world, dir);
-    outside_close();
-    return 0;
-}
-
-static const char *at(const char *rest) { return text_of("/dash/apps/%s/%s", world.app.id, rest); }
-
-static const struct inst_value *post(const char *rest, const char *body) {
-    return done(&world, "POST", at(rest), ADMIN, body);
 }
 
 static void refuse(const char *rest, const char *body, const char *type, const char *message) {
@@ -179,7 +151,7 @@ static void secrets_at_rest(void **state) {
         client(provider("github"), "gh", ",'client_id':'c1','client_secret':'s3cret-word'");
     const char *other = client(provider("github2"), "gh2",
                                ",'client_id':'c2','discovery_endpoint':'" DISCOVERY "'");
-    const char *path = text_of("%s/apps/%s.db", dir, world.app.id);
+    const char *path = text_of("%s/apps/%s.db", world_dir, world.app.id);
     assert_false(file_has(path, "s3cret-word") || file_has(text_of("%s-wal", path), "s3cret-word"));
     assert_int_equal(inst_app_get(world.server, world.app.id, &app, &err), INST_OK);
     assert_int_equal(inst_provider_client_of(app, id, &row, &err), INST_OK);
@@ -294,7 +266,7 @@ static void matching_origins(void **state) {
 }
 
 int main(void) {
-#define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, owner_close)
     const struct CMUnitTest tests[] = {
         CASE(making),          CASE(changing),        CASE(bad_clients),
         CASE(secrets_at_rest), CASE(listing_origins), CASE(matching_origins),
