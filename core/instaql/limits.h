@@ -18,6 +18,8 @@
 #define INST_INSTAQL_MAX_SLOTS 4096
 /* Triples that one evaluation may look at. */
 #define INST_INSTAQL_MAX_WORK 50000000u
+/* Triples looked at to find out whether a change bears on a query: more, and it is run again. */
+#define INST_INSTAQL_MAX_TOUCH 2000u
 /* Matches of one form for one parent. */
 #define INST_INSTAQL_MAX_ROWS 2000000u
 /* Bytes of one list of contexts, where the reference order is needed. */

@@ -57,6 +57,19 @@ static bool has_order(const struct inst_attr *attr) {
            (inst_is_string(&attr->forward.label, "id") || attr->is_indexed || attr->is_unique);
 }
 
+/* Longer texts are not worth their copy: they are compared by hash. */
+#define KEEP_TEXT 256
+
+static bool keep_value(struct inst_changes *changes, const struct inst_value *v,
+                       struct inst_value *out) {
+    if (v->tag > INST_STRING || v->tag < INST_NULL || (v->tag == INST_STRING && v->len > KEEP_TEXT))
+        return true;
+    *out = *v;
+    if (v->tag == INST_STRING)
+        out->u.str = inst_arena_dup(&changes->arena, v->u.str, v->len);
+    return v->tag != INST_STRING || out->u.str != NULL;
+}
+
 static bool fill_side(struct inst_changes *changes, const struct inst_attr *attr,
                       const struct inst_triple *triple, struct inst_change_side *side) {
     *side = (struct inst_change_side){.point = {.class = INST_POINT_UNKNOWN}};
@@ -70,14 +83,18 @@ static bool fill_side(struct inst_changes *changes, const struct inst_attr *attr
     side->is_null = triple->v.tag == INST_NULL;
     side->ref = triple->ref;
     side->hash = inst_point_hash(&triple->v, changes->seed);
+    if (!keep_value(changes, &triple->v, &side->v))
+        return false;
     if (!has_order(attr))
         return true;
     side->point = inst_point_of(attr, &triple->v, triple->t);
-    if (side->point.class == INST_POINT_STRING) {
+    if (side->point.class != INST_POINT_STRING)
+        return true;
+    if (side->v.tag == INST_STRING)
+        side->point.str = side->v.u.str;
+    else
         side->point.str = inst_arena_dup(&changes->arena, side->point.str, side->point.len);
-        return side->point.str != NULL;
-    }
-    return true;
+    return side->point.str != NULL;
 }
 
 bool inst_changes_triple(struct inst_changes *changes, const struct inst_attr *attr, uint32_t e,

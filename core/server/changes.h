@@ -19,6 +19,7 @@ struct inst_change_side {
     bool is_null;            /* there, as JSON null */
     uint32_t ref;            /* links: the target; else 0 */
     uint64_t hash;           /* of the value */
+    struct inst_value v;     /* scalars, no long texts; else UNDEFINED */
     struct inst_point point; /* its place; UNKNOWN when the attr has no order */
 };
 

@@ -2,6 +2,7 @@
 
 #include "base/json.h"
 #include "base/text.h"
+#include "instaql/touch.h"
 #include "server/files.h"
 #include "server/permissions.h"
 #include "server/recording_store.h"
@@ -195,14 +196,14 @@ bool inst_computation_has_old_urls(const struct inst_computation *computation) {
 }
 
 static enum inst_status evaluate(struct inst_computation *computation, struct inst_store *store,
-                                 bool sees_system, struct inst_outcome *out, struct inst_err *err) {
+                                 struct inst_outcome *out, struct inst_err *err) {
     struct inst_live *live = computation->live;
     struct inst_value q = inst_undefined();
     struct inst_evaluation how = {
         .viewer = &computation->viewer,
         .is_tree = computation->form.is_tree,
         .infers = computation->form.infers,
-        .is_guarded = sees_system || inst_app_has_rules(live->app),
+        .is_guarded = computation->is_guarded,
     };
     if (how.is_guarded && computation->has_params) {
         enum inst_status st =
@@ -224,10 +225,11 @@ enum inst_status inst_computation_run(struct inst_computation *computation, bool
     inst_read_set_begin(&live->index, &computation->reads);
     bool sees_system = inst_names_add(&computation->names, live->app->catalog->attrs, &live->index,
                                       &computation->reads);
+    computation->is_guarded = sees_system || inst_app_has_rules(live->app);
     inst_recording_store_init(&store, &live->app->db->store, &live->index, &computation->reads);
     enum inst_status st = compile(computation, err);
     if (st == INST_OK)
-        st = evaluate(computation, &store.store, sees_system, &outcome, err);
+        st = evaluate(computation, &store.store, &outcome, err);
     inst_recording_store_release(&store);
     inst_read_set_end(&live->index, &computation->reads);
     inst_arena_reset(&live->scratch);
@@ -247,4 +249,46 @@ enum inst_status inst_computation_run(struct inst_computation *computation, bool
     inst_outcome_free(&outcome);
     live->app->db->db_ops->trim(live->app->db);
     return st;
+}
+
+/* ---- is a run needed? ---- */
+
+static struct inst_touch_side side_of(const struct inst_change_side *side) {
+    return (struct inst_touch_side){.is_there = side->is_there, .ref = side->ref, .v = side->v};
+}
+
+static bool is_touched(struct inst_computation *computation, struct inst_store *store) {
+    struct inst_err err = {0};
+    bool is_only = computation->touched_count == 1;
+    int got = compile(computation, &err) == INST_OK ? 0 : -1;
+    for (uint32_t i = 0; got == 0 && i < computation->touched_count; i++) {
+        const struct inst_change *change = computation->touched[i];
+        struct inst_touch touch = {
+            .attr = inst_catalog_at_row(computation->live->app->catalog, change->attr_row),
+            .e = change->e,
+            .before = side_of(&change->before),
+            .after = side_of(&change->after),
+            .is_only = is_only};
+        bool can_tell = touch.attr != NULL && (is_only || !touch.before.is_there);
+        got = can_tell ? inst_query_is_touched(computation->query, store, &touch, &err) : 1;
+    }
+    inst_err_clear(&err);
+    return got != 0;
+}
+
+bool inst_computation_needs_run(struct inst_computation *computation) {
+    struct inst_live *live = computation->live;
+    struct inst_recording_store store;
+    bool is_guarded = computation->is_guarded && !computation->viewer.is_admin;
+    if (computation->must_run || live->is_catalog_new || is_guarded || !computation->has_result ||
+        computation->is_outdated || computation->touched_count == 0)
+        return true;
+    inst_read_set_resume(&live->index, &computation->reads);
+    inst_recording_store_init(&store, &live->app->db->store, &live->index, &computation->reads);
+    bool is_needed = is_touched(computation, &store.store);
+    inst_recording_store_release(&store);
+    inst_read_set_end(&live->index, &computation->reads);
+    inst_arena_reset(&live->scratch);
+    live->app->db->db_ops->trim(live->app->db);
+    return is_needed;
 }

@@ -34,9 +34,14 @@ struct inst_computation {
     bool has_params;           /* q has $$ruleParams */
     uint64_t rules_seen;       /* live->rules_version as of its last run */
     struct inst_read_set reads;
-    bool has_result;   /* `result` is what subscribers have */
-    bool is_outdated;  /* its last run failed, or it waits to run */
-    bool is_queued;    /* in live->queue */
+    bool has_result;  /* `result` is what subscribers have */
+    bool is_outdated; /* its last run failed, or it waits to run */
+    bool is_queued;   /* in live->queue */
+    bool is_guarded;  /* its last run looked at rules */
+    /* while it is queued: why; NULL past touched_count. must_run: not because of a few triples */
+    const struct inst_change *touched[INST_LIVE_MAX_TOUCHES];
+    uint32_t touched_count;
+    bool must_run;
     int64_t url_day;   /* of the addresses of files in the last result; 0: there are none */
     bool is_retrying;  /* in live->retries: failed for no fault of the query */
     char *result;      /* `,"result":...` without its key: see inst_live_write_result */
@@ -94,6 +99,9 @@ struct inst_computation *inst_computation_find(const struct inst_live *live, con
 /* Runs it and keeps what it read; *changed: the result is not the one kept. */
 enum inst_status inst_computation_run(struct inst_computation *computation, bool *changed,
                                       struct inst_err *err);
+/* It is queued: can what it was queued for have changed its result? What a no depends on joins what
+ * it read. */
+bool inst_computation_needs_run(struct inst_computation *computation);
 /* On: every commit runs it again, until a run succeeds. */
 void inst_computation_set_retrying(struct inst_live *live, struct inst_computation *computation,
                                    bool on);

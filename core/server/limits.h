@@ -145,6 +145,9 @@
 
 /* Keys of one attr in one read-set; past it the set depends on the whole attr. */
 #define INST_READ_SET_MAX_KEYS 256u
+/* Changed triples that are looked at to see whether a live query must run again; more, and it does.
+ */
+#define INST_LIVE_MAX_TOUCHES 8u
 /* Names in one read-set; past it every change of an attr wakes it. */
 #define INST_READ_SET_MAX_NAMES 512u
 

@@ -156,6 +156,24 @@ void inst_read_set_begin(struct inst_read_index *index, struct inst_read_set *se
     set->is_every_name = false;
 }
 
+void inst_read_set_resume(struct inst_read_index *index, struct inst_read_set *set) {
+    (void)index;
+    for (size_t i = 0; i < set->count && !set->is_broken; i++) {
+        const struct inst_read_place *place = &set->places[i];
+        struct inst_table_key key = place->node->key;
+        uint64_t kind = key.a >> 32;
+        struct inst_table_key attr = {(uint32_t)key.a, 0};
+        if (place->interval == NULL && !inst_table_put(&set->seen, key, place->node))
+            set->is_broken = true;
+        if (kind == READ_UNKNOWN || kind == READ_NAME ||
+            (kind == READ_ATTR && place->interval == NULL))
+            continue;
+        uintptr_t count = inst_table_unpack(inst_table_get(&set->counts, attr)) + 1;
+        if (!inst_table_put(&set->counts, attr, inst_table_pack(count)))
+            set->is_broken = true;
+    }
+}
+
 /* Reads of single keys under an attr that is read as a whole are no longer needed. */
 static bool is_covered(const struct inst_read_set *set, const struct inst_read_place *place) {
     struct inst_table_key key = place->node->key;
@@ -328,20 +346,21 @@ void inst_read_set_add_range(struct inst_read_index *index, struct inst_read_set
 
 struct asking {
     struct inst_read_index *index;
-    void (*fn)(void *ctx, void *owner);
+    inst_read_touched_fn *fn;
     void *ctx;
+    const struct inst_change *change;
 };
 
 static void ask_key(const struct asking *asking, struct inst_table_key key) {
     const struct inst_read_node *node = inst_table_get(&asking->index->nodes, key);
     for (size_t i = 0; node != NULL && i < node->count; i++)
-        asking->fn(asking->ctx, node->items[i].set->owner);
+        asking->fn(asking->ctx, node->items[i].set->owner, asking->change);
 }
 
 static void found_range(void *ctx, void *owner) {
     const struct asking *asking = ctx;
     const struct inst_read_set *set = owner;
-    asking->fn(asking->ctx, set->owner);
+    asking->fn(asking->ctx, set->owner, asking->change);
 }
 
 static void ask_side(const struct asking *asking, const struct inst_change *change,
@@ -366,10 +385,11 @@ static bool is_value(const struct inst_change_side *side) {
 }
 
 void inst_read_index_ask(struct inst_read_index *index, const struct inst_changes *changes,
-                         void (*fn)(void *ctx, void *owner), void *ctx) {
-    struct asking asking = {index, fn, ctx};
+                         inst_read_touched_fn *fn, void *ctx) {
+    struct asking asking = {index, fn, ctx, NULL};
     for (size_t i = 0; i < changes->triple_count; i++) {
         const struct inst_change *change = &changes->triples[i];
+        asking.change = change;
         ask_key(&asking, key_of(READ_ENTITY, change->attr_row, change->e));
         if (is_value(&change->before) != is_value(&change->after))
             ask_key(&asking, key_of(READ_PRESENCE, change->attr_row, change->e));
@@ -377,6 +397,7 @@ void inst_read_index_ask(struct inst_read_index *index, const struct inst_change
         ask_side(&asking, change, &change->before);
         ask_side(&asking, change, &change->after);
     }
+    asking.change = NULL;
     for (size_t i = 0; i < changes->born_count; i++)
         ask_key(&asking, uuid_key(&changes->born[i]));
     for (size_t i = 0; i < changes->name_count; i++)
@@ -384,5 +405,5 @@ void inst_read_index_ask(struct inst_read_index *index, const struct inst_change
     if (changes->name_count > 0)
         ask_key(&asking, every_name_key());
     for (struct inst_read_set *set = index->broken; set != NULL; set = set->next_broken)
-        fn(ctx, set->owner);
+        fn(ctx, set->owner, NULL);
 }

@@ -69,6 +69,8 @@ void inst_read_set_init(struct inst_read_set *set, void *owner);
 void inst_read_set_clear(struct inst_read_index *index, struct inst_read_set *set);
 
 void inst_read_set_begin(struct inst_read_index *index, struct inst_read_set *set);
+/* As begin, on top of what is there. */
+void inst_read_set_resume(struct inst_read_index *index, struct inst_read_set *set);
 void inst_read_set_add_entity(struct inst_read_index *index, struct inst_read_set *set,
                               uint32_t attr_row, uint32_t e);
 void inst_read_set_add_entity_value(struct inst_read_index *index, struct inst_read_set *set,
@@ -94,8 +96,11 @@ void inst_read_set_add_name(struct inst_read_index *index, struct inst_read_set 
                             uint64_t hash);
 void inst_read_set_end(struct inst_read_index *index, struct inst_read_set *set);
 
+/* An owner that the changes touch, and the triple that does; NULL: it is something else. */
+typedef void inst_read_touched_fn(void *ctx, void *owner, const struct inst_change *change);
+
 /* Calls back for every owner that the changes touch; may call more than once for one. */
 void inst_read_index_ask(struct inst_read_index *index, const struct inst_changes *changes,
-                         void (*fn)(void *ctx, void *owner), void *ctx);
+                         inst_read_touched_fn *fn, void *ctx);
 
 #endif

@@ -96,9 +96,25 @@ void inst_refresh_run(struct inst_computation *computation) {
     inst_err_clear(&err);
 }
 
-static void queue(void *ctx, void *owner) {
+/* Consecutive calls for one change are one. */
+static void add_touch(struct inst_computation *computation, const struct inst_change *change) {
+    uint32_t count = computation->touched_count;
+    if (count > 0 && computation->touched[count - 1] == change)
+        return;
+    if (change == NULL || count == INST_LIVE_MAX_TOUCHES)
+        computation->must_run = true;
+    else
+        computation->touched[computation->touched_count++] = change;
+}
+
+static void queue(void *ctx, void *owner, const struct inst_change *change) {
     struct inst_live *live = ctx;
     struct inst_computation *computation = owner;
+    if (!computation->is_queued) {
+        computation->touched_count = 0;
+        computation->must_run = false;
+    }
+    add_touch(computation, change);
     if (computation->is_queued)
         return;
     computation->is_queued = true;
@@ -145,7 +161,8 @@ static void run_queued(struct inst_live *live) {
         if (live->queue == NULL)
             live->queue_end = &live->queue;
         computation->is_queued = false;
-        if (!live->is_catalog_new || !inst_live_part_viewers(computation))
+        if ((!live->is_catalog_new || !inst_live_part_viewers(computation)) &&
+            inst_computation_needs_run(computation))
             inst_refresh_run(computation);
     }
 }
@@ -156,7 +173,7 @@ void inst_live_refresh(struct inst_live *live, const struct inst_changes *change
         send_attrs(live);
     inst_read_index_ask(&live->index, changes, queue, live);
     for (size_t i = 0; i < live->retry_count; i++)
-        queue(live, live->retries[i]);
+        queue(live, live->retries[i], NULL);
     run_queued(live);
     live->is_catalog_new = false;
 }
@@ -166,7 +183,7 @@ void inst_live_renew_urls(struct inst_live *live) {
         struct inst_computation *computation = live->by_key.slots[i].value;
         for (; computation != NULL; computation = computation->next_same)
             if (inst_computation_has_old_urls(computation))
-                queue(live, computation);
+                queue(live, computation, NULL);
     }
     run_queued(live);
 }

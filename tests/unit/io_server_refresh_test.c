@@ -652,10 +652,9 @@ static void no_refresh_is_missed(void **state) {
         sum.refreshes_sent += stats.refreshes_sent;
         sum.transactions += stats.transactions;
     }
-    /* Not all can be avoided: a row that came to match one condition must be tried on the others.
-     */
+    /* Not all can be avoided: a row may come to match without being on the page. */
     print_message("%.2f runs a changed result\n", (double)reruns / (double)told);
-    assert_true((double)reruns < 1.35 * (double)told);
+    assert_true((double)reruns <= 1.2 * (double)told);
     print_message("%llu transactions, %llu runs, %llu refreshes\n",
                   (unsigned long long)sum.transactions, (unsigned long long)sum.computations_run,
                   (unsigned long long)sum.refreshes_sent);
