@@ -18,6 +18,10 @@
 #define INST_INSTAQL_MAX_SLOTS 4096
 /* Triples that one evaluation may look at. */
 #define INST_INSTAQL_MAX_WORK 50000000u
+/* Rows hidden by rules that are passed over to find out whether one follows a page that may be
+ * seen.
+ */
+#define INST_INSTAQL_MAX_HIDDEN 1000u
 /* Triples looked at to find out whether a change bears on a query: more, and it is run again. */
 #define INST_INSTAQL_MAX_TOUCH 2000u
 /* Matches of one form for one parent. */

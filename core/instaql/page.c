@@ -3,7 +3,9 @@
  *
  * Two ways to the same rows. `gather`: all matches, sorted. `walk`: the order attr's own order in
  * the store, each row asked whether it matches, for as long as rows are needed; for orders that the
- * store has, when matches are many.
+ * store has, when matches are many. Where it does not show beforehand how many they are, some are
+ * gathered; when that was not all, a walk is tried, which ends soon when most rows match; when it
+ * does not, the others are gathered too.
  */
 #include "base/date.h"
 #include "instaql/collect.h"
@@ -13,7 +15,12 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { FEW_MATCHES = 1000 }; /* sorted rather than walked to */
+enum {
+    FEW_MATCHES = 1000, /* sorted rather than walked to */
+    FEW_ROWS = 64,      /* gathered before a walk is tried */
+    MAX_TRIED = 256,    /* rows that such a walk asks */
+    MAX_READ = 2048,    /* and that it reads: equal ones are read all before one is asked */
+};
 
 /*
  * The order.
@@ -104,6 +111,9 @@ struct pager {
     bool is_walk;
     bool is_whole;  /* every row that is walked matches */
     bool is_driven; /* gather: by the rules' conditions, not the form's own */
+    bool is_trial;  /* walk: no further than what is left */
+    bool is_spent;  /* and that was too short: no error is set */
+    uint32_t tries_left, reads_left;
     /* gather: every match, ascending */
     struct inst_page_row *rows;
     size_t count;
@@ -255,43 +265,51 @@ static int gather_one(struct pager *p, uint32_t e) {
     return 1;
 }
 
-static enum inst_status gather(struct pager *p) {
+static void gather_start(struct pager *p) {
     struct inst_collect_form *state = &p->c->forms[p->form->number];
-    struct inst_matcher *m = &state->all;
-    bool failed = false;
-    uint32_t e;
-    inst_matcher_start(m, 0, 0);
+    inst_matcher_start(&state->all, 0, 0);
     inst_entity_set_clear(&state->seen);
-    m->is_existential = true;
+    state->all.is_existential = true;
     if (p->is_driven) {
         inst_filter_start(p->by->root);
     }
-    int got;
-    while ((got = next_candidate(p, m, &e)) == 1) {
+}
+
+/* Needed in the end, however it ended. */
+static void gather_stop(struct pager *p) {
+    struct inst_collect_form *state = &p->c->forms[p->form->number];
+    inst_matcher_stop(&state->all);
+    if (p->is_driven) {
+        inst_filter_stop(p->by->root);
+    }
+    inst_entity_set_clear(&state->seen);
+    state->all.is_existential = false;
+}
+
+/* Up to so many entities more. 1: there may be others, 0: that was all, and the rows are sorted,
+ * -1. */
+static int gather_some(struct pager *p, size_t most) {
+    struct inst_collect_form *state = &p->c->forms[p->form->number];
+    bool failed = false;
+    uint32_t e;
+    int got = 1;
+    for (size_t n = 0; n < most && (got = next_candidate(p, &state->all, &e)) == 1;) {
         if (!inst_entity_set_add(&state->seen, p->c->run.scratch, e, &failed)) {
             continue;
         }
-        if (failed || gather_one(p, e) < 0) {
-            got = -1;
-            break;
+        n++;
+        if (failed) {
+            inst_err_nomem(p->c->run.err);
+            return -1;
+        }
+        if (gather_one(p, e) < 0) {
+            return -1;
         }
     }
-    if (failed) {
-        inst_err_nomem(p->c->run.err);
-    }
-    inst_entity_set_clear(&state->seen);
-    m->is_existential = false;
-    if (got < 0) {
-        inst_matcher_stop(m);
-        if (p->is_driven) {
-            inst_filter_stop(p->by->root);
-        }
-        return INST_FAILED;
-    }
-    if (p->count > 1) {
+    if (got == 0 && p->count > 1) {
         qsort_r(p->rows, p->count, sizeof(*p->rows), compare_for_sort, &p->order);
     }
-    return INST_OK;
+    return got;
 }
 
 /* The rows are in memory: the start is found by halving. */
@@ -386,6 +404,10 @@ static int fill_run(struct source *s) {
             }
             break;
         }
+        if (p->is_trial && p->reads_left-- == 0) {
+            p->is_spent = true;
+            return -1;
+        }
         if (++run->work > INST_INSTAQL_MAX_WORK) {
             inst_err_set(run->err, "limit-exceeded", 400,
                          "The query looks at too many triples: the limit is %u.",
@@ -423,6 +445,18 @@ static int matches(struct pager *p, uint32_t e) {
     return got;
 }
 
+/* The conditions spare the rule, when it is one that they say in full. 1, 0, -1. */
+static int meets_rules(struct pager *p, uint32_t e) {
+    struct inst_collector *c = p->c;
+    if (!p->by->root) {
+        return 1;
+    }
+    int fits = inst_filter_fits(p->by->root, e, c->run.err);
+    return fits == 1 && c->opts->found(c->opts->ctx, &p->form->etype, e, c->run.err) != INST_OK
+               ? -1
+               : fits;
+}
+
 static int next_walked(struct source *s, struct inst_page_row *row) {
     for (;;) {
         if (s->run_at == s->run_count) {
@@ -435,9 +469,16 @@ static int next_walked(struct source *s, struct inst_page_row *row) {
         if (!is_behind(s, candidate)) {
             continue;
         }
-        int fits = s->p->by->counts_visible ? has_visible_match(s->p, candidate)
+        if (s->p->is_trial && s->p->tries_left-- == 0) {
+            s->p->is_spent = true;
+            return -1;
+        }
+        int fits = meets_rules(s->p, candidate->e);
+        if (fits == 1) {
+            fits = s->p->by->counts_visible ? has_visible_match(s->p, candidate)
                    : s->p->is_whole         ? 1
                                             : matches(s->p, candidate->e);
+        }
         if (fits != 0) {
             *row = *candidate;
             return fits;
@@ -466,16 +507,35 @@ static void source_close(struct source *s) {
     }
 }
 
-/* Is there any match strictly beyond the row? 1, 0, -1. */
+/* Are there rows that count for the page but may not be seen? */
+static bool has_hidden(const struct pager *p) {
+    return p->c->opts->is_visible && !p->by->counts_visible;
+}
+
+/* Is there any match strictly beyond the row that may be seen? After many that may not it counts as
+ * no: the next page would show none of them either. 1, 0, -1. */
 static int has_beyond(struct pager *p, const struct inst_page_row *row, bool is_desc) {
     struct source s;
-    struct inst_page_row ignored;
+    struct inst_page_row other;
+    uint64_t left = INST_INSTAQL_MAX_HIDDEN + p->paging->limit;
+    int sees = 0;
     int got = -1;
     if (source_open(&s, p, is_desc, row, false) == INST_OK) {
-        got = source_next(&s, &ignored);
+        while (left-- > 0 && sees == 0 && (got = source_next(&s, &other)) == 1) {
+            sees = has_hidden(p) ? has_visible_match(p, &other) : 1;
+        }
     }
     source_close(&s);
-    return got;
+    return got < 0 ? -1 : sees;
+}
+
+/* May any row of the page be seen? 1, 0, -1. */
+static int shows_any(struct pager *p, const struct inst_page *page) {
+    int sees = page->count > 0 && !has_hidden(p);
+    for (size_t i = 0; sees == 0 && i < page->count; i++) {
+        sees = has_visible_match(p, &page->rows[i]);
+    }
+    return sees;
 }
 
 /*
@@ -530,31 +590,35 @@ static enum inst_status fetch(struct pager *p, const struct inst_page_row *after
     return got < 0 ? INST_FAILED : INST_OK;
 }
 
-/* Rows strictly beyond the first or the last of the page, in the requested order. */
+/* Rows strictly beyond the first or the last of the page, in the requested order. What may not be
+ * seen shows in neither flag, though it takes up room on pages (permissions.md 7.1 has the original
+ * tell of it). */
 static enum inst_status find_flags(struct pager *p, const struct fetched *fetched,
                                    struct inst_page *out) {
     const struct inst_paging *paging = p->paging;
-    bool is_empty = fetched->count == 0;
-    const struct inst_page_row *head = is_empty ? NULL : &out->rows[0];
-    const struct inst_page_row *tail = is_empty ? NULL : &out->rows[fetched->count - 1];
+    const struct inst_page_row *head = out->count ? &out->rows[0] : NULL;
+    const struct inst_page_row *tail = out->count ? &out->rows[out->count - 1] : NULL;
+    bool knows_next = paging->limit && !paging->has_before && !paging->is_last;
+    bool knows_previous = paging->limit && !paging->has_after && paging->is_last;
+    int shows = shows_any(p, out);
     int next = 0;
     int previous = 0;
-    if (paging->limit && !paging->has_before && !paging->is_last) {
+    if (knows_next && (!fetched->has_more || !has_hidden(p))) {
         next = fetched->has_more;
     } else if ((paging->limit || paging->has_before) && tail) {
         next = has_beyond(p, tail, paging->is_desc);
     }
-    if (paging->is_last && paging->limit && !paging->has_after) {
+    if (knows_previous && (!fetched->has_more || !has_hidden(p))) {
         previous = fetched->has_more;
     } else if ((paging->has_after || paging->offset || paging->is_last) && head) {
         previous = has_beyond(p, head, !paging->is_desc);
     }
-    if (is_empty && (paging->offset || paging->has_after)) {
+    if (shows == 0 && previous == 0 && (paging->offset || paging->has_after)) {
         previous = 1;
     }
     out->has_next = next == 1;
     out->has_previous = previous == 1;
-    return next < 0 || previous < 0 ? INST_FAILED : INST_OK;
+    return shows < 0 || next < 0 || previous < 0 ? INST_FAILED : INST_OK;
 }
 
 static void turn_round(struct inst_page_row *rows, size_t count) {
@@ -573,12 +637,14 @@ bool inst_form_is_unconditional(const struct inst_form *form) {
 
 /* A store orders texts by bytes, a page by collation. */
 static bool can_walk(const struct pager *p) {
-    struct inst_collect_form *state = &p->c->forms[p->form->number];
     const struct inst_attr *attr = p->paging->attr;
-    if (!p->c->run.store->ops->can_range(p->c->run.store, attr) ||
-        (!p->paging->is_by_time && attr->checked_type == INST_CHECKED_STRING)) {
-        return false;
-    }
+    return p->c->run.store->ops->can_range(p->c->run.store, attr) &&
+           (p->paging->is_by_time || attr->checked_type != INST_CHECKED_STRING);
+}
+
+/* Than gathering, for certain. */
+static bool is_walk_shorter(const struct pager *p) {
+    struct inst_collect_form *state = &p->c->forms[p->form->number];
     if (p->by->root && inst_filter_cost(p->by->root, FEW_MATCHES) < FEW_MATCHES) {
         return false;
     }
@@ -588,13 +654,58 @@ static bool can_walk(const struct pager *p) {
     return p->paging->limit && inst_plan_cost(&state->all, FEW_MATCHES) >= FEW_MATCHES;
 }
 
+/* The page, by the way that was chosen. */
+static enum inst_status find_page(struct pager *p, struct inst_page *out) {
+    const struct inst_paging *paging = p->paging;
+    struct inst_page_row after = row_of_cursor(&paging->after_id, &paging->after);
+    struct inst_page_row before = row_of_cursor(&paging->before_id, &paging->before);
+    struct fetched fetched = {0};
+    enum inst_status status =
+        fetch(p, paging->has_after ? &after : NULL, paging->has_before ? &before : NULL, &fetched);
+    if (status != INST_OK) {
+        return status;
+    }
+    if (paging->is_last) {
+        turn_round(fetched.rows, fetched.count);
+    }
+    out->rows = fetched.rows;
+    out->count = fetched.count;
+    return find_flags(p, &fetched, out);
+}
+
+/* 1: found by a walk, 0: it would take long, -1. */
+static int try_walk(struct pager *p, struct inst_page *out) {
+    p->is_walk = true;
+    p->is_trial = true;
+    p->tries_left = MAX_TRIED;
+    p->reads_left = MAX_READ;
+    enum inst_status status = find_page(p, out);
+    p->is_walk = false;
+    p->is_trial = false;
+    return status == INST_OK ? 1 : p->is_spent ? 0 : -1;
+}
+
+static enum inst_status gather_page(struct pager *p, bool may_walk, struct inst_page *out) {
+    struct inst_collect_form *state = &p->c->forms[p->form->number];
+    p->is_driven = p->by->root && inst_collect_is_sooner(p->by->root, &state->all,
+                                                         inst_form_is_unconditional(p->form));
+    gather_start(p);
+    int got = gather_some(p, may_walk ? FEW_ROWS : SIZE_MAX);
+    int found = got == 1 ? try_walk(p, out) : got;
+    if (got == 1 && found == 0) {
+        found = gather_some(p, SIZE_MAX);
+    }
+    gather_stop(p);
+    if (found < 0) {
+        return INST_FAILED;
+    }
+    return found == 1 ? INST_OK : find_page(p, out);
+}
+
 enum inst_status inst_page_find(struct inst_collector *c, const struct inst_form *form,
                                 const struct inst_form_filter *by, struct inst_page *out) {
     const struct inst_paging *paging = form->paging;
     struct pager p = {.c = c, .form = form, .paging = paging, .order.paging = paging, .by = by};
-    struct inst_page_row after = row_of_cursor(&paging->after_id, &paging->after);
-    struct inst_page_row before = row_of_cursor(&paging->before_id, &paging->before);
-    struct fetched fetched = {0};
     enum inst_status status = INST_OK;
     *out = (struct inst_page){0};
     if (!paging->is_by_time && paging->attr->checked_type == INST_CHECKED_STRING) {
@@ -605,24 +716,11 @@ enum inst_status inst_page_find(struct inst_collector *c, const struct inst_form
         return status;
     }
     inst_matcher_start(&c->forms[form->number].all, 0, 0);
-    p.is_walk = can_walk(&p);
     p.is_whole = paging->is_by_time && inst_form_is_unconditional(form);
-    if (!p.is_walk) {
-        p.is_driven = by->root && inst_collect_is_sooner(by->root, &c->forms[form->number].all,
-                                                         inst_form_is_unconditional(form));
-        status = gather(&p);
+    p.is_walk = can_walk(&p) && is_walk_shorter(&p);
+    if (p.is_walk) {
+        return find_page(&p, out);
     }
-    if (status == INST_OK) {
-        status = fetch(&p, paging->has_after ? &after : NULL, paging->has_before ? &before : NULL,
-                       &fetched);
-    }
-    if (status != INST_OK) {
-        return status;
-    }
-    if (paging->is_last) {
-        turn_round(fetched.rows, fetched.count);
-    }
-    out->rows = fetched.rows;
-    out->count = fetched.count;
-    return find_flags(&p, &fetched, out);
+    bool is_short = paging->limit && paging->limit < MAX_TRIED && paging->offset < MAX_TRIED;
+    return gather_page(&p, is_short && can_walk(&p), out);
 }

@@ -410,6 +410,49 @@ static void follow(struct connection *c, char **tree) {
     }
 }
 
+/* The flags of a page, as a client that is nobody gets it: has-next-page?, has-previous-page?. */
+static void expect_flags(const char *options, bool next, bool previous) {
+    struct connection *c = enter(&world, false);
+    say(&world, c, "{'op':'add-query','q':{'todos':{'$':{%s}}}}", options);
+    const struct inst_value *result = inst_getz(expect(c, "add-query-ok"), "result");
+    const struct inst_value *data = inst_getz(&result->u.items[0], "data");
+    const struct inst_value *page = inst_getz(inst_getz(data, "page-info"), "todos");
+    if (inst_get_true(page, "has-next-page?") != next ||
+        inst_get_true(page, "has-previous-page?") != previous)
+        fail_msg("%s: next %d, previous %d", options, inst_get_true(page, "has-next-page?"),
+                 inst_get_true(page, "has-previous-page?"));
+    disconnect(c);
+}
+
+/* A rule that is no condition still tells nobody of rows that it hides. */
+static void hidden_rows_show_in_no_flag(void **state) {
+    (void)state;
+    char rule[200], id[INST_UUID_TEXT + 1];
+    static const char *const orders[] = {"'order':{'serverCreatedAt':'asc'}",
+                                         "'where':{'n':{'$not':77}}"};
+    strcpy(id, uuid_text(FIRST_TODO + 5)); /* made in one transaction: in order of their ids */
+    snprintf(rule, sizeof rule, "data.id <= '%s'", id);
+    set_rules(rule);
+    for (int i = 0; i < 2; i++) {
+        char text[200];
+        snprintf(text, sizeof text, "%s,'limit':6", orders[i]);
+        expect_flags(text, false, false);
+        snprintf(text, sizeof text, "%s,'limit':5", orders[i]);
+        expect_flags(text, true, false);
+        snprintf(text, sizeof text, "%s,'limit':20,'offset':6", orders[i]); /* all hidden */
+        expect_flags(text, false, true);
+        snprintf(text, sizeof text, "%s,'limit':20,'offset':%d", orders[i], TODOS); /* none */
+        expect_flags(text, false, true);
+    }
+    strcpy(id, uuid_text(FIRST_TODO + TODOS - 5));
+    snprintf(rule, sizeof rule, "data.id >= '%s'", id);
+    set_rules(rule);
+    expect_flags("'order':{'serverCreatedAt':'asc'},'last':5", false, false);
+    expect_flags("'order':{'serverCreatedAt':'asc'},'last':4", false, true);
+    expect_flags("'order':{'serverCreatedAt':'desc'},'limit':3,'offset':2", false, true);
+    expect_flags("'order':{'serverCreatedAt':'desc'},'limit':3,'offset':1", true, true);
+}
+
 static void change_something(void) {
     struct inst_buf steps;
     inst_buf_init(&steps);
@@ -474,9 +517,8 @@ static void live_results_follow(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        CASE(results_are_the_same),
-        CASE(limits_count_visible_rows),
-        CASE(other_rules_leave_pages_short),
+        CASE(results_are_the_same),        CASE(limits_count_visible_rows),
+        CASE(hidden_rows_show_in_no_flag), CASE(other_rules_leave_pages_short),
         CASE(live_results_follow),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

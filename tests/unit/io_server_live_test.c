@@ -637,6 +637,44 @@ static void one_triple_twice_in_a_match(void **state) {
     told(c, "");
 }
 
+/* One row of eight matches: a short page is walked to, a long one is not and is gathered. */
+static void pages_of_scattered_matches(void **state) {
+    (void)state;
+    enum { ROWS = 800, STEP = 8 };
+    struct inst_buf steps;
+    inst_buf_init(&steps);
+    inst_buf_add_char(&steps, '[');
+    for (unsigned n = 1; n <= ROWS; n++)
+        inst_buf_addf(&steps,
+                      "%s['add-triple','#%u','@todos.id','#%u'],"
+                      "['add-triple','#%u','@todos.rank',%u],['add-triple','#%u','@todos.title',"
+                      "'%s']",
+                      n > 1 ? "," : "", n, n, n, n, n, n % STEP == 0 ? "hit" : "miss");
+    inst_buf_add_char(&steps, ']');
+    write(steps.data);
+    inst_buf_free(&steps);
+    for (unsigned limit = 5; limit <= 90; limit += 17) {
+        for (unsigned offset = 0; offset <= 6; offset += 3) {
+            char q[200], first[1000] = "", last[1000] = "";
+            for (unsigned n = 0; n < limit; n++) {
+                unsigned back = ROWS / STEP - offset - limit + n + 1;
+                snprintf(first + strlen(first), 12, "%s%u", n ? " " : "", (offset + n + 1) * STEP);
+                snprintf(last + strlen(last), 12, "%s%u", n ? " " : "", back * STEP);
+            }
+            snprintf(q, sizeof q,
+                     "{'todos':{'$':{'where':{'title':'hit'},'order':{'rank':'asc'},'limit':%u,"
+                     "'offset':%u}}}",
+                     limit, offset);
+            asks(c, q, first);
+            snprintf(q, sizeof q,
+                     "{'todos':{'$':{'where':{'title':'hit'},'order':{'rank':'asc'},'last':%u,"
+                     "'offset':%u}}}",
+                     limit, offset);
+            asks(c, q, last);
+        }
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
@@ -666,6 +704,7 @@ int main(void) {
         T(only_other_answers_wake),
         T(half_a_match_runs_nothing),
         T(one_triple_twice_in_a_match),
+        T(pages_of_scattered_matches),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
