@@ -283,11 +283,14 @@ bool inst_computation_needs_run(struct inst_computation *computation) {
     if (computation->must_run || live->is_catalog_new || is_guarded || !computation->has_result ||
         computation->is_outdated || computation->touched_count == 0)
         return true;
-    inst_read_set_resume(&live->index, &computation->reads);
-    inst_recording_store_init(&store, &live->app->db->store, &live->index, &computation->reads);
-    bool is_needed = is_touched(computation, &store.store);
-    inst_recording_store_release(&store);
-    inst_read_set_end(&live->index, &computation->reads);
+    bool is_needed = is_touched(computation, &live->app->db->store);
+    if (!is_needed) { /* only now what it depends on is worth writing down */
+        inst_read_set_resume(&live->index, &computation->reads);
+        inst_recording_store_init(&store, &live->app->db->store, &live->index, &computation->reads);
+        is_needed = is_touched(computation, &store.store);
+        inst_recording_store_release(&store);
+        inst_read_set_end(&live->index, &computation->reads);
+    }
     inst_arena_reset(&live->scratch);
     live->app->db->db_ops->trim(live->app->db);
     return is_needed;
