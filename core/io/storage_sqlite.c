@@ -30,8 +30,8 @@ static const struct inst_sqlite_kind storage_kind = {
 enum statement { RUN_LOAD, RUN_PUT, RUN_REMOVE, RUN_LIST, STATEMENTS };
 static const char *const statement_sql[STATEMENTS] = {
     [RUN_LOAD] = "SELECT value FROM item WHERE app=?1 AND store=?2 AND key=?3",
-    [RUN_PUT] = "INSERT INTO item(app,store,key,value) VALUES(?1,?2,?3,?4)"
-                " ON CONFLICT(app,store,key) DO UPDATE SET value=excluded.value",
+    [RUN_PUT] = ("INSERT INTO item(app,store,key,value) VALUES(?1,?2,?3,?4)"
+                 " ON CONFLICT(app,store,key) DO UPDATE SET value=excluded.value"),
     [RUN_REMOVE] = "DELETE FROM item WHERE app=?1 AND store=?2 AND key=?3",
     [RUN_LIST] = "SELECT key FROM item WHERE app=?1 AND store=?2",
 };
