@@ -46,10 +46,14 @@ async function booked({ server, app }) {
   }
 }
 
-async function untilBooked(all, count) {
+async function untilAtLeast(all, count) {
   await within(60000, `${count} rows in the ledger`, (async () => {
     while ((await booked(all)).length < count) await new Promise((resolve) => setTimeout(resolve, 20));
   })());
+}
+
+async function untilBooked(all, count) {
+  await untilAtLeast(all, count);
   return booked(all);
 }
 
@@ -71,6 +75,23 @@ test('every change once and in order, whenever the host is killed', async (t) =>
   last.child.kill('SIGTERM');
   assert.equal(await last.ended, 0, last.output());
   assert.match(last.output(), /asked to stop\n(.*\n)*handled/);
+});
+
+test('every change once and in order, whenever the host is told to end', async (t) => {
+  const all = await start(t);
+  for (let stop = 0; stop < KILLS / 3; stop++) {
+    const host = all.reactor('', random(4) * 10);
+    await host.line(/started/);
+    await all.write(60);
+    // Somewhere in the middle of a page.
+    const some = all.orders.count - 60 + random(30);
+    await untilAtLeast(all, some);
+    host.child.kill('SIGTERM');
+    assert.equal(await within(60000, 'its end', host.ended), 0, host.output());
+  }
+  all.reactor();
+  const rows = await untilBooked(all, all.orders.count);
+  assert.deepEqual(rows.map((row) => row.n), Array.from({ length: all.orders.count }, (_, i) => i + 1));
 });
 
 test('two hosts share a reaction, each killed again and again', async (t) => {

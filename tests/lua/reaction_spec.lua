@@ -64,7 +64,7 @@ local function book(change, ctx)
 end
 
 local function until_booked(count)
-  support.eventually(count .. " rows", function() return #ledger() >= count end)
+  support.eventually(count .. " rows", function() return #ledger() >= count end, 120000)
   local rows = ledger()
   assert.equal(count, #rows)
   for n, row in ipairs(rows) do assert.equal(n, row.n) end
