@@ -3,6 +3,7 @@
 #include "server/functions.h"
 #include "server/limits.h"
 #include "server/polls.h"
+#include "server/reactions.h"
 #include "server/refusal.h"
 #include "server/rooms.h"
 #include "server/streams.h"
@@ -151,6 +152,7 @@ static enum inst_status open_app(struct inst_server *server, const struct inst_a
     app->next = server->apps;
     server->apps = app;
     server->app_count++;
+    server->has_reaction_work = server->has_reaction_work || server->functions != NULL;
     *out = app;
     return INST_OK;
 }
@@ -181,6 +183,7 @@ void inst_app_free(struct inst_app *app) {
     free(app->answers);
     inst_rooms_close(app);
     inst_streams_free(app);
+    inst_reactions_free(app);
     inst_feeds_free(app);
     inst_live_free(app->live);
     inst_jobs_free(app->jobs);
@@ -210,7 +213,8 @@ static void close_app(struct inst_server *server, struct inst_app *app) {
 
 static bool is_used(const struct inst_app *app) {
     return app->sessions != NULL || app->is_group_open || app->streams.count > 0 ||
-           app->holds > 0 || inst_jobs_are_due(app) || inst_webhooks_need(app);
+           app->holds > 0 || inst_jobs_are_due(app) || inst_webhooks_need(app) ||
+           inst_reactions_are_due(app);
 }
 
 static void close_removed(struct inst_server *server) {
@@ -536,6 +540,7 @@ void inst_app_commit(struct inst_app *app) {
     inst_jobs_committed(app, app->changes.is_catalog_new);
     inst_changes_clear(&app->changes);
     inst_sync_committed(app);
+    inst_reactions_wake(app);
     inst_polls_wake(server);
     send_current(app);
     drop_answers(app);

@@ -2,6 +2,7 @@
  * (session.md 3.7, 6.6). */
 #include "base/json.h"
 #include "server/engine.h"
+#include "server/reactions.h"
 #include "server/refusal.h"
 
 #define NOTE "status"
@@ -86,6 +87,7 @@ enum inst_status inst_app_set_status(struct inst_app *app, enum inst_app_state s
     if (st != INST_OK)
         return st;
     app->state = state;
+    inst_reactions_wake(app);
     tell_sessions(app);
     return INST_OK;
 }

@@ -103,8 +103,11 @@ struct inst_app {
     size_t answer_count, answer_cap;
     struct inst_changes changes;
     struct inst_feed *feeds[INST_FEED_MAX_KEPT]; /* not in use (feed.h) */
-    unsigned holds;                              /* inst_server_hold_app */
-    struct inst_app *next_open;                  /* in the server's list of open groups */
+    struct inst_reaction *reactions;             /* of the functions of this generation */
+    uint64_t reactions_of;
+    bool has_reaction_work;
+    unsigned holds;             /* inst_server_hold_app */
+    struct inst_app *next_open; /* in the server's list of open groups */
     struct inst_app *next;
     uint64_t used; /* the server's turn that last touched it */
 };
@@ -113,12 +116,16 @@ struct inst_pending_upload;
 struct inst_cli_login;
 struct inst_platform_ask;
 struct inst_function_ops;
+struct inst_reaction;
 
 struct inst_server {
     const struct inst_env *env;
     struct inst_server_host host;
     const struct inst_function_ops *functions; /* NULL: the owners of apps added nothing */
     void *functions_ctx;
+    uint64_t functions_generation;           /* grows with each other set of them */
+    bool has_reaction_work, wants_reactions; /* for the next turn */
+    int64_t reactions_due_ms;                /* 0: not known */
     struct inst_tracer tracer;
     struct inst_collator *collator; /* NULL until needed */
     uint64_t seed;

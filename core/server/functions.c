@@ -4,13 +4,17 @@
 #include "server/admin_steps.h"
 #include "server/engine.h"
 #include "server/evaluation.h"
+#include "server/reactions.h"
 #include "server/users.h"
 
 void inst_server_set_functions(struct inst_server *server, const struct inst_function_ops *ops,
                                void *ctx) {
     server->functions = ops;
     server->functions_ctx = ctx;
+    inst_reactions_reload(server);
 }
+
+void inst_server_functions_changed(struct inst_server *server) { inst_reactions_reload(server); }
 
 /* ---- what a call may ask ---- */
 
@@ -69,6 +73,36 @@ enum inst_status inst_call_transact(const struct inst_call *call, bool as_admin,
     if (st == INST_OK)
         st = inst_app_transact(app, &tx_steps, &source, &tx_id, &is_repeated, err);
     inst_arena_rewind(&server->scratch, mark);
+    return st;
+}
+
+/* ---- the whole call ---- */
+
+enum inst_status inst_call_finish(struct inst_app *app, enum inst_status st, struct inst_err *err) {
+    if (st != INST_OK) {
+        if (app->is_group_open)
+            inst_app_give_up(app, err);
+        return st;
+    }
+    int64_t made = app->made_tx;
+    inst_app_commit(app);
+    return app->last_tx >= made
+               ? INST_OK
+               : inst_err_set(err, "sql-exception", 500,
+                              "What the function wrote could not be kept; call it again.");
+}
+
+enum inst_status inst_server_run(struct inst_server *server, const char *app_id, inst_run_fn *fn,
+                                 void *ctx, struct inst_err *err) {
+    static const struct inst_viewer nobody = {0};
+    struct inst_app *app;
+    enum inst_status st = inst_app_get(server, app_id, &app, err);
+    if (st != INST_OK)
+        return st;
+    inst_app_commit(app);
+    struct inst_call call = {.app = app, .viewer = &nobody, .may_write = true};
+    st = inst_call_finish(app, fn(ctx, &call, err), err);
+    inst_arena_reset(&server->scratch);
     return st;
 }
 

@@ -1,13 +1,15 @@
 /*
- * functions.h - what the owner of an app adds to it: functions, routes, checks. In which language
- * they are written the engine does not know: the host runs them.
+ * functions.h - what the owner of an app adds to it: functions, routes, checks, reactions. In which
+ * language they are written the engine does not know: the host runs them.
  *
  *     POST /apps/:app_id/functions/:name ─ ops->function ─┐
  *     ANY  /apps/:app_id/routes/...      ─ ops->route ────┼─> owner's code ─> inst_call_query
- *     a transaction, before its commit   ─ ops->check ────┘                   inst_call_transact
+ *     reactions.h, after a commit        ─ ops->react ────┤                   inst_call_transact
+ *     inst_server_run, when the host will                 │
+ *     a transaction, before its commit   ─ ops->check ────┘
  *
- * A call is one unit: the transactions of a function or route are committed together when it
- * returns, and none of them is kept when it fails. It reads its own writes. It runs on the thread
+ * A call is one unit: its transactions are committed together when it returns, and none of them is
+ * kept when it fails. It reads its own writes. It runs on the thread
  * of the engine, so the host bounds how long it takes.
  *
  * Checks see what a transaction wrote, entity by entity, as a part of that transaction: whatever
@@ -25,6 +27,7 @@
 #include "server/viewer.h"
 
 struct inst_app;
+struct inst_reaction_spec;
 
 /* One call of the owner's code, for as long as it runs. */
 struct inst_call {
@@ -62,13 +65,38 @@ struct inst_function_ops {
     enum inst_status (*check)(void *ctx, struct inst_call *call, const struct inst_value *changes,
                               struct inst_arena *arena, struct inst_value *values,
                               struct inst_err *err);
+    /* Calls back for every reaction of the app; false stops. */
+    void (*each_reaction)(void *ctx, const char *app_id,
+                          bool (*fn)(void *fn_ctx, const struct inst_reaction_spec *spec),
+                          void *fn_ctx);
+    /* change: {etype, id, key, action, old?, new?, who?, at, txId}. */
+    enum inst_status (*react)(void *ctx, struct inst_call *call, const char *reaction,
+                              const struct inst_value *change, struct inst_err *err);
+};
+
+/* What it reacts to. */
+struct inst_reaction_spec {
+    const char *name; /* says whose place in the log it is */
+    const char *etype;
+    unsigned actions; /* of enum inst_feed_action (feed.h) */
 };
 
 /* NULL ops: nothing is added any more. Between turns, not from inside a call. */
 void inst_server_set_functions(struct inst_server *server, const struct inst_function_ops *ops,
                                void *ctx);
 
-/* ---- for app.c ---- */
+/* What the host's functions are has changed. */
+void inst_server_functions_changed(struct inst_server *server);
+
+/* A call of the host's own, by nobody: fn may use the call until it returns. Between turns. */
+typedef enum inst_status inst_run_fn(void *ctx, struct inst_call *call, struct inst_err *err);
+enum inst_status inst_server_run(struct inst_server *server, const char *app_id, inst_run_fn *fn,
+                                 void *ctx, struct inst_err *err);
+
+/* ---- for the engine ---- */
+/* Ends a call that came to st: all that it wrote is durable, or nothing of it is kept. */
+enum inst_status inst_call_finish(struct inst_app *app, enum inst_status st, struct inst_err *err);
+
 struct inst_tx_checks;
 struct inst_check_source {
     struct inst_app *app;

@@ -83,22 +83,6 @@ static enum inst_status find_caller(struct inst_server *server,
     return viewer->is_admin ? INST_OK : inst_user_refuse(err);
 }
 
-/* ---- one call, all or nothing ---- */
-
-static enum inst_status finish(struct inst_app *app, enum inst_status st, struct inst_err *err) {
-    if (st != INST_OK) {
-        if (app->is_group_open)
-            inst_app_give_up(app, err);
-        return st;
-    }
-    int64_t made = app->made_tx;
-    inst_app_commit(app);
-    return app->last_tx >= made
-               ? INST_OK
-               : inst_err_set(err, "sql-exception", 500,
-                              "What the function wrote could not be kept; call it again.");
-}
-
 /* ---- POST /apps/:app_id/functions/:name ---- */
 
 /* Any JSON; nothing at all is no params. */
@@ -133,7 +117,7 @@ static enum inst_status answer_function(struct inst_server *server,
     struct inst_call call = {.app = app, .viewer = &viewer};
     st = server->functions->function(server->functions_ctx, &call, name, &params, &response->body,
                                      err);
-    return finish(app, st, err);
+    return inst_call_finish(app, st, err);
 }
 
 /* ---- any method, /apps/:app_id/routes/... ---- */
@@ -152,7 +136,7 @@ static enum inst_status answer_route(struct inst_server *server,
         return st;
     struct inst_call call = {.app = app, .viewer = &viewer};
     st = server->functions->route(server->functions_ctx, &call, request, rest, response, err);
-    return finish(app, st, err);
+    return inst_call_finish(app, st, err);
 }
 
 const struct inst_http_route inst_http_functions_routes[] = {

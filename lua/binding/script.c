@@ -5,6 +5,7 @@
 
 #include "embedded.h"
 #include "script_internal.h"
+#include "server/functions.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -92,26 +93,34 @@ const struct inst_declared *inst_script_declares(const struct inst_script *scrip
 
 /* ---- loading ---- */
 
-/* declared at 3: {{kind, name}, ...} */
+/* declared at 3: {{kind, name, about?, actions?}, ...} */
 static int read_declared(lua_State *L) {
-    static const char *const kinds[] = {"query", "mutation", "live", "check", "route", NULL};
+    static const char *const kinds[] = {"query", "mutation", "live",     "check",
+                                        "route", "reaction", "schedule", NULL};
     struct inst_script *script = inst_script_run_of(L)->script;
     lua_Integer count = luaL_len(L, 3);
+    struct inst_declared **end = &script->declared;
     for (lua_Integer i = 1; i <= count; i++) {
-        size_t len;
+        size_t len, about_len;
+        lua_settop(L, 3);
         lua_rawgeti(L, 3, i);
-        lua_rawgeti(L, -1, 1);
-        lua_rawgeti(L, -2, 2);
-        int kind = luaL_checkoption(L, -2, NULL, kinds);
-        const char *name = luaL_checklstring(L, -1, &len);
-        struct inst_declared *declared = malloc(sizeof *declared + len + 1);
+        for (int field = 1; field <= 4; field++)
+            lua_rawgeti(L, 4, field);
+        int kind = luaL_checkoption(L, 5, NULL, kinds);
+        const char *name = luaL_checklstring(L, 6, &len);
+        const char *about = luaL_optlstring(L, 7, "", &about_len);
+        unsigned actions = (unsigned)luaL_optinteger(L, 8, 0);
+        struct inst_declared *declared = malloc(sizeof *declared + len + about_len + 2);
         if (!declared)
             return luaL_error(L, "not enough memory");
         declared->kind = (enum inst_declared_kind)kind;
+        declared->actions = actions;
+        declared->about = declared->name + len + 1;
         memcpy(declared->name, name, len + 1);
-        declared->next = script->declared;
-        script->declared = declared;
-        lua_pop(L, 3);
+        memcpy(declared->name + len + 1, about, about_len + 1);
+        *end = declared;
+        declared->next = NULL;
+        end = &declared->next;
     }
     return 0;
 }
@@ -150,6 +159,7 @@ enum inst_status inst_scripts_load(struct inst_scripts *scripts, const char *app
         return status;
     }
     use(scripts, script);
+    inst_server_functions_changed(scripts->server);
     return INST_OK;
 }
 
@@ -234,6 +244,20 @@ enum inst_status inst_scripts_load(struct inst_scripts *scripts, const char *app
     (void)find;
     (void)ctx;
     return inst_err_set(err, "validation-failed", 400, "There are no scripts.");
+}
+
+void inst_scripts_each_schedule(struct inst_scripts *scripts, const char *app_id,
+                                void (*fn)(void *ctx, const char *name, const char *cron),
+                                void *ctx) {
+    (void)scripts;
+    (void)app_id;
+    (void)fn;
+    (void)ctx;
+}
+
+enum inst_status inst_scripts_run_schedule(struct inst_scripts *scripts, const char *app_id,
+                                           const char *name, struct inst_err *err) {
+    return inst_scripts_load(scripts, app_id, name, NULL, 0, NULL, NULL, err);
 }
 
 #endif

@@ -43,4 +43,12 @@ enum inst_status inst_scripts_load(struct inst_scripts *scripts, const char *app
                                    const char *name, const char *text, size_t len,
                                    inst_script_find_fn *find, void *ctx, struct inst_err *err);
 
+/* The schedules of an app: their names, and when they are due. */
+void inst_scripts_each_schedule(struct inst_scripts *scripts, const char *app_id,
+                                void (*fn)(void *ctx, const char *name, const char *cron),
+                                void *ctx);
+/* Runs one; between turns. err: also when the script no longer has it. */
+enum inst_status inst_scripts_run_schedule(struct inst_scripts *scripts, const char *app_id,
+                                           const char *name, struct inst_err *err);
+
 #endif

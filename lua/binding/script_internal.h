@@ -24,12 +24,16 @@ enum inst_declared_kind {
     INST_DECLARED_LIVE,
     INST_DECLARED_CHECK,
     INST_DECLARED_ROUTE,
+    INST_DECLARED_REACTION,
+    INST_DECLARED_SCHEDULE,
     INST_DECLARED_KINDS
 };
 
 struct inst_declared {
     struct inst_declared *next;
     enum inst_declared_kind kind;
+    unsigned actions;  /* of a reaction: enum inst_feed_action */
+    const char *about; /* a reaction's etype, a schedule's cron expression; behind the name */
     char name[];
 };
 

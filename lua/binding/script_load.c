@@ -78,3 +78,36 @@ int inst_lua_set_script(lua_State *L, struct inst_backend *backend, struct inst_
     lua_pushboolean(L, 1);
     return 1;
 }
+
+static void add_schedule(void *ctx, const char *name, const char *cron) {
+    lua_State *L = ctx;
+    lua_createtable(L, 2, 0);
+    lua_pushstring(L, name);
+    lua_rawseti(L, -2, 1);
+    lua_pushstring(L, cron);
+    lua_rawseti(L, -2, 2);
+    lua_rawseti(L, -2, (int)lua_rawlen(L, -2) + 1);
+}
+
+int inst_lua_schedules(lua_State *L, struct inst_scripts *scripts) {
+    const char *app = luaL_checkstring(L, 2);
+    lua_newtable(L);
+    if (scripts)
+        inst_scripts_each_schedule(scripts, app, add_schedule, L);
+    return 1;
+}
+
+int inst_lua_run_schedule(lua_State *L, struct inst_scripts *scripts) {
+    struct inst_err err = {0};
+    const char *app = luaL_checkstring(L, 2), *name = luaL_checkstring(L, 3);
+    if (!scripts)
+        return luaL_error(L, "there are no scripts");
+    struct inst_lua *lua = inst_lua_get(L);
+    struct inst_lua_scope scope = inst_lua_begin(lua, L);
+    enum inst_status status = inst_scripts_run_schedule(scripts, app, name, &err);
+    inst_lua_end(lua, scope);
+    if (status != INST_OK)
+        return inst_lua_fail(L, &err);
+    lua_pushboolean(L, 1);
+    return 1;
+}

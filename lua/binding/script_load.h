@@ -13,5 +13,9 @@ struct inst_scripts;
  * true, or nil and an error. find(module) gives text and name of a module's chunk. *scripts is made
  * with the first script, whose limits count. */
 int inst_lua_set_script(lua_State *L, struct inst_backend *backend, struct inst_scripts **scripts);
+/* schedules(app) -> {{name, cron}, ...} */
+int inst_lua_schedules(lua_State *L, struct inst_scripts *scripts);
+/* run_schedule(app, name): true, or nil and an error. */
+int inst_lua_run_schedule(lua_State *L, struct inst_scripts *scripts);
 
 #endif

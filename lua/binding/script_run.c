@@ -203,6 +203,74 @@ static enum inst_status on_check(void *ctx, struct inst_call *call,
     return inst_script_run(&run, err);
 }
 
+/* ---- reactions, schedules ---- */
+
+static void each_reaction(void *ctx, const char *app_id,
+                          bool (*fn)(void *fn_ctx, const struct inst_reaction_spec *spec),
+                          void *fn_ctx) {
+    const struct inst_script *script = inst_scripts_of(ctx, app_id);
+    const struct inst_declared *at = script ? script->declared : NULL;
+    for (; at; at = at->next) {
+        struct inst_reaction_spec spec = {at->name, at->about, at->actions};
+        if (at->kind == INST_DECLARED_REACTION && !fn(fn_ctx, &spec))
+            return;
+    }
+}
+
+struct event {
+    const char *dispatch, *name;
+    const struct inst_value *change; /* NULL: none */
+};
+
+static int call_event(lua_State *L) {
+    const struct event *event = inst_script_run_of(L)->ctx;
+    push_dispatch(L, event->dispatch);
+    lua_pushstring(L, event->name);
+    if (event->change)
+        inst_lua_push_value(L, event->change);
+    lua_call(L, event->change ? 2 : 1, 0);
+    return 0;
+}
+
+static enum inst_status on_event(struct inst_scripts *scripts, struct inst_call *call,
+                                 struct event event, struct inst_err *err) {
+    struct inst_script *script = inst_scripts_of(scripts, inst_call_app_id(call));
+    struct inst_script_run run = {
+        .scripts = scripts, .script = script, .call = call, .then = call_event, .ctx = &event};
+    return script ? inst_script_run(&run, err) : refuse_name(event.dispatch, event.name, err);
+}
+
+static enum inst_status on_reaction(void *ctx, struct inst_call *call, const char *reaction,
+                                    const struct inst_value *change, struct inst_err *err) {
+    return on_event(ctx, call, (struct event){"react", reaction, change}, err);
+}
+
+struct scheduled {
+    struct inst_scripts *scripts;
+    const char *name;
+};
+
+static enum inst_status run_scheduled(void *ctx, struct inst_call *call, struct inst_err *err) {
+    const struct scheduled *scheduled = ctx;
+    return on_event(scheduled->scripts, call, (struct event){"schedule", scheduled->name, NULL},
+                    err);
+}
+
+enum inst_status inst_scripts_run_schedule(struct inst_scripts *scripts, const char *app_id,
+                                           const char *name, struct inst_err *err) {
+    struct scheduled scheduled = {scripts, name};
+    return inst_server_run(scripts->server, app_id, run_scheduled, &scheduled, err);
+}
+
+void inst_scripts_each_schedule(struct inst_scripts *scripts, const char *app_id,
+                                void (*fn)(void *ctx, const char *name, const char *cron),
+                                void *ctx) {
+    const struct inst_script *script = inst_scripts_of(scripts, app_id);
+    for (const struct inst_declared *at = script ? script->declared : NULL; at; at = at->next)
+        if (at->kind == INST_DECLARED_SCHEDULE)
+            fn(ctx, at->name, at->about);
+}
+
 /* ---- routes ---- */
 
 struct route {
@@ -344,6 +412,8 @@ const struct inst_function_ops inst_script_ops = {
     .route = on_route,
     .has_check = has_check,
     .check = on_check,
+    .each_reaction = each_reaction,
+    .react = on_reaction,
 };
 
 #endif

@@ -136,6 +136,14 @@ static int server_set_script(lua_State *L) {
     return inst_lua_set_script(L, server->backend, &server->scripts);
 }
 
+static int server_schedules(lua_State *L) {
+    return inst_lua_schedules(L, check_server(L)->scripts);
+}
+
+static int server_run_schedule(lua_State *L) {
+    return inst_lua_run_schedule(L, check_server(L)->scripts);
+}
+
 /* reload_tls(): certificate and key are read again. */
 static int server_reload_tls(lua_State *L) {
     struct inst_err err = {0};
@@ -389,6 +397,8 @@ void inst_lua_open_server(lua_State *L) {
         {"allow_ephemeral", server_allow_ephemeral},
         {"set_mail", server_set_mail},
         {"set_script", server_set_script},
+        {"schedules", server_schedules},
+        {"run_schedule", server_run_schedule},
         {"apps", server_apps},
         {"create_app", server_create_app},
         {"stats", server_stats},

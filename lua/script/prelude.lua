@@ -101,7 +101,7 @@ end
 
 local server = {}
 local declared = {}
-local functions, checks, routes = {}, {}, {}
+local functions, checks, routes, reactions, schedules = {}, {}, {}, {}, {}
 
 local function declare(kind, name, fn, where)
   if type(name) ~= "string" or name == "" then
@@ -146,6 +146,49 @@ function server.route(method, path, fn)
   routes[#routes + 1] = { method = method, segments = split(path), fn = fn }
 end
 
+local HANDLERS = { onCreate = 1, onUpdate = 2, onDelete = 4 }
+
+--- After a change of the namespace was committed: `onCreate`, `onUpdate`, `onDelete(ctx, change)`. `name`
+--- says whose place in the log it is: under another name it begins anew.
+function server.reaction(options)
+  if type(options) ~= "table" then
+    error("server.reaction: expected a table, got " .. type(options), 2)
+  end
+  local actions = 0
+  for key, value in pairs(options) do
+    if HANDLERS[key] then
+      if type(value) ~= "function" then
+        error(("server.reaction: %s must be a function, got %s"):format(key, type(value)), 2)
+      end
+      actions = actions + HANDLERS[key]
+    elseif key ~= "name" and key ~= "etype" then
+      error(("server.reaction: there is no option `%s`"):format(tostring(key)), 2)
+    end
+  end
+  if type(options.etype) ~= "string" then error("server.reaction: `etype` is missing", 2) end
+  if actions == 0 then error("server.reaction: none of onCreate, onUpdate, onDelete", 2) end
+  declare("reaction", options.name, function(ctx, change)
+    local handler = options["on" .. change.action:gsub("^%l", string.upper)]
+    if handler then handler(ctx, change) end
+  end, reactions)
+  local entry = declared[#declared]
+  entry[3], entry[4] = options.etype, actions
+end
+
+--- At the times of a cron expression, in UTC: "0 3 * * *".
+function server.schedule(cron, fn)
+  if type(cron) ~= "string" then
+    error("server.schedule: expected a cron expression, got " .. type(cron), 2)
+  end
+  local name, n = cron, 1
+  while schedules[name] do
+    n = n + 1
+    name = cron .. " #" .. n
+  end
+  declare("schedule", name, fn, schedules)
+  declared[#declared][3] = cron
+end
+
 -- ---- how they are called ----
 
 -- The `:name` segments when the path fits.
@@ -177,6 +220,16 @@ local function read_query(text)
   return query
 end
 
+-- request.json: the body, read when somebody asks.
+local json_body = {
+  __index = function(request, key)
+    if key ~= "json" then return nil end
+    local value = core.json_decode(request.body)
+    rawset(request, "json", value)
+    return value
+  end,
+}
+
 local dispatch = {}
 
 function dispatch.call(name, params)
@@ -195,6 +248,16 @@ function dispatch.check(changes)
   return values
 end
 
+function dispatch.react(name, change)
+  local ctx = context()
+  ctx.key, change.key = change.key, nil
+  reactions[name](ctx, change)
+end
+
+function dispatch.schedule(name)
+  schedules[name](context())
+end
+
 -- nil: no route fits.
 function dispatch.route(request)
   local path = split(request.path)
@@ -203,6 +266,7 @@ function dispatch.route(request)
     if params then
       request.params = params
       request.query = read_query(request.query)
+      setmetatable(request, json_body)
       return route.fn(context(), request) or {}
     end
   end

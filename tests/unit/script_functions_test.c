@@ -492,13 +492,231 @@ static void test_routes(void **state) {
     inst_err_clear(&err);
 }
 
+/* ---- reactions ---- */
+
+static const char reactions[] =
+    "local server = ...\n"
+    "local instant = require 'instant'\n"
+    "server.reaction { name = 'log', etype = 'todos',\n"
+    "  onCreate = function(ctx, change)\n"
+    "    if change.new.title == 'fails' then error { message = 'not now' } end\n"
+    "    ctx.admin.transact(ctx.admin.tx.lists[instant.id()]:update { name = 'created ' .. "
+    "change.new.title })\n"
+    "  end,\n"
+    "  onDelete = function(ctx, change)\n"
+    "    ctx.admin.transact(ctx.admin.tx.lists[instant.id()]:update { name = 'deleted ' .. "
+    "change.old.title .. #ctx.key })\n"
+    "  end }\n"
+    "server.reaction { name = 'quiet', etype = 'todos', onUpdate = function(ctx, change)\n"
+    "  assert(change.old.title ~= change.new.title and ctx.user == nil and not ctx.isAdmin)\n"
+    "end }\n"
+    "server.query('names', function(ctx)\n"
+    "  local names = instant.array()\n"
+    "  for i, list in ipairs(ctx.admin.query { lists = {} }.lists) do names[i] = list.name end\n"
+    "  table.sort(names)\n"
+    "  return names\n"
+    "end)\n";
+
+static void turns(struct world *w) {
+    for (int i = 0; i < 100 && inst_server_is_pending(w->server); i++)
+        turn(w);
+    assert_false(inst_server_is_pending(w->server));
+}
+
+static void expect_names(struct world *w, const char *names) {
+    char wanted[256];
+    snprintf(wanted, sizeof wanted, "{'result':%s}", names);
+    turns(w);
+    expect_body(w, done(w, "POST", FN "names", "", NULL), wanted);
+}
+
+static void put(struct world *w, const char *id, const char *title) {
+    char steps[256];
+    snprintf(steps, sizeof steps,
+             "[['add-triple','%s','@todos.id','%s'],['add-triple','%s','@todos.title','%s']]", id,
+             id, id, title);
+    transact(w, w->admin, steps);
+}
+
+/* What was there before is not told; what comes is, once, in order. */
+static void test_reactions(void **state) {
+    struct world *w = *state;
+    load(w, reactions);
+    expect_names(w, "[]");
+    put(w, "#12", "a");
+    put(w, "#12", "b");
+    put(w, "#13", "c");
+    transact(w, w->admin, "[['delete-entity','#12','todos']]");
+    expect_names(w, "['created a','created c','deleted b36']");
+    turns(w);
+    expect_names(w, "['created a','created c','deleted b36']");
+    assert_true(inst_server_due_ms(w->server) == INT64_MAX);
+}
+
+/* A change that fails is tried again, later each time, and given up; others wait for it. */
+static void test_reaction_fails(void **state) {
+    struct world *w = *state;
+    int tries = 0;
+    load(w, reactions);
+    turns(w);
+    put(w, "#12", "fails");
+    put(w, "#13", "later");
+    expect_names(w, "[]");
+    for (int64_t due; (due = inst_server_due_ms(w->server)) != INT64_MAX; tries++) {
+        assert_true(due > w->now && due <= w->now + 60000);
+        expect_names(w, "[]");
+        w->now = due;
+        assert_true(inst_server_is_pending(w->server));
+        turns(w);
+    }
+    assert_int_equal(tries, 7);
+    expect_names(w, "['created later']");
+}
+
+/* A script that is right again is tried at the next time. */
+static void test_reaction_mended(void **state) {
+    struct world *w = *state;
+    load(w, reactions);
+    turns(w);
+    put(w, "#12", "fails");
+    turns(w);
+    char *mended = strdup(reactions);
+    memcpy(strstr(mended, "'fails'"), "'other'", 7);
+    load(w, mended);
+    free(mended);
+    expect_names(w, "['created fails']");
+}
+
+/* Places are kept with the data: a backend that starts again goes on behind what was taken, also
+ * with what came while it had no script. */
+static void test_reaction_restart(void **state) {
+    struct world *w = *state;
+    struct inst_err err = {0};
+    load(w, reactions);
+    turns(w);
+    put(w, "#12", "a");
+    expect_names(w, "['created a']");
+    disconnect(w->admin);
+    inst_scripts_free(scripts);
+    scripts = NULL;
+    on_close_apps(w);
+    assert_int_equal(inst_apps_open_dir(folder, NULL, &w->env, &w->apps, &err), INST_OK);
+    world_start(w);
+    w->admin = enter(w, true);
+    put(w, "#13", "b");
+    load(w, reactions);
+    expect_names(w, "['created a','created b']");
+}
+
+/* A reaction's writes and its place are one commit. */
+static void test_reaction_is_atomic(void **state) {
+    struct world *w = *state;
+    load(w,
+         "local server = ...\n"
+         "server.reaction { name = 'r', etype = 'todos', onCreate = function(ctx, change)\n"
+         "  ctx.admin.transact(ctx.admin.tx.lists[change.id]:update { name = 'x' })\n"
+         "  if #ctx.admin.query { todos = { ['$'] = { where = { title = 'go' } } } }.todos == 0 "
+         "then "
+         "error { message = 'wait' } end\n"
+         "end }\n"
+         "server.query('names', function(ctx) return #ctx.admin.query { lists = {} }.lists end)\n");
+    turns(w);
+    put(w, "#12", "a");
+    expect_names(w, "0");
+    put(w, "#11", "go");
+    w->now = inst_server_due_ms(w->server);
+    expect_names(w, "1");
+    assert_true(inst_server_due_ms(w->server) == INT64_MAX);
+}
+
+/* An app that takes no writes has no reactions until it does. */
+static void test_reaction_waits(void **state) {
+    struct world *w = *state;
+    struct inst_err err = {0};
+    load(w, reactions);
+    turns(w);
+    say(w, w->admin,
+        "{'op':'transact','client-event-id':'t','tx-steps':[['add-triple','#12','@todos.id','#12'],"
+        "['add-triple','#12','@todos.title','a']]}");
+    assert_int_equal(inst_server_set_app_status(w->server, w->app.id, "read-only", &err), INST_OK);
+    expect_names(w, "[]");
+    assert_int_equal(inst_server_set_app_status(w->server, w->app.id, "active", &err), INST_OK);
+    expect_names(w, "['created a']");
+}
+
+/* One that sets itself off goes on for ever, and lets all others come in between. */
+static void test_reaction_to_itself(void **state) {
+    struct world *w = *state;
+    load(w, "local server = ...\n"
+            "local instant = require 'instant'\n"
+            "server.reaction { name = 'r', etype = 'lists', onCreate = function(ctx)\n"
+            "  ctx.admin.transact(ctx.admin.tx.lists[instant.id()]:update { name = 'x' })\n"
+            "end }\n"
+            "server.query('one', function() return 1 end)\n");
+    for (int i = 0; i < 5; i++)
+        turn(w);
+    transact(w, w->admin, "[['add-triple','#50','@lists.id','#50']]");
+    for (int i = 0; i < 50; i++) {
+        turn(w);
+        assert_true(inst_server_is_pending(w->server));
+    }
+    expect_body(w, done(w, "POST", FN "one", "", NULL), "{'result':1}");
+}
+
+/* ---- schedules ---- */
+
+static void add_name(void *ctx, const char *name, const char *cron) {
+    strcat(strcat(strcat(strcat((char *)ctx, name), " at "), cron), ";");
+}
+
+static void test_schedules(void **state) {
+    struct world *w = *state;
+    struct inst_err err = {0};
+    char names[256] = "";
+    load(w,
+         "local server = ...\n"
+         "server.schedule('0 3 * * *', function(ctx)\n"
+         "  ctx.admin.transact(ctx.admin.tx.todos['aaaaaaaa-0000-4000-8000-00000000000b']:update "
+         "{ title = 'at three' })\n"
+         "end)\n"
+         "server.schedule('0 3 * * *', function() error { message = 'no' } end)\n"
+         "server.query('title', function(ctx) return ctx.admin.query { todos = {} }.todos[1].title "
+         "end)\n");
+    inst_scripts_each_schedule(scripts, w->app.id, add_name, names);
+    assert_string_equal(names, "0 3 * * * at 0 3 * * *;0 3 * * * #2 at 0 3 * * *;");
+    assert_int_equal(inst_scripts_run_schedule(scripts, w->app.id, "0 3 * * *", &err), INST_OK);
+    expect_body(w, done(w, "POST", FN "title", "", NULL), "{'result':'at three'}");
+    assert_int_equal(inst_scripts_run_schedule(scripts, w->app.id, "0 3 * * * #2", &err),
+                     INST_FAILED);
+    assert_string_equal(err.message, "no");
+    assert_int_equal(inst_scripts_run_schedule(scripts, w->app.id, "none", &err), INST_FAILED);
+    assert_int_equal(inst_scripts_run_schedule(scripts, uuid_text(99), "none", &err), INST_FAILED);
+    inst_err_clear(&err);
+}
+
 int main(void) {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, open_world, close_world)
     const struct CMUnitTest tests[] = {
-        TEST(test_calls),       TEST(test_who_may),         TEST(test_all_or_nothing),
-        TEST(test_mistakes),    TEST(test_loading),         TEST(test_nothing_is_left),
-        TEST(test_apps_apart),  TEST(test_check),           TEST(test_changes),
-        TEST(test_check_reads), TEST(test_check_and_rules), TEST(test_routes),
+        TEST(test_calls),
+        TEST(test_who_may),
+        TEST(test_all_or_nothing),
+        TEST(test_mistakes),
+        TEST(test_loading),
+        TEST(test_nothing_is_left),
+        TEST(test_apps_apart),
+        TEST(test_check),
+        TEST(test_changes),
+        TEST(test_check_reads),
+        TEST(test_check_and_rules),
+        TEST(test_routes),
+        TEST(test_reactions),
+        TEST(test_reaction_fails),
+        TEST(test_reaction_mended),
+        TEST(test_reaction_restart),
+        TEST(test_reaction_is_atomic),
+        TEST(test_reaction_waits),
+        TEST(test_reaction_to_itself),
+        TEST(test_schedules),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
