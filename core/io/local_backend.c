@@ -64,6 +64,8 @@ void inst_local_backend_release(struct inst_local_backend **list,
             break;
         }
     }
+    if (backend->free_extra)
+        backend->free_extra(backend->extra);
     inst_backend_close(backend->backend);
     free(backend->path);
     free(backend);

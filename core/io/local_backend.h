@@ -12,6 +12,9 @@ struct inst_local_backend {
     struct inst_backend *backend;
     char *path; /* resolved */
     size_t refs;
+    /* What belongs to it beside the engine, freed before it; NULL: nothing. */
+    void *extra;
+    void (*free_extra)(void *extra);
 };
 
 /* From the list, which the caller owns and starts with NULL, or opened and added to it. */

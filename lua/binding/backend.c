@@ -5,6 +5,8 @@
 #include "backend.h"
 
 #include "io/backend.h"
+#include "script.h"
+#include "script_load.h"
 
 #include <string.h>
 
@@ -24,6 +26,18 @@ static int backend_close(lua_State *L) {
     if (backend)
         inst_lua_backend_release(inst_lua_get(L), backend);
     return 0;
+}
+
+static void free_scripts(void *extra) { inst_scripts_free(extra); }
+
+/* set_script{...}: see script_load.h. */
+static int backend_set_script(lua_State *L) {
+    struct inst_local_backend *local = inst_lua_check_backend(L);
+    struct inst_scripts *scripts = local->extra;
+    int count = inst_lua_set_script(L, local->backend, &scripts);
+    local->extra = scripts;
+    local->free_extra = free_scripts;
+    return count;
 }
 
 /* app_id(): of the file's app. */
@@ -143,11 +157,10 @@ static int core_backend(lua_State *L) {
 }
 
 void inst_lua_open_backend(lua_State *L) {
-    static const luaL_Reg methods[] = {{"app_id", backend_app_id},
-                                       {"http", backend_http},
-                                       {"upload", inst_lua_backend_upload},
-                                       {"close", backend_close},
-                                       {NULL, NULL}};
+    static const luaL_Reg methods[] = {
+        {"app_id", backend_app_id},         {"http", backend_http},
+        {"set_script", backend_set_script}, {"upload", inst_lua_backend_upload},
+        {"close", backend_close},           {NULL, NULL}};
     inst_lua_open_backend_files(L);
     luaL_newmetatable(L, BACKEND);
     lua_pushcfunction(L, backend_close);

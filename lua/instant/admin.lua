@@ -15,6 +15,7 @@ local request = require "instant.admin_request"
 local route_handler = require "instant.route_handler"
 local schema = require "instant.schema"
 local files = require "instant.files"
+local functions = require "instant.functions"
 local subscription = require "instant.subscription"
 local tx = require "instant.tx"
 local webhooks = require "instant.webhooks"
@@ -94,6 +95,13 @@ function Db:transact(chunks)
       ["throw-on-missing-attrs?"] = self.config.schema ~= nil,
     },
   })
+end
+
+--- Calls a function of the backend's script (lua/docs/server.md), as the admin or as who `asUser` says; the
+--- future has what it returned.
+function Db:call(name, params)
+  local route = functions.route(self.config.appId, name)
+  return send(self, "POST", route, { body = params }):next(functions.result)
 end
 
 local function overrides(body, opts)

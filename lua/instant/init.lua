@@ -22,6 +22,7 @@ local task = require "instant.task"
 local tx = require "instant.tx"
 local db = require "instant.db"
 local files = require "instant.files"
+local functions = require "instant.functions"
 local sync_tables = require "instant.sync_tables"
 require "instant.infinite_query"
 require "instant.rooms"
@@ -123,6 +124,7 @@ local TYPES = {
   connectTimeout = "number",
   firstPartyPath = "string", devtool = "any", queryCacheLimit = "number", __extraDedupeKey = "string",
   shareConnection = "boolean", __awaitsUser = "boolean", networkListener = "any", storage = "any", vault = "any",
+  script = "any",
 }
 
 local function check_config(config)
@@ -133,6 +135,9 @@ local function check_config(config)
     if expected ~= "any" and type(value) ~= expected then
       fail("`%s` must be a %s, got %s", name, expected, type(value))
     end
+  end
+  if config.script ~= nil and not (config.apiURI or ""):match "^local:" then
+    fail "`script` is for `local:` alone; a backend of its own has `instant-lua serve --script`"
   end
   local complaint = network.complaint(config.networkListener) or storage.complaint(config.storage)
   if complaint then fail("%s", complaint) end
@@ -201,7 +206,8 @@ end
 --- your own, see storage.lua), `vault` (where the signed-in user is kept instead: "keychain", "memory",
 --- `{file=, passphrase=}` or `{file=, keyFile=}`; opened at once, which may take a moment or ask for the
 --- keychain's password; without it a storage keeps the user in a vault of its choice, see
---- meta_storage.lua). Raises when they are wrong, and when the vault cannot be read. In a task `local:`
+--- meta_storage.lua), `script` (with `local:`, a file of functions, see lua/docs/server.md). Raises when they
+--- are wrong, and when the vault cannot be read. In a task `local:`
 --- comes back connected; over a network the first writes may be told "enqueued".
 function instant.init(config)
   check_config(config)
@@ -217,11 +223,15 @@ function instant.init(config)
     swap_schema(known, config.schema)
     return known
   end
-  local vault, client, err, stop_listening
+  local vault, client, err, stop_listening, close_calls, close_script
   if config.vault ~= nil then
     if config.refreshToken then fail "`refreshToken` and `vault` both say who is signed in; give one of them" end
     vault, err = auth.open_vault(config.vault)
     if not vault then error(err, 2) end
+  end
+  if config.script ~= nil then
+    close_script, err = functions.load(path, config.script)
+    if not close_script then error(err, 2) end
   end
   client, err = db.new(network.options(config.networkListener, {
     app_id = config.appId,
@@ -247,9 +257,14 @@ function instant.init(config)
     clients[key] = nil
     streams.shutdown(self)
     if stop_listening then stop_listening() end
+    if close_calls then close_calls() end
+    if close_script then close_script() end
     auth.detach(client)
   end)
-  if not client then error(err, 2) end
+  if not client then
+    if close_script then close_script() end
+    error(err, 2)
+  end
   stop_listening = network.attach(config.networkListener, client._core)
   streams.attach(client, { apiURI = api, caFile = config.caFile })
   local attached
@@ -258,6 +273,7 @@ function instant.init(config)
     client:shutdown()
     error(err, 2)
   end
+  close_calls = functions.attach(client, { apiURI = api, caFile = config.caFile, adminToken = config.adminToken })
   client.storage = files.of_client {
     apiURI = api, caFile = config.caFile, appId = client.appId, adminToken = config.adminToken,
     token = function()

@@ -286,6 +286,22 @@ function Db:subscribeQuery(query, fn, opts) end
 ---@return instant.Future future of an instant.Result
 function Db:queryOnce(query, opts) end
 
+--- Calls a function of the backend's script (lua/docs/server.md), as who has signed in. The future has what
+--- it returned.
+---@param name string
+---@param params? any
+---@return instant.Future
+function Db:call(name, params) end
+
+--- Subscribes to a live function of the backend's script. Call again when `params`, or who has signed in,
+--- are others.
+---@param name string
+---@param params any
+---@param fn fun(result: instant.Result)
+---@param opts? { ruleParams?: table }
+---@return fun() unsubscribe
+function Db:subscribeNamed(name, params, fn, opts) end
+
 --- Applies one chunk or a list of them here at once, and sends them. The future has `{status =
 --- "synced" | "enqueued", eventId = ...}`; enqueued: not connected, it is sent later.
 ---@param chunks instant.Chunk|instant.Chunk[]

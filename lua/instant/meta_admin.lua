@@ -111,6 +111,13 @@ function Subscription:close() end
 ---@return fun(): instant.AdminPayload?
 function Subscription:iterate() end
 
+--- Calls a function of the backend's script (lua/docs/server.md), as the admin or as who `asUser` says. The
+--- future has what it returned.
+---@param name string
+---@param params? any
+---@return instant.Future
+function AdminDb:call(name, params) end
+
 --- Applies one chunk or a list of them, all or nothing: the future has `{ ["tx-id"] = n }`.
 ---@param chunks instant.Chunk|instant.Chunk[]
 ---@return instant.Future

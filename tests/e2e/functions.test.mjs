@@ -2,10 +2,10 @@
 // subscribed to, checks that refuse an optimistic write, reloads under open connections.
 
 import assert from 'node:assert/strict';
-import { rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
-import { connect, id, live, makeApp, scratch, serve } from './harness.mjs';
+import { connect, id, live, makeApp, root, scratch, serve, within } from './harness.mjs';
 
 const SCRIPT = `
 local server = ...
@@ -80,6 +80,21 @@ test('an official client subscribes to a live function and sees what a mutation 
   await db.transact(db.tx.todos[added.result.id].update({ done: true }));
   await seen.until((r) => r.data?.todos.length === 0, 'nothing again');
   assert.deepEqual((await call(server, app, 'titles')).result, ['milk']);
+});
+
+test('what the documentation says a JavaScript client does', async (t) => {
+  const { server, app } = await start(t);
+  const db = connect(t, server, app);
+  const [, code] = readFileSync(path.join(root, 'lua/docs/server.md'), 'utf8').match(/```js open\.js\n([^]*?)```/);
+  const AsyncFunction = (async () => {}).constructor;
+  const lines = [];
+  let heard;
+  const first = new Promise((resolve) => { heard = resolve; });
+  const log = (line) => { lines.push(line); if (line === '1 to do') heard(); };
+  await new AsyncFunction('db', 'apiURI', 'appId', 'console', code)(db, server.api, app.id, { log });
+  await call(server, app, 'add', { title: 'milk' });
+  await within(20000, '1 to do', first);
+  assert.equal(lines[0], '0 to do');
 });
 
 test('what a check refuses is rolled back in the client that had it at once', async (t) => {

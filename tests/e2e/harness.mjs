@@ -135,9 +135,9 @@ export function run(t, args, options = {}) {
 }
 
 // `instant-lua serve` on its own data folder and port.
-export async function serve(t, { data = scratch(t), port, args = [], env = {} } = {}) {
+export async function serve(t, { data = scratch(t), port, args = [], env = {}, cwd = root } = {}) {
   port ??= await freePort();
-  const options = { env: { ...process.env, ...env } };
+  const options = { cwd, env: { ...process.env, ...env } };
   const host = run(t, ['serve', '--data', data, '--port', String(port), ...args], options);
   await host.line(/http:\/\/127\.0\.0\.1:(\d+)/);
   return { ...host, data, port, api: `http://127.0.0.1:${port}` };

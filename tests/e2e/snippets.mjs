@@ -7,7 +7,8 @@
 //
 // In comments, which readers do not see:
 //
-//     <!-- serve -->          from here on there is a backend: INSTANT_CLI_API_URI, INSTANT_APP_ID and
+//     <!-- serve ARGS -->     from here on there is a backend, started with ARGS in the folder of the
+//                             document's files: INSTANT_CLI_API_URI, INSTANT_APP_ID and
 //                             INSTANT_APP_ADMIN_TOKEN say where
 //     <!-- nginx -->          needs nginx with its Lua module: skipped without
 //     <!-- before CODE -->    code in front of every script from here on, for scripts that are parts of one
@@ -43,8 +44,8 @@ const execute = (file, args, cwd, env) => new Promise((resolve) => {
   child.stdin.end();
 });
 
-async function backend(t) {
-  const server = await serve(t);
+async function backend(t, args, cwd) {
+  const server = await serve(t, { args, cwd });
   const [, id] = await server.line(/app id:\s+(\S+)/);
   const [, token] = await server.line(/admin token:\s+(\S+)/);
   return { INSTANT_CLI_API_URI: server.api, INSTANT_APP_ID: id, INSTANT_APP_ADMIN_TOKEN: token };
@@ -60,7 +61,7 @@ export async function runDocument(t, file) {
     if (block.isComment) {
       if (block.kind === 'nginx' && missing) return t.skip(missing);
       if (block.kind === 'nginx') env = { ...env, PATH: `${nginxFolder(scratch(t))}:${env.PATH}` };
-      else if (block.kind === 'serve') env = { ...env, ...await backend(t) };
+      else if (block.kind === 'serve') env = { ...env, ...await backend(t, block.text.split(' ').filter(Boolean), dir) };
       else before += `${block.text}\n`;
     } else if (block.name) {
       mkdirSync(path.dirname(path.join(dir, block.name)), { recursive: true });
