@@ -131,7 +131,7 @@ static void open_world(struct world *w, uint32_t rows) {
 
 struct job {
     struct world *w;
-    char path[100];
+    char path[512];
     char body[200];
     const char *etype; /* a new row of it instead of body; NULL: none */
     size_t bytes;

@@ -113,7 +113,7 @@ static double ask(struct world *w, const struct inst_http_request *request) {
 }
 
 static double call(struct world *w, const char *name, const char *body, size_t len) {
-    char path[128];
+    char path[512];
     snprintf(path, sizeof path, "/apps/%s/functions/%s", w->app.id, name);
     struct inst_http_request request = {
         .method = "POST", .path = path, .query = "", .body = body, .body_len = len};

@@ -265,7 +265,7 @@ static void test_apps_apart(void **state) {
     struct world *w = *state;
     struct inst_err err = {0};
     struct inst_app_info other;
-    char token[INST_UUID_TEXT + 1], path[128];
+    char token[INST_UUID_TEXT + 1], path[512];
     static const char text[] = "local server = ... server.query('which', function(ctx) return "
                                "{ 'other', ctx.db.query { todos = {} } } end)";
     assert_int_equal(inst_server_create_app(w->server, "Other", NULL, 0, &other, token, &err),
