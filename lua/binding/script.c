@@ -42,8 +42,8 @@ enum inst_status inst_code_add(struct inst_scripts *scripts, struct inst_code **
     inst_buf_init(&code->code);
     struct inst_sandbox box;
     inst_sandbox_init(&box, scripts->env, &scripts->limits, NULL);
-    enum inst_status status =
-        inst_sandbox_compile(&box, name, text ? text : "", len, &code->code, err);
+    enum inst_status status = inst_sandbox_compile(&box, name, text ? text : "", len,
+                                                   codes == &scripts->own, &code->code, err);
     inst_sandbox_free(&box);
     if (status != INST_OK) {
         free_codes(code);

@@ -14,7 +14,7 @@
  *               catch, since nothing is past the limit
  *     steps     instructions of the machine, looked at every INST_SANDBOX_HOOK of them; functions
  *               of C that take time by the size of their arguments spend steps for it
- *     time      looked at with the steps, and before each large block of memory
+ *     time      of the processor; looked at with the steps, and before each large block of memory
  *
  * The libraries are an allow-list; its reasons are in script_libs.c. Bytecode runs only when it
  * comes from inst_sandbox_compile. For Lua 5.4 (LuaJIT's compiled code calls no hooks).
@@ -63,7 +63,8 @@ struct inst_sandbox {
     lua_CFunction body;
     enum inst_sandbox_end end;
     int64_t steps_left;
-    int64_t deadline;  /* coarse monotonic ms */
+    int64_t began;     /* ms that the thread had run */
+    int64_t look_at;   /* coarse monotonic ms: when it may have run too long */
     unsigned lines;    /* printed */
     size_t collect_at; /* bytes of the region at which garbage is collected */
     struct inst_buf trace;
@@ -93,8 +94,10 @@ int inst_sandbox_raise(lua_State *L, struct inst_err *err);
 /* The globals that code in the sandbox sees. */
 void inst_script_open_libs(lua_State *L);
 
-/* Text to bytecode, appended; err: "function-failed" with file and line. */
+/* Text to bytecode, appended; without lines and names when it is stripped. err: "function-failed"
+ * with file and line. */
 enum inst_status inst_sandbox_compile(struct inst_sandbox *box, const char *name, const char *text,
-                                      size_t len, struct inst_buf *code, struct inst_err *err);
+                                      size_t len, bool strips, struct inst_buf *code,
+                                      struct inst_err *err);
 
 #endif

@@ -7,7 +7,7 @@ local core = ...
 
 -- ---- modules: our own, and the files beside the script ----
 
-local loaded = { ["instant.core"] = core }
+local loaded = {}
 
 local function require(name)
   local module = loaded[name]
@@ -22,20 +22,34 @@ local function require(name)
 end
 
 rawset(_G, "require", require)
-local tx = require "instant.tx"
-
 core.error_mt.__tostring = function(err) return err.message end
 
-loaded["instant.core"] = nil
-loaded["instant"] = {
+-- The builder of transactions is there when somebody uses it: most calls do not.
+local function tx()
+  local module = loaded["instant.tx"]
+  if not module then
+    loaded["instant.core"] = core
+    module = require "instant.tx"
+    loaded["instant.core"] = nil
+  end
+  return module
+end
+
+local function with_tx(object, key)
+  if key ~= "tx" then return nil end
+  local builder = tx().builder
+  rawset(object, "tx", builder)
+  return builder
+end
+
+loaded["instant"] = setmetatable({
   null = core.null,
   array = function(list) return setmetatable(list or {}, core.array_mt) end,
   id = core.id,
   now = core.now,
-  tx = tx.builder,
-  lookup = tx.lookup,
+  lookup = function(attr, value) return tx().lookup(attr, value) end,
   json = { encode = core.json_encode, decode = core.json_decode },
-}
+}, { __index = with_tx })
 
 -- ---- what a function is given ----
 
@@ -51,7 +65,7 @@ local function bind(self, methods)
 end
 
 local function steps_of(chunks)
-  local plain = tx.plain(chunks)
+  local plain = tx().plain(chunks)
   local steps = setmetatable({}, core.array_mt)
   for _, chunk in ipairs(plain.__ops and { plain } or plain) do
     for _, op in ipairs(type(chunk) == "table" and chunk.__ops or {}) do steps[#steps + 1] = op end
@@ -66,7 +80,7 @@ local function check_table(name, value)
 end
 
 local function database(as_admin)
-  return bind({ tx = tx.builder }, {
+  return bind(setmetatable({}, { __index = with_tx }), {
     query = function(query)
       check_table("query", query)
       return core.query(as_admin, query)

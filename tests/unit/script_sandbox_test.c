@@ -65,7 +65,7 @@ static enum inst_status run_in(struct inst_sandbox *box, const char *text, struc
     *job = (struct job){.result = ""};
     inst_buf_init(&job->code);
     enum inst_status status =
-        inst_sandbox_compile(box, "@t.lua", text, strlen(text), &job->code, err);
+        inst_sandbox_compile(box, "@t.lua", text, strlen(text), false, &job->code, err);
     box->owner = job;
     if (status == INST_OK)
         status = inst_sandbox_run(box, load_and_call, err);
