@@ -62,6 +62,8 @@ static void free_script(struct inst_script *script) {
     if (!script)
         return;
     free_codes(script->codes);
+    for (size_t i = 0; i < INST_SCRIPT_DEPTH; i++)
+        inst_sandbox_image_free(&script->images[i]);
     while (script->declared) {
         struct inst_declared *declared = script->declared;
         script->declared = declared->next;
@@ -190,6 +192,8 @@ enum inst_status inst_scripts_new(struct inst_server *server, const struct inst_
         .steps = limits->steps ? limits->steps : INST_SANDBOX_STEPS,
         .ms = limits->ms ? limits->ms : INST_SANDBOX_MS,
     };
+    for (size_t i = 0; i < INST_SCRIPT_DEPTH; i++)
+        inst_sandbox_init(&scripts->boxes[i], env, &scripts->limits, NULL);
     enum inst_status status = add_own(scripts, err);
     if (status != INST_OK) {
         inst_scripts_free(scripts);
@@ -209,10 +213,8 @@ void inst_scripts_free(struct inst_scripts *scripts) {
         scripts->list = script->next;
         free_script(script);
     }
-    if (scripts->spare) {
-        inst_sandbox_free(scripts->spare);
-        free(scripts->spare);
-    }
+    for (size_t i = 0; i < INST_SCRIPT_DEPTH; i++)
+        inst_sandbox_free(&scripts->boxes[i]);
     free_codes(scripts->own);
     free(scripts);
 }

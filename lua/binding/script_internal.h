@@ -11,6 +11,9 @@
 #include "script.h"
 #include "server/functions.h"
 
+/* Runs inside each other: a function's transaction, that transaction's check, and compiling. */
+#define INST_SCRIPT_DEPTH 3
+
 /* Bytecode under the name that require finds it by. */
 struct inst_code {
     struct inst_code *next;
@@ -44,6 +47,9 @@ struct inst_script {
     struct inst_code *codes;
     size_t code_count;
     struct inst_declared *declared;
+    /* Of the state in which the script has run, for each depth. L NULL: not yet, or too large. */
+    struct inst_sandbox_image images[INST_SCRIPT_DEPTH];
+    bool is_too_large;
 };
 
 struct inst_scripts {
@@ -52,7 +58,8 @@ struct inst_scripts {
     struct inst_sandbox_limits limits;
     struct inst_code *own; /* the prelude and the modules that it requires */
     struct inst_script *list;
-    struct inst_sandbox *spare; /* one that waits for its next run; NULL: in use, or not made yet */
+    struct inst_sandbox boxes[INST_SCRIPT_DEPTH];
+    unsigned depth; /* runs under way */
 };
 
 /* One run: what script_core.c finds from inside the sandbox. */

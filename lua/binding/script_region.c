@@ -25,6 +25,38 @@ void inst_region_init(struct inst_region *region, size_t limit) {
 
 static size_t class_of(size_t size) { return (size - 1) / INST_REGION_GRAIN; }
 
+static bool has_base(struct inst_region *region) {
+    if (region->base != NULL)
+        return true;
+    if (region->limit < INST_REGION_BASE || (region->base = malloc(INST_REGION_BASE)) == NULL)
+        return false;
+    region->taken = INST_REGION_BASE;
+    region->at = region->base;
+    region->left = INST_REGION_BASE;
+    return true;
+}
+
+static bool add_chunk(struct inst_region *region) {
+    struct inst_region_chunk *chunk = NULL;
+    if (region->limit - region->taken >= CHUNK)
+        chunk = malloc(CHUNK);
+    if (chunk == NULL)
+        return false;
+    chunk->next = region->chunks;
+    region->chunks = chunk;
+    region->taken += CHUNK;
+    region->at = (char *)(chunk + 1);
+    region->left = CHUNK - sizeof *chunk;
+    return true;
+}
+
+static void *cut(struct inst_region *region, size_t size) {
+    void *block = region->at;
+    region->at += size;
+    region->left -= size;
+    return block;
+}
+
 static void *take_small(struct inst_region *region, size_t size) {
     size_t which = class_of(size);
     size = (which + 1) * INST_REGION_GRAIN;
@@ -33,22 +65,15 @@ static void *take_small(struct inst_region *region, size_t size) {
         memcpy(&region->free[which], block, sizeof(void *));
         return block;
     }
-    if (region->left < size) { /* the rest of the old chunk is lost: less than one block */
-        if (region->limit - region->taken < CHUNK)
-            return NULL;
-        struct inst_region_chunk *chunk = malloc(CHUNK);
-        if (chunk == NULL)
-            return NULL;
-        chunk->next = region->chunks;
-        region->chunks = chunk;
-        region->taken += CHUNK;
-        region->at = (char *)(chunk + 1);
-        region->left = CHUNK - sizeof *chunk;
-    }
-    block = region->at;
-    region->at += size;
-    region->left -= size;
-    return block;
+    /* The rest of the old chunk is lost: less than one block. */
+    if (!has_base(region) || (region->left < size && !add_chunk(region)))
+        return NULL;
+    return cut(region, size);
+}
+
+static bool is_in_base(const struct inst_region *region, const void *block) {
+    const char *at = block;
+    return region->base != NULL && at >= region->base && at < region->base + INST_REGION_BASE;
 }
 
 static void give_small(struct inst_region *region, void *block, size_t size) {
@@ -67,6 +92,9 @@ static void *take_large(struct inst_region *region, size_t size) {
     if (region->grows != NULL)
         region->grows(region->ctx);
     struct inst_region_large *large = NULL;
+    if (region->is_recording && has_base(region) && region->chunks == NULL &&
+        region->left >= size + INST_REGION_GRAIN)
+        return cut(region, (size + INST_REGION_GRAIN - 1) / INST_REGION_GRAIN * INST_REGION_GRAIN);
     if (has_room(region, size))
         large = malloc(sizeof *large + size);
     if (large == NULL)
@@ -80,6 +108,8 @@ static void *take_large(struct inst_region *region, size_t size) {
 }
 
 static void give_large(struct inst_region *region, void *block) {
+    if (is_in_base(region, block))
+        return; /* with the rest of it */
     struct inst_region_large *large = (struct inst_region_large *)block - 1;
     if (large->prev != NULL)
         large->prev->next = large->next;
@@ -136,7 +166,7 @@ void *inst_region_alloc(void *ud, void *block, size_t old_size, size_t size) {
     bool was_small = old_size <= INST_REGION_SMALL, is_small = size <= INST_REGION_SMALL;
     if (was_small && is_small && class_of(old_size) == class_of(size))
         return block;
-    if (!was_small && !is_small)
+    if (!was_small && !is_small && !is_in_base(region, block))
         return resize_large(region, block, size);
     void *moved = take(region, size);
     if (moved == NULL) /* what shrinks must not fail; a block may be larger than it need be */
@@ -154,21 +184,56 @@ static void free_large(struct inst_region *region) {
     }
 }
 
-void inst_region_clear(struct inst_region *region) {
+/* All but the base. */
+static void free_others(struct inst_region *region) {
     free_large(region);
-    while (region->chunks != NULL && region->chunks->next != NULL) {
+    while (region->chunks != NULL) {
         struct inst_region_chunk *chunk = region->chunks;
         region->chunks = chunk->next;
         free(chunk);
     }
+    region->taken = region->base != NULL ? INST_REGION_BASE : 0;
+}
+
+void inst_region_clear(struct inst_region *region) {
+    free_others(region);
     memset(region->free, 0, sizeof region->free);
-    region->taken = region->chunks != NULL ? CHUNK : 0;
-    region->at = region->chunks != NULL ? (char *)(region->chunks + 1) : NULL;
-    region->left = region->chunks != NULL ? CHUNK - sizeof *region->chunks : 0;
+    region->at = region->base;
+    region->left = region->base != NULL ? INST_REGION_BASE : 0;
+    region->is_recording = false;
 }
 
 void inst_region_free(struct inst_region *region) {
-    inst_region_clear(region);
-    free(region->chunks);
+    free_others(region);
+    free(region->base);
     *region = (struct inst_region){0};
+}
+
+/* ---- images ---- */
+
+bool inst_region_save(struct inst_region *region, struct inst_region_image *out) {
+    bool is_whole = region->is_recording && region->taken == INST_REGION_BASE;
+    region->is_recording = false;
+    *out = (struct inst_region_image){.len = INST_REGION_BASE - region->left};
+    if (is_whole)
+        out->bytes = malloc(out->len);
+    if (out->bytes == NULL)
+        return false;
+    memcpy(out->bytes, region->base, out->len);
+    memcpy(out->free, region->free, sizeof out->free);
+    return true;
+}
+
+void inst_region_load(struct inst_region *region, const struct inst_region_image *image) {
+    free_others(region);
+    memcpy(region->base, image->bytes, image->len);
+    memcpy(region->free, image->free, sizeof region->free);
+    region->at = region->base + image->len;
+    region->left = INST_REGION_BASE - image->len;
+    region->is_recording = false;
+}
+
+void inst_region_image_free(struct inst_region_image *image) {
+    free(image->bytes);
+    *image = (struct inst_region_image){0};
 }

@@ -13,7 +13,9 @@
 
 /* ---- a run: prelude, script, and what is to be done with them ---- */
 
-static int run_script(lua_State *L) {
+#define DISPATCH "instant.dispatch"
+
+static void load_script(lua_State *L) {
     struct inst_script_run *run = inst_script_run_of(L);
     inst_script_push_code(L, inst_code_find(run->scripts->own, "instant.prelude"));
     inst_script_push_core(L);
@@ -21,24 +23,44 @@ static int run_script(lua_State *L) {
     inst_script_push_code(L, inst_code_find(run->script->codes, ""));
     lua_pushvalue(L, 1);
     lua_call(L, 1, 0);
-    return run->then(L);
 }
 
-static struct inst_sandbox *take_box(struct inst_scripts *scripts) {
-    struct inst_sandbox *box = scripts->spare;
-    scripts->spare = NULL;
-    if (!box && (box = malloc(sizeof *box)) != NULL)
-        inst_sandbox_init(box, scripts->env, &scripts->limits, NULL);
-    return box;
+static int run_script(lua_State *L) {
+    load_script(L);
+    return inst_script_run_of(L)->then(L);
 }
 
-static void give_box(struct inst_scripts *scripts, struct inst_sandbox *box) {
-    if (!scripts->spare) {
-        scripts->spare = box;
-        return;
+static int prepare_script(lua_State *L) {
+    load_script(L);
+    lua_settop(L, 2);
+    lua_setfield(L, LUA_REGISTRYINDEX, DISPATCH);
+    return 0;
+}
+
+static int run_prepared(lua_State *L) {
+    lua_settop(L, 1);
+    lua_getfield(L, LUA_REGISTRYINDEX, DISPATCH);
+    return inst_script_run_of(L)->then(L);
+}
+
+/* From the image of the state in which the script has run, which the first call makes. */
+static enum inst_status run_in(struct inst_sandbox *box, struct inst_script_run *run,
+                               struct inst_sandbox_image *image, struct inst_err *err) {
+    struct inst_script *script = run->script;
+    box->owner = run;
+    if (!run->call || script->is_too_large)
+        return inst_sandbox_run(box, run_script, err);
+    if (!image->L) {
+        struct inst_call *call = run->call;
+        run->call = NULL;
+        enum inst_status status = inst_sandbox_prepare(box, prepare_script, image, err);
+        run->call = call;
+        if (status != INST_OK)
+            return status;
+        script->is_too_large = !image->L;
+        return run_in(box, run, image, err);
     }
-    inst_sandbox_free(box);
-    free(box);
+    return inst_sandbox_run_from(box, image, run_prepared, err);
 }
 
 /* What went wrong in the script itself is for its owner: the log has it, with the line. */
@@ -64,15 +86,16 @@ static void report(struct inst_script_run *run, const struct inst_sandbox *box,
 }
 
 enum inst_status inst_script_run(struct inst_script_run *run, struct inst_err *err) {
-    struct inst_sandbox *box = take_box(run->scripts);
+    struct inst_scripts *scripts = run->scripts;
     struct inst_err why = {0};
-    if (!box)
-        return inst_err_nomem(err);
-    box->owner = run;
-    enum inst_status status = inst_sandbox_run(box, run_script, &why);
+    if (scripts->depth == INST_SCRIPT_DEPTH)
+        return inst_err_set(err, "function-limit", 500, "Functions call each other too deep.");
+    unsigned depth = scripts->depth++;
+    struct inst_sandbox *box = &scripts->boxes[depth];
+    enum inst_status status = run_in(box, run, &run->script->images[depth], &why);
+    scripts->depth--;
     if (status != INST_OK)
         report(run, box, &why);
-    give_box(run->scripts, box);
     inst_err_move(err, &why);
     return status;
 }

@@ -202,19 +202,27 @@ static int on_panic(lua_State *L) {
     return 0;
 }
 
-static int start(lua_State *L) {
-    struct inst_sandbox *box = inst_sandbox_of(L);
+/* Lua's own seeds are the clock and addresses, which repeat from run to run. */
+static void set_seed(lua_State *L, const struct inst_env *env) {
     lua_Integer seed[2];
-    luaL_checkstack(L, 20, NULL);
-    inst_script_open_libs(L);
-    inst_lua_open_values(L);
-    /* Lua's own seeds are the clock and addresses, which repeat from run to run. */
-    box->env->random(box->env->ctx, (uint8_t *)seed, sizeof seed);
-    lua_getglobal(L, "math");
-    lua_getfield(L, -1, "randomseed");
+    env->random(env->ctx, (uint8_t *)seed, sizeof seed);
+    lua_getfield(L, LUA_REGISTRYINDEX, "instant.randomseed");
     lua_pushinteger(L, seed[0]);
     lua_pushinteger(L, seed[1]);
     lua_call(L, 2, 0);
+}
+
+static int start(lua_State *L) {
+    struct inst_sandbox *box = inst_sandbox_of(L);
+    luaL_checkstack(L, 20, NULL);
+    if (!box->from) {
+        inst_script_open_libs(L);
+        inst_lua_open_values(L);
+        lua_getglobal(L, "math");
+        lua_getfield(L, -1, "randomseed");
+        lua_setfield(L, LUA_REGISTRYINDEX, "instant.randomseed");
+    }
+    set_seed(L, box->env);
     lua_settop(L, 0);
     return box->body(L);
 }
@@ -224,15 +232,34 @@ static void no_memory(struct inst_sandbox *box) {
                  box->limits.memory >> 20);
 }
 
+static lua_State *new_state(struct inst_sandbox *box) {
+    box->region.is_recording = box->to != NULL;
+    lua_State *L = lua_newstate(inst_region_alloc, &box->region);
+    if (!L)
+        return NULL;
+    memcpy(lua_getextraspace(L), &box, sizeof(void *));
+    lua_atpanic(L, on_panic);
+    lua_gc(L, LUA_GCSTOP);
+    return L;
+}
+
+static lua_State *copy_of(struct inst_sandbox *box) {
+    inst_region_load(&box->region, &box->from->memory);
+    return box->from->L;
+}
+
+static void keep(struct inst_sandbox *box) {
+    lua_settop(box->L, 0);
+    lua_gc(box->L, LUA_GCCOLLECT);
+    box->to->L = inst_region_save(&box->region, &box->to->memory) ? box->L : NULL;
+}
+
 static void run(struct inst_sandbox *box) {
-    lua_State *L = box->L = lua_newstate(inst_region_alloc, &box->region);
+    lua_State *L = box->L = box->from ? copy_of(box) : new_state(box);
     if (!L) {
         no_memory(box);
         return;
     }
-    memcpy(lua_getextraspace(L), &box, sizeof(void *));
-    lua_atpanic(L, on_panic);
-    lua_gc(L, LUA_GCSTOP);
     lua_sethook(L, on_count, LUA_MASKCOUNT, INST_SANDBOX_HOOK);
     lua_pushcfunction(L, note_trace);
     lua_pushcfunction(L, start);
@@ -244,6 +271,8 @@ static void run(struct inst_sandbox *box) {
         lua_insert(L, -2);
         if (lua_pcall(L, 1, 0, 0) != LUA_OK)
             inst_err_set(&box->failure, "function-failed", 500, "The error cannot be read.");
+    } else if (box->to) {
+        keep(box);
     }
 }
 
@@ -258,8 +287,8 @@ static void say_limit(struct inst_sandbox *box) {
         no_memory(box);
 }
 
-enum inst_status inst_sandbox_run(struct inst_sandbox *box, lua_CFunction body,
-                                  struct inst_err *err) {
+static enum inst_status run_with(struct inst_sandbox *box, lua_CFunction body,
+                                 struct inst_err *err) {
     box->body = body;
     box->end = INST_SANDBOX_RUNS;
     box->steps_left = box->limits.steps;
@@ -281,6 +310,34 @@ enum inst_status inst_sandbox_run(struct inst_sandbox *box, lua_CFunction body,
         return INST_OK;
     inst_err_move(err, &box->failure);
     return INST_FAILED;
+}
+
+enum inst_status inst_sandbox_run(struct inst_sandbox *box, lua_CFunction body,
+                                  struct inst_err *err) {
+    box->from = NULL;
+    box->to = NULL;
+    return run_with(box, body, err);
+}
+
+enum inst_status inst_sandbox_prepare(struct inst_sandbox *box, lua_CFunction body,
+                                      struct inst_sandbox_image *image, struct inst_err *err) {
+    *image = (struct inst_sandbox_image){.L = NULL};
+    box->from = NULL;
+    box->to = image;
+    return run_with(box, body, err);
+}
+
+enum inst_status inst_sandbox_run_from(struct inst_sandbox *box,
+                                       const struct inst_sandbox_image *image, lua_CFunction body,
+                                       struct inst_err *err) {
+    box->from = image;
+    box->to = NULL;
+    return run_with(box, body, err);
+}
+
+void inst_sandbox_image_free(struct inst_sandbox_image *image) {
+    inst_region_image_free(&image->memory);
+    image->L = NULL;
 }
 
 /* ---- compiling ---- */

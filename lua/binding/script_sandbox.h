@@ -1,14 +1,15 @@
 /*
  * script_sandbox.h - one bounded run of Lua code that somebody else wrote, or fed.
  *
- *     region (memory)  ──  a new lua_State  ──  body  ──  the region is cleared
+ *     region (memory)  ──  a new lua_State, or an image of one  ──  body  ──  the region is cleared
  *                                 │
  *               a limit is met: longjmp out of it, whatever it was doing
  *
  * Every run has a state of its own, made for it and thrown away: nothing that one run did is there
- * in the next, and a state may be abandoned at any point. So a limit is no Lua error: no pcall
- * catches it, no handler, finalizer or coroutine sees it. What a run holds outside its region hangs
- * on its arena.
+ * in the next, and a state may be abandoned at any point. What every run begins with is done once,
+ * and an image taken of the state's memory: the next runs get a copy of its bytes. So a limit is no
+ * Lua error: no pcall catches it, no handler, finalizer or coroutine sees it. What a run holds
+ * outside its region hangs on its arena.
  *
  *     memory    the region's limit; an ordinary Lua error ("not enough memory"), which code may
  *               catch, since nothing is past the limit
@@ -61,6 +62,8 @@ struct inst_sandbox {
     /* ---- script_sandbox.c's own ---- */
     jmp_buf stop;
     lua_CFunction body;
+    const struct inst_sandbox_image *from; /* NULL: a new state */
+    struct inst_sandbox_image *to;         /* NULL: nothing is kept */
     enum inst_sandbox_end end;
     int64_t steps_left;
     int64_t began;     /* ms that the thread had run */
@@ -71,6 +74,12 @@ struct inst_sandbox {
     struct inst_err failure;
 };
 
+/* A state that has run something, to begin from; of one sandbox, which stays where it is. */
+struct inst_sandbox_image {
+    struct inst_region_image memory;
+    lua_State *L;
+};
+
 /* Takes no memory yet. */
 void inst_sandbox_init(struct inst_sandbox *box, const struct inst_env *env,
                        const struct inst_sandbox_limits *limits, void *owner);
@@ -79,6 +88,14 @@ void inst_sandbox_init(struct inst_sandbox *box, const struct inst_env *env,
  * anything else, which is a mistake in the script: its message begins with file and line. */
 enum inst_status inst_sandbox_run(struct inst_sandbox *box, lua_CFunction body,
                                   struct inst_err *err);
+/* The same, and keeps the state as it is then; image->L NULL: it is too large for that. */
+enum inst_status inst_sandbox_prepare(struct inst_sandbox *box, lua_CFunction body,
+                                      struct inst_sandbox_image *image, struct inst_err *err);
+/* Runs body in a copy of the image. */
+enum inst_status inst_sandbox_run_from(struct inst_sandbox *box,
+                                       const struct inst_sandbox_image *image, lua_CFunction body,
+                                       struct inst_err *err);
+void inst_sandbox_image_free(struct inst_sandbox_image *image);
 /* Where the last run failed, as lines; "" when that is not known. Good until the next run. */
 const char *inst_sandbox_trace(const struct inst_sandbox *box);
 void inst_sandbox_free(struct inst_sandbox *box);

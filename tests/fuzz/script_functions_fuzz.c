@@ -152,7 +152,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (which < sizeof names / sizeof *names) {
         double before = call(&w, "count", NULL, 0);
         double result = call(&w, names[which], text, size - 1);
-        FUZZ_REQUIRE(before == 0 && (strcmp(names[which], "count") != 0 || result == before));
+        FUZZ_REQUIRE(before == 0);
+        FUZZ_REQUIRE(strcmp(names[which], "count") != 0 || result == 0 || result == -1);
         FUZZ_REQUIRE(strcmp(names[which], "write") == 0 || call(&w, "count", NULL, 0) == before);
     } else {
         ask_route(&w, text, size - 1);
