@@ -40,6 +40,14 @@ static int backend_set_script(lua_State *L) {
     return count;
 }
 
+static int backend_schedules(lua_State *L) {
+    return inst_lua_schedules(L, inst_lua_check_backend(L)->extra);
+}
+
+static int backend_run_schedule(lua_State *L) {
+    return inst_lua_run_schedule(L, inst_lua_check_backend(L)->extra);
+}
+
 /* app_id(): of the file's app. */
 static int backend_app_id(lua_State *L) {
     lua_pushstring(L, inst_backend_app_id(inst_lua_check_backend(L)->backend));
@@ -157,10 +165,14 @@ static int core_backend(lua_State *L) {
 }
 
 void inst_lua_open_backend(lua_State *L) {
-    static const luaL_Reg methods[] = {
-        {"app_id", backend_app_id},         {"http", backend_http},
-        {"set_script", backend_set_script}, {"upload", inst_lua_backend_upload},
-        {"close", backend_close},           {NULL, NULL}};
+    static const luaL_Reg methods[] = {{"app_id", backend_app_id},
+                                       {"http", backend_http},
+                                       {"set_script", backend_set_script},
+                                       {"schedules", backend_schedules},
+                                       {"run_schedule", backend_run_schedule},
+                                       {"upload", inst_lua_backend_upload},
+                                       {"close", backend_close},
+                                       {NULL, NULL}};
     inst_lua_open_backend_files(L);
     luaL_newmetatable(L, BACKEND);
     lua_pushcfunction(L, backend_close);

@@ -142,20 +142,35 @@ static void use(struct inst_scripts *scripts, struct inst_script *script) {
     free_script(before);
 }
 
+static enum inst_status check_schedules(const struct inst_script *script,
+                                        const struct inst_script_loader *loader,
+                                        struct inst_err *err) {
+    enum inst_status status = INST_OK;
+    for (const struct inst_declared *at = script->declared; at && status == INST_OK; at = at->next)
+        if (at->kind == INST_DECLARED_SCHEDULE && loader && loader->check_cron)
+            status = loader->check_cron(loader->ctx, at->about, err);
+    return status;
+}
+
 enum inst_status inst_scripts_load(struct inst_scripts *scripts, const char *app_id,
                                    const char *name, const char *text, size_t len,
-                                   inst_script_find_fn *find, void *ctx, struct inst_err *err) {
+                                   const struct inst_script_loader *loader, struct inst_err *err) {
     struct inst_script *script = calloc(1, sizeof *script);
     if (!script || (app_id && !(script->app = strdup(app_id)))) {
         free(script);
         return inst_err_nomem(err);
     }
-    struct inst_script_run run = {
-        .scripts = scripts, .script = script, .then = read_declared, .find = find, .find_ctx = ctx};
+    struct inst_script_run run = {.scripts = scripts,
+                                  .script = script,
+                                  .then = read_declared,
+                                  .find = loader ? loader->find : NULL,
+                                  .find_ctx = loader ? loader->ctx : NULL};
     enum inst_status status =
         inst_code_add(scripts, &script->codes, "", name, text, len, NULL, err);
     if (status == INST_OK)
         status = inst_script_run(&run, err);
+    if (status == INST_OK)
+        status = check_schedules(script, loader, err);
     if (status != INST_OK) {
         free_script(script);
         return status;
@@ -237,14 +252,13 @@ void inst_scripts_free(struct inst_scripts *scripts) { (void)scripts; }
 
 enum inst_status inst_scripts_load(struct inst_scripts *scripts, const char *app_id,
                                    const char *name, const char *text, size_t len,
-                                   inst_script_find_fn *find, void *ctx, struct inst_err *err) {
+                                   const struct inst_script_loader *loader, struct inst_err *err) {
     (void)scripts;
     (void)app_id;
     (void)name;
     (void)text;
     (void)len;
-    (void)find;
-    (void)ctx;
+    (void)loader;
     return inst_err_set(err, "validation-failed", 400, "There are no scripts.");
 }
 
@@ -259,7 +273,7 @@ void inst_scripts_each_schedule(struct inst_scripts *scripts, const char *app_id
 
 enum inst_status inst_scripts_run_schedule(struct inst_scripts *scripts, const char *app_id,
                                            const char *name, struct inst_err *err) {
-    return inst_scripts_load(scripts, app_id, name, NULL, 0, NULL, NULL, err);
+    return inst_scripts_load(scripts, app_id, name, NULL, 0, NULL, err);
 }
 
 #endif

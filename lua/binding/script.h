@@ -36,12 +36,20 @@ void inst_scripts_free(struct inst_scripts *scripts);
 typedef enum inst_status inst_script_find_fn(void *ctx, const char *module, struct inst_buf *text,
                                              struct inst_buf *name, struct inst_err *err);
 
+/* What a script's loading asks of whoever loads it; ctx is that of the load. */
+struct inst_script_loader {
+    inst_script_find_fn *find; /* NULL: there are no modules */
+    /* Is it right? NULL: any is. */
+    enum inst_status (*check_cron)(void *ctx, const char *cron, struct inst_err *err);
+    void *ctx;
+};
+
 /* Loads a script for one app, or for all that have none of their own (app_id NULL). name: that of
  * its chunk, "@app.lua". Not from inside a call. err: "function-failed", its message begins with
  * file and line. */
 enum inst_status inst_scripts_load(struct inst_scripts *scripts, const char *app_id,
                                    const char *name, const char *text, size_t len,
-                                   inst_script_find_fn *find, void *ctx, struct inst_err *err);
+                                   const struct inst_script_loader *loader, struct inst_err *err);
 
 /* The schedules of an app: their names, and when they are due. */
 void inst_scripts_each_schedule(struct inst_scripts *scripts, const char *app_id,

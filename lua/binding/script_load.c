@@ -9,7 +9,8 @@
 
 struct finding {
     lua_State *L;
-    int fn; /* index of the function, or 0 */
+    int fn;   /* index of the function, or 0 */
+    int cron; /* likewise */
 };
 
 /* find(module) -> text, name of its chunk; or nil, message. */
@@ -40,6 +41,24 @@ static enum inst_status find_module(void *ctx, const char *module, struct inst_b
     return status;
 }
 
+/* cron(text) -> true; or nil, message. */
+static enum inst_status check_cron(void *ctx, const char *cron, struct inst_err *err) {
+    struct finding *finding = ctx;
+    lua_State *L = finding->L;
+    int top = lua_gettop(L);
+    enum inst_status status = INST_OK;
+    if (!finding->cron || !lua_checkstack(L, 8))
+        return INST_OK;
+    lua_pushvalue(L, finding->cron);
+    lua_pushstring(L, cron);
+    bool is_right = lua_pcall(L, 1, 2, 0) == 0 && lua_toboolean(L, -2);
+    const char *why = lua_tostring(L, -1);
+    if (!is_right)
+        status = inst_err_set(err, "function-failed", 500, "server.schedule: %s", why ? why : cron);
+    lua_settop(L, top);
+    return status;
+}
+
 static double number_field(lua_State *L, const char *name) {
     lua_getfield(L, 2, name);
     lua_Number number = luaL_optnumber(L, -1, 0);
@@ -60,19 +79,21 @@ int inst_lua_set_script(lua_State *L, struct inst_backend *backend, struct inst_
     lua_getfield(L, 2, "text");
     const char *text = luaL_checklstring(L, 5, &len);
     lua_getfield(L, 2, "find");
+    lua_getfield(L, 2, "cron");
     struct inst_sandbox_limits limits = {
         .memory = (size_t)number_field(L, "memory"),
         .steps = (int64_t)number_field(L, "steps"),
         .ms = (int64_t)number_field(L, "ms"),
     };
-    struct finding finding = {L, lua_isfunction(L, 6) ? 6 : 0};
+    struct finding finding = {L, lua_isfunction(L, 6) ? 6 : 0, lua_isfunction(L, 7) ? 7 : 0};
+    struct inst_script_loader loader = {find_module, check_cron, &finding};
     enum inst_status status = INST_OK;
     if (!*scripts)
         status =
             inst_scripts_new(inst_backend_server(backend),
                              inst_loop_env(inst_backend_loop(backend)), &limits, scripts, &err);
     if (status == INST_OK)
-        status = inst_scripts_load(*scripts, app, name, text, len, find_module, &finding, &err);
+        status = inst_scripts_load(*scripts, app, name, text, len, &loader, &err);
     if (status != INST_OK)
         return inst_lua_fail(L, &err);
     lua_pushboolean(L, 1);

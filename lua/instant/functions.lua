@@ -68,13 +68,18 @@ end
 function functions.load(path, script)
   local backend, err = core.backend(path)
   if not backend then return nil, err end
+  local scripts = script_files(backend, script, {}, function() return { backend:app_id() } end)
   local ok
-  ok, err = script_files(backend, script, {}):load()
+  ok, err = scripts:load()
   if not ok then
+    scripts:stop()
     backend:close()
     return nil, err
   end
-  return function() backend:close() end
+  return function()
+    scripts:stop()
+    backend:close()
+  end
 end
 
 --- `config`: apiURI, caFile, adminToken. Gives what lets go of a local file.

@@ -3,6 +3,7 @@
 -- A module that a script requires is a file beside it: `require "lib.text"` is lib/text.lua.
 
 local core = require "instant.core"
+local cron = require "instant.cron"
 
 local ScriptFiles = {}
 ScriptFiles.__index = ScriptFiles
@@ -46,6 +47,7 @@ local function load_one(self, app, path)
     memory = self.limits.memory,
     steps = self.limits.steps,
     ms = self.limits.ms,
+    cron = cron.parse,
     find = function(module)
       local file = module_path(path, module)
       if not file then return nil, "this is no name of a file beside the script" end
@@ -64,8 +66,44 @@ function ScriptFiles:load()
     local ok, err = load_one(self, script.app, script.path)
     if not ok then failed = failed or err end
   end
+  self:schedule()
   if failed then return nil, failed end
   return true
+end
+
+-- What is due now, in every app that has it; apps may have come since the script was loaded.
+local function run_due(self, expression)
+  local failed
+  for _, app in ipairs(self.apps()) do
+    for _, schedule in ipairs(self.backend:schedules(app)) do
+      if schedule[2] == expression then
+        local ok, err = self.backend:run_schedule(app, schedule[1])
+        if not ok then failed = failed or err end
+      end
+    end
+  end
+  if failed then error(failed, 0) end
+end
+
+--- One job for each expression that the scripts have; those of before end.
+function ScriptFiles:schedule()
+  self:stop()
+  for _, script in ipairs(self.list) do
+    for _, schedule in ipairs(self.backend:schedules(script.app or "*")) do
+      local expression = schedule[2]
+      self.jobs[expression] = self.jobs[expression] or cron.start(expression, function()
+        run_due(self, expression)
+      end, { name = "schedule " .. expression, missed = "skip" })
+    end
+  end
+end
+
+--- Ends the schedules.
+function ScriptFiles:stop()
+  for expression, job in pairs(self.jobs) do
+    job:stop()
+    self.jobs[expression] = nil
+  end
 end
 
 --- Is any of the files another than when it was last read?
@@ -79,13 +117,15 @@ function ScriptFiles:hasChanged()
 end
 
 --- `scripts`: a path, for all apps, or `{[app id] = path}`; the key "*" is for all other apps.
---- `limits`: `memory` in bytes, `steps`, `ms`; those left out are as by default.
-return function(backend, scripts, limits)
+--- `limits`: `memory` in bytes, `steps`, `ms`; those left out are as by default. `apps()`: ids of the apps.
+return function(backend, scripts, limits, apps)
   local list = {}
   if type(scripts) == "string" then scripts = { ["*"] = scripts } end
   for app, path in pairs(scripts) do
     list[#list + 1] = { app = app ~= "*" and app:lower() or nil, path = path }
   end
   table.sort(list, function(a, b) return (a.app or "") < (b.app or "") end)
-  return setmetatable({ backend = backend, list = list, limits = limits, seen = {} }, ScriptFiles)
+  return setmetatable({
+    backend = backend, list = list, limits = limits, apps = apps, seen = {}, jobs = {},
+  }, ScriptFiles)
 end

@@ -74,6 +74,7 @@ end
 
 --- Closes every connection and the files; the future resolves when that is done.
 function Server:close()
+  if self._scripts then self._scripts:stop() end
   local future = Future.new()
   self._core:close(function() future:resolve(true) end)
   return future
@@ -116,10 +117,15 @@ return function(options)
   if ok and options.script then
     scripts = script_files(server, options.script, {
       memory = options.scriptMemory, steps = options.scriptSteps, ms = options.scriptTime,
-    })
+    }, function()
+      local ids = {}
+      for i, app in ipairs(server:apps() or {}) do ids[i] = app.id end
+      return ids
+    end)
     ok, err = scripts:load()
   end
   if not ok then
+    if scripts then scripts:stop() end
     server:close()
     return nil, err
   end

@@ -122,8 +122,8 @@ static void open_world(struct world *w, uint32_t rows) {
     must(w, inst_server_create_app(w->server, "bench", &schema, 0, &w->info, token, &w->err));
     snprintf(w->token, sizeof w->token, "Bearer %s", token);
     must(w, inst_scripts_new(w->server, &w->env, &limits, &w->scripts, &w->err));
-    must(w, inst_scripts_load(w->scripts, NULL, "@bench.lua", SCRIPT, strlen(SCRIPT), NULL, NULL,
-                              &w->err));
+    must(w,
+         inst_scripts_load(w->scripts, NULL, "@bench.lua", SCRIPT, strlen(SCRIPT), NULL, &w->err));
     inst_arena_free(&arena);
     for (uint32_t n = 0; n < rows; n++)
         add_task(w, n);

@@ -78,7 +78,7 @@ static void open_world(struct world *w) {
                  INST_OK);
     FUZZ_REQUIRE(inst_scripts_new(w->server, &w->env, &limits, &w->scripts, NULL) == INST_OK);
     FUZZ_REQUIRE(inst_scripts_load(w->scripts, NULL, "@fuzz.lua", SCRIPT, sizeof SCRIPT - 1, NULL,
-                                   NULL, NULL) == INST_OK);
+                                   NULL) == INST_OK);
 }
 
 static void close_world(struct world *w) {

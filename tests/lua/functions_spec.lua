@@ -103,6 +103,32 @@ describe("functions of a script", function()
     db:shutdown()
   end)
 
+  it("run by the clock", function()
+    local path = support.scratch()
+    local file = script [[
+local server = ...
+server.schedule("0 3 * * *", function(ctx)
+  ctx.admin.transact(ctx.admin.tx.runs["11111111-1111-4111-8111-111111111111"]:update { at = "three" })
+end)]]
+    local files = require "instant.script_files"
+    local backend = assert(require("instant.core").backend(path))
+    local scripts = files(backend, file, {}, function() return { backend:app_id() } end)
+    assert(scripts:load())
+    local job = scripts.jobs["0 3 * * *"]
+    assert.equal(3, (os.date("!*t", job:next() / 1000)).hour)
+    job.fn(job)
+    local admin = instant.admin.init { apiURI = "local:" .. path }
+    assert.equal("three", admin:query({ runs = {} }):await().runs[1].at)
+    write(file, "local server = ...\nserver.schedule('0 25 * * *', function() end)")
+    local ok, err = scripts:load()
+    assert.is_nil(ok)
+    assert.equal('server.schedule: `0 25 * * *`: hour must be from 0 to 23, got 25', err.message)
+    assert.is_truthy(scripts.jobs["0 3 * * *"])
+    scripts:stop()
+    assert.is_nil(next(scripts.jobs))
+    backend:close()
+  end)
+
   it("say what is wrong with a script", function()
     local ok, err = pcall(support.client, nil, { script = script "local server = ...\nserver.query(1)" })
     assert.is_false(ok)

@@ -29,17 +29,15 @@ static void load(struct world *w, const char *text) {
     struct inst_err err = {0};
     if (scripts == NULL)
         assert_int_equal(inst_scripts_new(w->server, &w->env, &limits, &scripts, &err), INST_OK);
-    if (inst_scripts_load(scripts, NULL, "@app.lua", text, strlen(text), NULL, NULL, &err) !=
-        INST_OK)
+    if (inst_scripts_load(scripts, NULL, "@app.lua", text, strlen(text), NULL, &err) != INST_OK)
         fail_msg("%s", err.message);
 }
 
 static void load_fails(struct world *w, const char *text, const char *message) {
     struct inst_err err = {0};
     (void)w;
-    assert_int_equal(
-        inst_scripts_load(scripts, NULL, "@app.lua", text, strlen(text), NULL, NULL, &err),
-        INST_FAILED);
+    assert_int_equal(inst_scripts_load(scripts, NULL, "@app.lua", text, strlen(text), NULL, &err),
+                     INST_FAILED);
     assert_string_equal(err.message, message);
     inst_err_clear(&err);
 }
@@ -273,7 +271,7 @@ static void test_apps_apart(void **state) {
     load(w, "local server = ... server.query('which', function() return 'all' end)\n"
             "server.check('todos', function() error { message = 'no' } end)");
     assert_int_equal(
-        inst_scripts_load(scripts, other.id, "@other.lua", text, strlen(text), NULL, NULL, &err),
+        inst_scripts_load(scripts, other.id, "@other.lua", text, strlen(text), NULL, &err),
         INST_OK);
     snprintf(path, sizeof path, "/apps/%s/functions/which", other.id);
     expect_body(w, done(w, "POST", path, "", NULL), "{'result':['other',{'todos':[]}]}");
@@ -486,9 +484,8 @@ static void test_routes(void **state) {
     }
     struct inst_err err = {0};
     static const char text[] = "local server = ... server.route('PATCH', '/', function() end)";
-    assert_int_equal(
-        inst_scripts_load(scripts, NULL, "@app.lua", text, strlen(text), NULL, NULL, &err),
-        INST_FAILED);
+    assert_int_equal(inst_scripts_load(scripts, NULL, "@app.lua", text, strlen(text), NULL, &err),
+                     INST_FAILED);
     inst_err_clear(&err);
 }
 
