@@ -87,14 +87,12 @@ test('what the documentation says a JavaScript client does', async (t) => {
   const db = connect(t, server, app);
   const [, code] = readFileSync(path.join(root, 'lua/docs/server.md'), 'utf8').match(/```js open\.js\n([^]*?)```/);
   const AsyncFunction = (async () => {}).constructor;
-  const lines = [];
   let heard;
   const first = new Promise((resolve) => { heard = resolve; });
-  const log = (line) => { lines.push(line); if (line === '1 to do') heard(); };
+  const log = (line) => { if (line === '1 to do') heard(); };
   await new AsyncFunction('db', 'apiURI', 'appId', 'console', code)(db, server.api, app.id, { log });
   await call(server, app, 'add', { title: 'milk' });
   await within(20000, '1 to do', first);
-  assert.equal(lines[0], '0 to do');
 });
 
 test('what a check refuses is rolled back in the client that had it at once', async (t) => {
@@ -200,6 +198,29 @@ test('from a web page, and by who has signed in', async (t) => {
   assert.equal(hook.status, 201);
   assert.equal(hook.headers.get('x-kind'), 'stripe');
   assert.equal(await hook.text(), 'got paid');
+});
+
+test('the shop of the examples sells what it has', async (t) => {
+  const server = await serve(t, { args: ['--script', path.join(root, 'examples/server-lua/app.lua')] });
+  const app = await makeApp(server);
+  const post = async (where, body) => {
+    const response = await fetch(`${server.api}/apps/${app.id}/${where}`, { method: 'POST', body: JSON.stringify(body) });
+    return response.json();
+  };
+  assert.deepEqual(await post('routes/deliveries', { sku: 'tea', count: 3 }), { stock: 3 });
+  const db = connect(t, server, app);
+  const shop = live(t, db, (await post('functions/shop')).query);
+  await shop.until((r) => r.data?.products[0]?.stock === 3, 'the delivery');
+  const { result } = await post('functions/buy', { sku: 'tea', count: 2 });
+  await shop.until((r) => r.data.products[0]?.stock === 1, 'what is left');
+  const orders = live(t, db, { orders: { $: { where: { id: result.order } } } });
+  await orders.until((r) => r.data?.orders[0]?.status === 'confirmed', 'the reaction');
+  const refused = await post('functions/buy', { sku: 'tea', count: 2 });
+  assert.equal(refused.message, 'That many are not there.');
+  assert.deepEqual(refused.hint, { stock: 1 });
+  assert.equal((await post('functions/buy', { sku: 'cake', count: 1 })).type, 'record-not-found');
+  await post('functions/buy', { sku: 'tea', count: 1 });
+  await shop.until((r) => r.data.products[0].stock === 0, 'all sold');
 });
 
 test('a script for one app, another for the rest', async (t) => {
