@@ -25,6 +25,7 @@ local instant = {}
 ---@field schema? table of `instant.i.schema`
 ---@field adminToken? string
 ---@field refreshToken? string
+---@field script? string|table<string, string> with `local:`, a file of functions (lua/docs/server.md)
 ---@field vault? instant.Vault where the signed-in user is kept; not together with `refreshToken`
 ---@field useDateObjects? boolean date attributes come as `instant.date`
 ---@field disableValidation? boolean of queries and transactions against the schema
@@ -172,6 +173,10 @@ function instant.logLevel(level, format) end
 ---@field tlsKey? string PEM file of its key
 ---@field s3? instant.S3Options a bucket that keeps the contents of files
 ---@field metricsToken? string lets `GET /metrics` through with `Authorization: Bearer ...`
+---@field script? string|table<string, string> file with functions of all apps, or by app id, "*" for the others (lua/docs/server.md)
+---@field scriptMemory? integer bytes of one call of a function
+---@field scriptSteps? integer instructions of one call
+---@field scriptTime? integer ms of the processor of one call
 ---@field drain? number seconds that requests and answers have when it closes
 
 --- Opens a backend in this process with its port; `nil, err` when that fails.
@@ -220,6 +225,15 @@ function Server:setAppStatus(appId, status) end
 --- Reads certificate and key again, for connections from now on; when that fails those before stay.
 ---@return true?, instant.Error?
 function Server:reloadCertificate() end
+
+--- The files of the scripts are read again; calls that come later have them. A script that does not load
+--- stays as it was, and `nil, err` says why, with file and line.
+---@return boolean?, instant.Error?
+function Server:reloadScript() end
+
+--- Has a file of the scripts changed since it was read?
+---@return boolean
+function Server:scriptHasChanged() end
 
 --- Counters since the start.
 ---@return table<string, integer>
