@@ -257,6 +257,14 @@ static void test_nothing_is_left(void **state) {
             "end)\n");
     for (int i = 0; i < 3; i++)
         expect_body(w, done(w, "POST", FN "count", "", "{'a':1}"), "{'result':[1,1,1,1,1]}");
+    /* Nor of a script whose state is too large for an image: it runs with each call. */
+    load(w, "local server = ...\n"
+            "local large, count = {}, 0\n"
+            "for i = 1, 40000 do large[i] = i end\n"
+            "server.query('count', function() count = count + large[1] return { count, #large } "
+            "end)\n");
+    for (int i = 0; i < 3; i++)
+        expect_body(w, done(w, "POST", FN "count", "", NULL), "{'result':[1,40000]}");
 }
 
 static void test_apps_apart(void **state) {
