@@ -165,16 +165,21 @@ bool inst_sub_is_due(const struct inst_sub *sub, uint64_t last_id) {
     return !sub->is_dead && sub->id <= last_id;
 }
 
-void inst_events_deliver(struct inst_reactor *r) {
-    if (r->is_silent) {
-        return;
-    }
-    if (r->is_delivering) {
-        return; /* what a callback causes waits for the loop below, which it was called from */
-    }
+static bool must_pause(struct inst_reactor *r) {
+    return !r->is_shutdown && r->is_time_up && r->is_time_up(r->time_ctx);
+}
+
+/* Until none is left or the time is up; at_once: the first one whatever the time. */
+static void deliver(struct inst_reactor *r, bool at_once) {
     r->is_delivering = true;
-    struct inst_event *event;
-    while ((event = pop(r)) != NULL) {
+    r->is_paused = false;
+    while (r->first_event) {
+        r->is_paused = !at_once && must_pause(r);
+        if (r->is_paused) {
+            break;
+        }
+        at_once = false;
+        struct inst_event *event = pop(r);
         event->ops->deliver(r, event);
     }
     r->is_delivering = false;
@@ -184,6 +189,28 @@ void inst_events_deliver(struct inst_reactor *r) {
     if (r->has_dead_subs) {
         sweep_all(r);
     }
+}
+
+void inst_events_deliver(struct inst_reactor *r) {
+    /* What a callback causes waits for the loop that it was called from, and what comes behind
+     * events that wait has to wait with them. */
+    if (r->is_silent || r->is_delivering || (r->is_paused && !r->is_shutdown)) {
+        return;
+    }
+    deliver(r, false);
+}
+
+void inst_reactor_pace(struct inst_reactor *r, bool (*is_time_up)(void *ctx), void *ctx) {
+    r->is_time_up = is_time_up;
+    r->time_ctx = ctx;
+}
+
+bool inst_reactor_go_on(struct inst_reactor *r) {
+    if (r->is_silent || r->is_delivering || !r->is_paused) {
+        return false;
+    }
+    deliver(r, true);
+    return r->is_paused;
 }
 
 void inst_events_drop(struct inst_reactor *r) {

@@ -114,6 +114,15 @@ void inst_reactor_shutdown(struct inst_reactor *reactor);
 
 bool inst_reactor_is_shutdown(const struct inst_reactor *reactor);
 
+/*
+ * For a host that gives it little time at once: is_time_up is asked before each callback or result,
+ * and when it says so the rest waits for inst_reactor_go_on, what later calls cause behind it. A
+ * shutdown tells everybody at once all the same. NULL, as at first: nothing ever waits.
+ */
+void inst_reactor_pace(struct inst_reactor *reactor, bool (*is_time_up)(void *ctx), void *ctx);
+/* Goes on, by one step at least; true when something still waits. */
+bool inst_reactor_go_on(struct inst_reactor *reactor);
+
 /* Nobody is called any more, whatever happens: before flushing and freeing. */
 void inst_reactor_silence(struct inst_reactor *reactor);
 

@@ -357,7 +357,10 @@ struct inst_reactor {
 
     struct inst_event *first_event, *last_event;
     bool is_delivering;
+    bool is_paused; /* events wait for inst_reactor_go_on */
     bool has_dead_subs;
+    bool (*is_time_up)(void *ctx); /* NULL: never */
+    void *time_ctx;
 
     const char *types[INST_REACTOR_MAX_TYPES]; /* error types that are no literal of ours */
     size_t type_count;

@@ -101,9 +101,10 @@ INSTANT_API int instant_loop_fd(struct instant_loop *loop);
  */
 INSTANT_API int instant_loop_timeout(struct instant_loop *loop);
 
-/* Does what is ready, without waiting, for about budget_us microseconds at most; always one round,
- * also with 0. A round is not cut short: one large message is handled whole. True: there is more to
- * do right now. */
+/* Does what is ready, without waiting, for about budget_us microseconds at most; something always,
+ * also with 0. Results that are left over come with the next steps, one after the other, and what
+ * your calls cause meanwhile behind them; only reading one message, or evaluating and handing out
+ * one result, is not cut short. True: there is more to do right now. */
 INSTANT_API bool instant_step(struct instant_loop *loop, int budget_us);
 /* Waits until something was done, timeout_ms milliseconds at most (-1: as long as it takes). False,
  * at once, when nothing is left to wait for: no subscription, no question, no write on its way. */

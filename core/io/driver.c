@@ -173,6 +173,8 @@ static void hold(struct inst_driver *driver, bool wants) {
 static void pump(void *ctx) {
     struct inst_driver *driver = ctx;
     struct inst_output output;
+    if (inst_reactor_go_on(driver->reactor))
+        wake(driver);
     pump_disk(driver);
     while (!driver->transport ||
            driver->transport->ops->queued(driver->transport) < INST_CLIENT_HIGH_WATER) {
@@ -193,6 +195,8 @@ static void pump(void *ctx) {
     hold(driver, inst_reactor_unconfirmed_count(driver->reactor) > 0 ||
                      inst_reactor_has_topics_waiting(driver->reactor));
 }
+
+static bool is_time_up(void *ctx) { return inst_loop_is_time_up(ctx); }
 
 static void on_deadline(void *ctx) {
     struct inst_driver *driver = ctx;
@@ -437,6 +441,8 @@ static enum inst_status make(struct inst_loop *loop, const struct inst_client_co
         status = inst_timer_new(loop, on_deadline, driver, &driver->timer, err);
     if (status == INST_OK)
         status = inst_reactor_new(&driver->config.reactor, &driver->reactor, err);
+    if (status == INST_OK)
+        inst_reactor_pace(driver->reactor, is_time_up, loop);
     if (status == INST_OK)
         status = make_disk(driver, err);
     driver->config.vault = NULL; /* was borrowed */

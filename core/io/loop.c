@@ -44,6 +44,7 @@ struct inst_loop {
     inst_loop_fn *wanted; /* NULL: nobody is told */
     void *wanted_ctx;
     bool is_stepping;
+    uint64_t step_end; /* uv_hrtime at which the step is to come to its end; 0: no such time */
 };
 
 struct inst_timer {
@@ -147,7 +148,7 @@ static void drain_deferred(struct inst_loop *loop) {
         d->next = NULL;
         d->is_queued = false;
         d->fn(d->ctx);
-        if (is_end)
+        if (is_end || inst_loop_is_time_up(loop))
             break;
     }
 }
@@ -171,7 +172,7 @@ static void end_turn(struct inst_loop *loop) {
         loop->did_work = loop->did_work || loop->first;
         drain_deferred(loop);
         call_hooks(loop);
-    } while (loop->first && ++rounds < INST_LOOP_MAX_ROUNDS);
+    } while (loop->first && ++rounds < INST_LOOP_MAX_ROUNDS && !inst_loop_is_time_up(loop));
     loop->in_turn = false;
     if (loop->first || loop->polls_again)
         uv_idle_start(&loop->idle, idle_cb);
@@ -317,12 +318,19 @@ static bool is_ready(struct inst_loop *loop) {
     return inst_loop_timeout(loop) == 0 || poll(&fd, 1, 0) > 0;
 }
 
+bool inst_loop_is_time_up(const struct inst_loop *loop) {
+    return loop->step_end && uv_hrtime() >= loop->step_end;
+}
+
 bool inst_loop_step_for(struct inst_loop *loop, int64_t budget_us) {
-    uint64_t end = uv_hrtime() + (budget_us > 0 ? (uint64_t)budget_us * 1000 : 0);
+    loop->step_end = uv_hrtime() + (budget_us > 0 ? (uint64_t)budget_us * 1000 : 0);
+    bool has_more;
     do {
         inst_loop_step(loop);
-    } while (uv_hrtime() < end && is_ready(loop));
-    return is_ready(loop);
+        has_more = is_ready(loop);
+    } while (has_more && !inst_loop_is_time_up(loop));
+    loop->step_end = 0;
+    return has_more;
 }
 
 void inst_loop_stop(struct inst_loop *loop) {

@@ -151,6 +151,24 @@ static int core_step(lua_State *L) {
     return 0;
 }
 
+/* poll(budget_us) -> bool: the same again and again while something is ready, for about that long;
+ * true when something still is. */
+static int core_poll(lua_State *L) {
+    lua_Number budget_us = luaL_checknumber(L, 1);
+    struct inst_lua *lua = enter(L);
+    struct inst_lua_scope scope = inst_lua_begin(lua, L);
+    bool has_more = inst_loop_step_for(lua->loop, (int64_t)budget_us);
+    leave(lua, scope);
+    lua_pushboolean(L, has_more);
+    return 1;
+}
+
+/* is_time_up() -> bool: whoever has more to do in this poll leaves it for the next one. */
+static int core_is_time_up(lua_State *L) {
+    lua_pushboolean(L, inst_loop_is_time_up(inst_lua_get(L)->loop));
+    return 1;
+}
+
 static void on_wanted(void *ctx) {
     struct inst_lua *lua = ctx;
     inst_lua_call(lua, lua->on_wanted, NULL, NULL);
@@ -299,6 +317,8 @@ int luaopen_instant_core(lua_State *L) {
         {"run", core_run},
         {"wait", core_wait},
         {"step", core_step},
+        {"poll", core_poll},
+        {"is_time_up", core_is_time_up},
         {"on_wanted", core_on_wanted},
         {"timeout", core_timeout},
         {"is_running", core_is_running},

@@ -100,6 +100,23 @@ function instant.reaction(options)
   return of:reaction(options)
 end
 
+local MAX_BUDGET_MS = 1000
+
+--- Does what is ready, without waiting, for about `budget_ms` milliseconds (2): once a frame, in a program with
+--- a loop of its own. True when there is more to do right now.
+function instant.poll(opts)
+  local ms = opts and opts.budget_ms or 2
+  if type(ms) ~= "number" or not (ms >= 0 and ms <= MAX_BUDGET_MS) then
+    error(("poll: `budget_ms` must be a number from 0 to %d, got %s"):format(MAX_BUDGET_MS, tostring(ms)), 2)
+  end
+  return core.poll(ms * 1000)
+end
+
+--- The same; one client's `poll` serves them all.
+function db.methods.poll(_, opts)
+  return instant.poll(opts)
+end
+
 --- Runs until nothing is left to wait for.
 function instant.run()
   core.run()

@@ -129,6 +129,18 @@ function instant.step() end
 
 --- Lets reactions and jobs finish, shuts every client down, closes servers and stops timers; `true` does not wait for
 --- them.
+
+---@class instant.PollOptions
+---@field budget_ms? number milliseconds, 0 to 1000; 2 when left out
+
+--- Does what is ready, without waiting, for about `budget_ms`: for games, once a frame. Results that are left over
+--- come with the next calls, one after the other; only reading one message, or evaluating and handing out one
+--- result, is not cut short. True when there is more to do right now. `db:poll` is the same.
+---@param opts? instant.PollOptions
+---@return boolean has_more
+function instant.poll(opts) end
+
+--- Shuts every client down, closes servers and stops timers; `true` does not wait for them.
 ---@param now? boolean
 function instant.stop(now) end
 
@@ -329,6 +341,11 @@ function Db:subscribeConnectionStatus(fn) end
 
 ---@return string status
 function Db:getConnectionStatus() end
+
+--- `instant.poll`; one client's serves them all.
+---@param opts? instant.PollOptions
+---@return boolean has_more
+function Db:poll(opts) end
 
 --- Calls `fn` now and on every change.
 ---@param fn fun(status: { isLoading: boolean, isReadOnly: boolean, status?: string })

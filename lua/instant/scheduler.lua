@@ -41,6 +41,10 @@ core.set_scheduler(function()
     first = first + 1
     local ok, text = xpcall(fn, describe)
     if not ok then scheduler.fail(text) end
+    if first <= last and core.is_time_up() then
+      core.wake()
+      return
+    end
   end
 end)
 
