@@ -9,6 +9,8 @@ files["lua/instant/coroutines.lua"] = { globals = { "coroutine" } }
 files["lua/instant/nginx*.lua"] = { std = "ngx_lua" }
 files["examples"] = { std = "lua54" }
 files["examples/migrations"] = { read_globals = { "i" } }
+files["examples/love"] = { std = "luajit+love" }
+files["examples/luanti"] = { std = "luajit", read_globals = { "core", "vector", "ItemStack" } }
 files["examples/openresty"] = { std = "ngx_lua" }
 files["tests/e2e/nginx"] = { std = "ngx_lua" }
 files["tests"] = { std = "lua54" }

@@ -17,7 +17,7 @@ BUILD_PACKAGES="gcc libc6-dev cmake ninja-build pkg-config lua5.4 liblua5.4-dev 
   libuv1-dev libcjson-dev libsqlite3-dev libssl-dev libicu-dev libcurl4-openssl-dev libzip-dev"
 TEST_PACKAGES="libcmocka-dev lua-busted lua-check clang-format valgrind libsecret-1-0 gnome-keyring
   dbus-daemon curl nginx libnginx-mod-http-lua lua-resty-core lua-nginx-websocket
-  wrk lua-cjson luarocks libedit2 tzdata bsdutils"
+  wrk lua-cjson luarocks libedit2 tzdata bsdutils love minetest-server"
 # OpenResty's LuaJIT, which installs beside nginx's Lua module. The original one does as well, and
 # the two exclude each other.
 if ! command -v luajit >/dev/null 2>&1 || ! pkg-config --exists luajit 2>/dev/null; then

@@ -67,11 +67,11 @@ export async function freePort() {
   return port;
 }
 
-// A process of the host. `line(pattern)` waits for a line of stdout (also one already printed),
+// A process of the host, or of `options.program`. `line(pattern)` waits for a line of stdout (also one already printed),
 // `said(pattern)` for the next match anywhere in what it prints, each match once; `ended` is its exit
 // code or signal, `output()` everything it printed.
-export function run(t, args, options = {}) {
-  const child = spawn(host, args, { stdio: ['pipe', 'pipe', 'pipe'], cwd: root, ...options });
+export function run(t, args, { program = host, ...options } = {}) {
+  const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'], cwd: root, ...options });
   const lines = [];
   const waiting = new Set();
   let printed = '';

@@ -8,7 +8,8 @@ import http from 'node:http';
 import path from 'node:path';
 import { test } from 'node:test';
 import { connect, freePort, id, live, makeApp, makeCertificate, run, scratch, serve, within } from './harness.mjs';
-import { missing, nginxEnv } from './nginx/nginx.mjs';
+import { luajitEnv } from './luajit.mjs';
+import { missing } from './nginx/nginx.mjs';
 
 const skip = missing;
 
@@ -26,7 +27,7 @@ async function nginx(t, server, app, options = {}) {
   writeFileSync(path.join(dir, 'nginx.conf'), more + config);
   const child = spawn('/usr/sbin/nginx', ['-p', `${dir}/`, '-c', 'nginx.conf', '-e', 'stderr'], {
     stdio: ['ignore', 'ignore', 'pipe'],
-    env: { ...process.env, ...nginxEnv(), INSTANT_APP_ID: app.id, INSTANT_URI: server.api },
+    env: { ...process.env, ...luajitEnv(), INSTANT_APP_ID: app.id, INSTANT_URI: server.api },
   });
   let log = '';
   child.stderr.on('data', (text) => { log += text; });

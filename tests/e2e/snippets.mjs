@@ -10,7 +10,9 @@
 //     <!-- serve ARGS -->     from here on there is a backend, started with ARGS in the folder of the
 //                             document's files: INSTANT_CLI_API_URI, INSTANT_APP_ID and
 //                             INSTANT_APP_ADMIN_TOKEN say where
-//     <!-- nginx -->          needs nginx with its Lua module: skipped without
+//     <!-- nginx -->          needs nginx with its Lua module; skipped from here on without
+//     <!-- love -->           the same with LÖVE
+//     <!-- luanti -->         the same with Luanti's server
 //     <!-- before CODE -->    code in front of every script from here on, for scripts that are parts of one
 
 import assert from 'node:assert/strict';
@@ -18,12 +20,23 @@ import { execFile } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { host, root, scratch, serve } from './harness.mjs';
-import { missing, nginxFolder } from './nginx/nginx.mjs';
+import { absent, luajitFolder } from './luajit.mjs';
+import { missing } from './nginx/nginx.mjs';
+
+// What runs in documents, with our module for its LuaJIT.
+const programs = {
+  nginx: { name: 'nginx', path: '/usr/sbin/nginx', missing },
+  love: { name: 'love', path: '/usr/bin/love', missing: absent(['/usr/bin/love', 'love']) },
+  luanti: {
+    name: 'minetestserver', path: '/usr/games/minetestserver',
+    missing: absent(['/usr/games/minetestserver', 'minetest-server']),
+  },
+};
 
 // `{kind, name, text, line}` of each block and comment.
 export function blocksOf(markdown) {
   const blocks = [];
-  const pattern = /^```(\w+)(?: +(\S+))?[^\n]*\n([^]*?)^```$|^<!-- (serve|nginx|before)\b([^]*?)-->/gm;
+  const pattern = /^```(\w+)(?: +(\S+))?[^\n]*\n([^]*?)^```$|^<!-- (serve|nginx|love|luanti|before)\b([^]*?)-->/gm;
   for (const match of markdown.matchAll(pattern)) {
     const [, kind, name, text, comment, rest] = match;
     const line = markdown.slice(0, match.index).split('\n').length;
@@ -59,8 +72,9 @@ export async function runDocument(t, file) {
   let last;
   for (const block of blocksOf(readFileSync(file, 'utf8'))) {
     if (block.isComment) {
-      if (block.kind === 'nginx' && missing) return t.skip(missing);
-      if (block.kind === 'nginx') env = { ...env, PATH: `${nginxFolder(scratch(t))}:${env.PATH}` };
+      const program = programs[block.kind];
+      if (program?.missing) return t.skip(program.missing);
+      if (program) env = { ...env, PATH: `${luajitFolder(scratch(t), program.name, program.path)}:${env.PATH}` };
       else if (block.kind === 'serve') env = { ...env, ...await backend(t, block.text.split(' ').filter(Boolean), dir) };
       else before += `${block.text}\n`;
     } else if (block.name) {
