@@ -25,11 +25,11 @@ import { missing } from './nginx/nginx.mjs';
 
 // What runs in documents, with our module for its LuaJIT.
 const programs = {
-  nginx: { name: 'nginx', path: '/usr/sbin/nginx', missing },
-  love: { name: 'love', path: '/usr/bin/love', missing: absent(['/usr/bin/love', 'love']) },
+  nginx: { name: 'nginx', program: '/usr/sbin/nginx', missing },
+  love: { name: 'love', program: '/usr/bin/love', missing: absent(['/usr/bin/love', 'love']) },
   luanti: {
-    name: 'minetestserver', path: '/usr/games/minetestserver',
-    missing: absent(['/usr/games/minetestserver', 'minetest-server']),
+    name: 'minetestserver', program: '/usr/lib/minetest/minetestserver --logfile ""', isLate: true,
+    missing: absent(['/usr/lib/minetest/minetestserver', 'minetest-server']),
   },
 };
 
@@ -74,7 +74,7 @@ export async function runDocument(t, file) {
     if (block.isComment) {
       const program = programs[block.kind];
       if (program?.missing) return t.skip(program.missing);
-      if (program) env = { ...env, PATH: `${luajitFolder(scratch(t), program.name, program.path)}:${env.PATH}` };
+      if (program) env = { ...env, PATH: `${luajitFolder(scratch(t), program)}:${env.PATH}` };
       else if (block.kind === 'serve') env = { ...env, ...await backend(t, block.text.split(' ').filter(Boolean), dir) };
       else before += `${block.text}\n`;
     } else if (block.name) {
