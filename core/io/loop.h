@@ -88,7 +88,8 @@ bool inst_loop_wait(struct inst_loop *loop, int64_t ms);
 /* Does what is ready without waiting, for hosts with a loop of their own. */
 void inst_loop_step(struct inst_loop *loop);
 /* ... again and again while something is, for about budget_us; true when something still is. A
- * round is cut short when the time is up, behind the first deferred call and between those after. */
+ * round is cut short when the time is up, behind the first deferred call and between those after.
+ */
 bool inst_loop_step_for(struct inst_loop *loop, int64_t budget_us);
 /* Inside such a step: whoever can is to put the rest of its work off. */
 bool inst_loop_is_time_up(const struct inst_loop *loop);

@@ -127,9 +127,6 @@ function instant.run() end
 --- Does what is ready, without waiting: for hosts with a loop of their own.
 function instant.step() end
 
---- Lets reactions and jobs finish, shuts every client down, closes servers and stops timers; `true` does not wait for
---- them.
-
 ---@class instant.PollOptions
 ---@field budget_ms? number milliseconds, 0 to 1000; 2 when left out
 
@@ -140,7 +137,8 @@ function instant.step() end
 ---@return boolean has_more
 function instant.poll(opts) end
 
---- Shuts every client down, closes servers and stops timers; `true` does not wait for them.
+--- Lets reactions and jobs finish, shuts every client down, closes servers and stops timers; `true` does not wait for
+--- them.
 ---@param now? boolean
 function instant.stop(now) end
 
