@@ -11,12 +11,23 @@
 #define DUE "webhook-due/"
 #define GONE "webhook-gone/"
 
+static void log_about(const struct inst_app *app, const char *what, const struct inst_err *err) {
+    const struct inst_env *env = app->server->env;
+    struct inst_buf line;
+    if (env->log == NULL)
+        return;
+    inst_buf_init(&line);
+    inst_buf_addf(&line, "app %s: webhooks: %s: %s", app->info.id, what,
+                  err->message != NULL ? err->message : "out of memory");
+    if (!line.failed)
+        env->log(env->ctx, INST_LOG_ERROR, line.data);
+    inst_buf_free(&line);
+}
+
 /* Nothing is lost: notes say what is still to be done. */
 static void stall(struct inst_app *app, const struct inst_err *err) {
-    const struct inst_env *env = app->server->env;
     app->webhooks->stalled_ms = inst_webhook_now(app) + INST_WEBHOOK_STALL_MS;
-    if (env->log != NULL && err->message != NULL)
-        env->log(env->ctx, INST_LOG_ERROR, err->message);
+    log_about(app, "tried again later", err);
 }
 
 /* ---- how a delivery went ---- */
@@ -485,12 +496,6 @@ static bool on_change(void *ctx, const struct inst_feed_change *change) {
     return reading->status == INST_OK && reading->events < INST_WEBHOOK_TURN_EVENTS;
 }
 
-static enum inst_status put_at(struct inst_app *app, struct inst_err *err) {
-    char text[32];
-    int len = snprintf(text, sizeof text, "%lld", (long long)app->webhooks->at_tx);
-    return app->db->db_ops->set_note(app->db, "webhook-at", text, (size_t)len, err);
-}
-
 /* Everything read so far, and how far, in one commit; when that fails it is read again. */
 static enum inst_status read_slice(struct inst_app *app, struct inst_err *err) {
     static const struct inst_feed_filter all = {.actions = INST_FEED_ALL};
@@ -508,7 +513,20 @@ static enum inst_status read_slice(struct inst_app *app, struct inst_err *err) {
     /* The transaction that is being gathered is read again after a restart. */
     webhooks->at_tx = webhooks->gathering.tx != 0 ? webhooks->gathering.tx - 1 : at.tx;
     if (st == INST_OK && (reading.events > 0 || webhooks->at_tx > webhooks->kept_at_tx + 10000))
-        st = put_at(app, err);
+        st = inst_webhooks_put_at(app, webhooks->at_tx, err);
+    return st;
+}
+
+/* The log does not hold what is wanted: what is there is told of from now on. */
+static enum inst_status jump(struct inst_app *app, struct inst_err *err) {
+    log_about(app, "changes were missed", err);
+    inst_err_clear(err);
+    enum inst_status st = inst_webhooks_begin(app, err);
+    if (st != INST_OK)
+        return st;
+    st = inst_webhooks_put_at(app, app->last_tx, err);
+    if ((st = inst_webhooks_end(app, st, err)) == INST_OK)
+        app->webhooks->at_tx = app->webhooks->kept_at_tx = app->last_tx;
     return st;
 }
 
@@ -522,8 +540,6 @@ static enum inst_status read_log(struct inst_app *app, struct inst_err *err) {
         clear_gathered(webhooks);
         st = inst_feed_new(app, (struct inst_feed_position){webhooks->at_tx, 0}, &webhooks->feed,
                            err);
-        if (st == INST_FAILED) /* the log does not hold it: what is there is told from now on */
-            webhooks->at_tx = app->last_tx;
     }
     if (st == INST_OK && (st = inst_webhooks_begin(app, err)) == INST_OK) {
         st = read_slice(app, err);
@@ -536,9 +552,9 @@ static enum inst_status read_log(struct inst_app *app, struct inst_err *err) {
     inst_feed_free(webhooks->feed);
     webhooks->feed = NULL;
     clear_gathered(webhooks);
-    if (webhooks->at_tx != app->last_tx)
-        webhooks->at_tx = before;
-    return st;
+    webhooks->at_tx = before;
+    bool is_gone = err->type != NULL && strcmp(err->type, "position-gone") == 0;
+    return is_gone ? jump(app, err) : st;
 }
 
 /* ---- what is left of deleted ones ---- */

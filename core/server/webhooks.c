@@ -392,29 +392,33 @@ enum inst_status inst_webhooks_end(struct inst_app *app, enum inst_status status
     return status;
 }
 
-static enum inst_status put_at(struct inst_app *app, int64_t tx, struct inst_err *err) {
+enum inst_status inst_webhooks_put_at(struct inst_app *app, int64_t tx, struct inst_err *err) {
     char text[32];
     int len = snprintf(text, sizeof text, "%lld", (long long)tx);
     return app->db->db_ops->set_note(app->db, "webhook-at", text, (size_t)len, err);
 }
 
-/* What an app without anybody to tell has not read need not be. */
-static bool skips(const struct inst_app *app) { return app->webhooks->active_count == 0; }
-
+/* How far the log was read goes with it: what it asks for now is not asked of what was read. An app
+ * without anybody to tell has read everything. */
 static enum inst_status keep(struct inst_app *app, const struct inst_webhook *webhook,
                              struct inst_err *err) {
+    struct inst_webhooks *webhooks = app->webhooks;
+    bool skips = webhooks->active_count == 0;
+    int64_t at_tx = skips ? app->last_tx : webhooks->at_tx;
     enum inst_status st = inst_webhooks_begin(app, err);
     if (st != INST_OK)
         return st;
     st = inst_webhook_put(app, webhook, err);
-    if (st == INST_OK && skips(app))
-        st = put_at(app, app->last_tx, err);
-    if ((st = inst_webhooks_end(app, st, err)) == INST_OK && skips(app)) {
-        app->webhooks->at_tx = app->webhooks->kept_at_tx = app->last_tx;
-        inst_feed_free(app->webhooks->feed);
-        app->webhooks->feed = NULL;
+    if (st == INST_OK)
+        st = inst_webhooks_put_at(app, at_tx, err);
+    if ((st = inst_webhooks_end(app, st, err)) != INST_OK)
+        return st;
+    webhooks->at_tx = webhooks->kept_at_tx = at_tx;
+    if (skips) {
+        inst_feed_free(webhooks->feed);
+        webhooks->feed = NULL;
     }
-    return st;
+    return INST_OK;
 }
 
 enum inst_status inst_webhook_add(struct inst_app *app, const struct inst_webhook_wish *wish,

@@ -92,5 +92,7 @@ static inline int64_t inst_webhook_now(const struct inst_app *app) {
 enum inst_status inst_webhooks_begin(struct inst_app *app, struct inst_err *err);
 enum inst_status inst_webhooks_end(struct inst_app *app, enum inst_status status,
                                    struct inst_err *err);
+/* In a group that is open: the note of how far the log was read. */
+enum inst_status inst_webhooks_put_at(struct inst_app *app, int64_t tx, struct inst_err *err);
 
 #endif

@@ -390,6 +390,87 @@ static void a_restart_repeats_what_was_on_its_way(void **state) {
     close_world();
 }
 
+/* What was read before a webhook asked for it is not told of, also when nobody noted that. */
+static void what_is_asked_for_later_is_not_told_of_before(void **state) {
+    (void)state;
+    open_world();
+    char path[256];
+    const char *id = add_webhook("{'url':'" URL "','namespaces':['todos'],'actions':['create']}");
+    snprintf(path, sizeof path, BASE "/%s", id);
+    transact(&w, c, "[['add-triple','#1','@notes.id','#1']]");
+    work();
+    done(&w, "POST", path, ADMIN, "{'namespaces':['todos','notes']}");
+    restart();
+    work();
+    assert_int_equal(outside.waiting_count, 0);
+    transact(&w, c, "[['add-triple','#2','@notes.id','#2']]");
+    work();
+    respond(200, "");
+    expect_event(id, "success", 1);
+    close_world();
+}
+
+/* ---- a disk that refuses, once ---- */
+
+static const struct inst_app_db_ops *good_ops;
+
+static enum inst_status no_log(struct inst_app_db *db, int64_t after,
+                               bool (*fn)(void *ctx, const struct inst_log_record *record),
+                               void *ctx, struct inst_err *err) {
+    (void)after, (void)fn, (void)ctx;
+    db->db_ops = good_ops;
+    return inst_err_set(err, "data-file", 500, "the disk refused");
+}
+
+static enum inst_status no_commit(struct inst_app_db *db, struct inst_err *err) {
+    db->db_ops = good_ops;
+    good_ops->rollback(db);
+    return inst_err_set(err, "data-file", 500, "the disk refused");
+}
+
+/* The commit that holds this note is refused. */
+static enum inst_status no_place(struct inst_app_db *db, const char *key, const char *bytes,
+                                 size_t len, struct inst_err *err) {
+    static struct inst_app_db_ops refusing;
+    refusing = *good_ops;
+    refusing.commit = no_commit;
+    if (strcmp(key, "webhook-at") == 0)
+        db->db_ops = &refusing;
+    return good_ops->set_note(db, key, bytes, len, err);
+}
+
+static void expect_told_later_with(struct inst_app *app, const struct inst_app_db_ops *bad) {
+    const char *id = add_webhook("{'url':'" URL "','namespaces':['todos'],'actions':['create']}");
+    work();
+    app->db->db_ops = bad;
+    transact(&w, c, "[['add-triple','#1','@todos.id','#1']]");
+    turn(&w);
+    assert_ptr_equal(app->db->db_ops, good_ops);
+    assert_int_equal(outside.waiting_count, 0);
+    w.now += INST_WEBHOOK_STALL_MS;
+    work();
+    assert_int_equal(outside.waiting_count, 1);
+    respond(200, "");
+    expect_event(id, "success", 1);
+}
+
+static void no_event_is_lost_when_the_disk_refuses_once(void **state) {
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct inst_app *app;
+        open_world();
+        assert_int_equal(inst_app_get(w.server, w.app.id, &app, NULL), INST_OK);
+        good_ops = app->db->db_ops;
+        struct inst_app_db_ops bad = *good_ops;
+        if (i == 0)
+            bad.read_log = no_log;
+        else
+            bad.set_note = no_place;
+        expect_told_later_with(app, &bad);
+        close_world();
+    }
+}
+
 static void no_more_are_on_their_way_than_may_be(void **state) {
     (void)state;
     open_world();
@@ -482,6 +563,8 @@ int main(void) {
         cmocka_unit_test(gone_disables_and_so_does_the_owner),
         cmocka_unit_test(what_is_deleted_meanwhile_does_no_harm),
         cmocka_unit_test(a_restart_repeats_what_was_on_its_way),
+        cmocka_unit_test(what_is_asked_for_later_is_not_told_of_before),
+        cmocka_unit_test(no_event_is_lost_when_the_disk_refuses_once),
         cmocka_unit_test(no_more_are_on_their_way_than_may_be),
         cmocka_unit_test(events_end_after_sixty_days),
         cmocka_unit_test(receivers_can_check_signatures),
