@@ -124,6 +124,16 @@ static enum inst_status read_file(const char *path, struct inst_buf *out, bool *
     return out->failed ? inst_err_nomem(err) : INST_OK;
 }
 
+/* What cannot be read now, or is no backup: the others are not to suffer for it. */
+static void log_broken(const struct inst_app_backups *backups, const char *app, const char *id,
+                       const struct inst_err *err) {
+    const struct inst_env *env = inst_loop_env(backups->loop);
+    char line[PATH_MAX];
+    snprintf(line, sizeof line, "app %s: backup %s is passed over: %s", app, id, err->message);
+    if (env->log)
+        env->log(env->ctx, INST_LOG_ERROR, line);
+}
+
 static double number_of(const struct inst_value *info, const char *name) {
     const struct inst_value *v = inst_getz(info, name);
     return v && v->tag == INST_NUMBER ? v->u.num : 0;
@@ -183,12 +193,18 @@ static bool add_to_list(void *ctx, const char *name) {
     struct list *list = ctx;
     struct inst_arena arena;
     struct inst_value info;
+    struct inst_err err = {0};
     bool found;
     if (!is_id(name))
         return true;
     inst_arena_init(&arena);
-    list->status = read_info(list->backups, list->app, name, &arena, &info, &found, list->err);
-    if (list->status == INST_OK && found && !is_over(list->backups, &info)) {
+    enum inst_status status =
+        read_info(list->backups, list->app, name, &arena, &info, &found, &err);
+    if (status == INST_NOMEM)
+        list->status = inst_err_nomem(list->err);
+    else if (status != INST_OK)
+        log_broken(list->backups, list->app, name, &err);
+    if (status == INST_OK && found && !is_over(list->backups, &info)) {
         void *items = realloc(list->items, (list->count + 1) * sizeof *list->items);
         if (items) {
             list->items = items;
@@ -197,6 +213,7 @@ static bool add_to_list(void *ctx, const char *name) {
             list->status = inst_err_nomem(list->err);
         }
     }
+    inst_err_clear(&err);
     inst_arena_free(&arena);
     return list->status == INST_OK;
 }
@@ -400,6 +417,16 @@ enum inst_status inst_app_backups_read(struct inst_app_backups *backups, const c
 
 /* ---- the sweep ---- */
 
+/* What does not say when its time is over is as old as its folder. */
+static bool is_old(const struct inst_app_backups *backups, const char *app, const char *id) {
+    const struct inst_env *env = inst_loop_env(backups->loop);
+    char path[PATH_MAX];
+    struct stat st;
+    return inst_app_backups_path(backups, path, NULL, "%s/%s", app, id) == INST_OK &&
+           stat(path, &st) == 0 &&
+           (int64_t)st.st_mtime * 1000 + INST_BACKUPS_KEPT_MS <= env->now_ms(env->ctx);
+}
+
 static bool drop_if_over(void *ctx, const char *name) {
     struct walk *walk = ctx;
     struct inst_arena arena;
@@ -408,8 +435,12 @@ static bool drop_if_over(void *ctx, const char *name) {
     if (!is_id(name))
         return true;
     inst_arena_init(&arena);
-    if (read_info(walk->backups, walk->app, name, &arena, &info, &found, NULL) == INST_OK &&
-        (!found || is_over(walk->backups, &info)))
+    enum inst_status status =
+        read_info(walk->backups, walk->app, name, &arena, &info, &found, NULL);
+    bool is_useless = status == INST_OK
+                          ? !found || is_over(walk->backups, &info)
+                          : status != INST_NOMEM && is_old(walk->backups, walk->app, name);
+    if (is_useless)
         remove_backup(walk->backups, walk->app, name, &found, NULL);
     inst_arena_free(&arena);
     return true;

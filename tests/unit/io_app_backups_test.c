@@ -135,6 +135,32 @@ static void named_and_expired(void **state) {
     assert_false(inst_app_backups_name(of(w), w->app.id, location));
 }
 
+/* One that cannot be read stands in nobody's way, and goes when it is older than any is kept. */
+static void one_that_is_broken(void **state) {
+    struct world *w = *state;
+    struct inst_apps *apps = inst_backend_apps(w->backend);
+    char folder[200], path[256];
+    begin(w);
+    finish(w, "completed");
+    snprintf(folder, sizeof folder, "%s/backups/%s/%s", w->dir, w->app.id, job);
+    snprintf(path, sizeof path, "%s/backup.json", folder);
+    FILE *info = fopen(path, "w");
+    assert_non_null(info);
+    fputs("{\"expires\":", info);
+    fclose(info);
+    assert_int_equal(count_backups(w), 0);
+    begin(w);
+    finish(w, "completed");
+    assert_int_equal(count_backups(w), 1);
+    inst_app_backups_sweep(of(w), apps);
+    assert_int_equal(access(folder, F_OK), 0);
+    const struct timespec long_ago[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
+    assert_int_equal(utimensat(AT_FDCWD, folder, long_ago, 0), 0);
+    inst_app_backups_sweep(of(w), apps);
+    assert_int_equal(access(folder, F_OK), -1);
+    assert_int_equal(count_backups(w), 1);
+}
+
 static void no_place(void **state) {
     struct world *w = *state;
     char path[128];
@@ -170,8 +196,8 @@ static void not_of_ephemeral_apps(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
-        T(a_job_ends), T(busy_and_cancelled),    T(named_and_expired),
-        T(no_place),   T(not_of_ephemeral_apps),
+        T(a_job_ends),         T(busy_and_cancelled), T(named_and_expired),
+        T(one_that_is_broken), T(no_place),           T(not_of_ephemeral_apps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
