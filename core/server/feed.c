@@ -169,11 +169,31 @@ enum inst_status inst_feeds_take(struct inst_app *app, struct inst_feed_position
     return inst_feed_new(app, from, out, err);
 }
 
+static size_t kept_bytes(const struct inst_server *server) {
+    size_t bytes = 0;
+    for (const struct inst_app *app = server->apps; app != NULL; app = app->next)
+        for (size_t i = 0; i < INST_FEED_MAX_KEPT; i++)
+            bytes += app->feeds[i] != NULL ? app->feeds[i]->window.arena.total : 0;
+    return bytes;
+}
+
+static void forget_others(struct inst_server *server, const struct inst_feed *feed) {
+    for (struct inst_app *app = server->apps; app != NULL; app = app->next)
+        for (size_t i = 0; i < INST_FEED_MAX_KEPT; i++) {
+            if (app->feeds[i] == feed)
+                continue;
+            inst_feed_free(app->feeds[i]);
+            app->feeds[i] = NULL;
+        }
+}
+
 /* The newest is the first. */
 void inst_feeds_keep(struct inst_app *app, struct inst_feed *feed_take) {
     inst_feed_free(app->feeds[INST_FEED_MAX_KEPT - 1]);
     memmove(app->feeds + 1, app->feeds, (INST_FEED_MAX_KEPT - 1) * sizeof *app->feeds);
     app->feeds[0] = feed_take;
+    if (kept_bytes(app->server) > INST_FEED_ALL_WINDOWS_BYTES)
+        forget_others(app->server, feed_take);
 }
 
 void inst_feeds_free(struct inst_app *app) {
@@ -185,18 +205,29 @@ void inst_feeds_free(struct inst_app *app) {
 
 struct reading {
     struct inst_feed *feed;
+    struct inst_feed_budget *budget;
     const struct inst_feed_filter *filter;
     inst_feed_fn *fn;
     void *ctx;
-    size_t records, bytes, changes;
-    bool is_stopped; /* by fn, or the budget */
+    size_t records;
+    bool is_stopped; /* by fn */
     enum inst_status status;
     struct inst_err *err;
 };
 
+struct inst_feed_budget inst_feed_budget(void) {
+    return (struct inst_feed_budget){INST_FEED_TURN_RECORDS, INST_FEED_TURN_BYTES,
+                                     INST_FEED_TURN_CHANGES, INST_FEED_WINDOW_BYTES};
+}
+
+bool inst_feed_budget_is_spent(const struct inst_feed_budget *budget) {
+    return budget->records == 0 || budget->bytes == 0 || budget->changes == 0;
+}
+
+static void spend(size_t *left, size_t amount) { *left -= amount < *left ? amount : *left; }
+
 static bool is_spent(const struct reading *reading) {
-    return reading->is_stopped || reading->records >= INST_FEED_TURN_RECORDS ||
-           reading->bytes >= INST_FEED_TURN_BYTES || reading->changes >= INST_FEED_TURN_CHANGES;
+    return reading->is_stopped || inst_feed_budget_is_spent(reading->budget);
 }
 
 static bool fail(struct reading *reading, enum inst_status status) {
@@ -211,7 +242,8 @@ static bool begin_record(struct reading *reading, const struct inst_log_record *
     if (!*is_good)
         return fail(reading, refuse_gone(log->tx_id, reading->err));
     reading->records++;
-    reading->bytes += log->changes_len;
+    spend(&reading->budget->records, 1);
+    spend(&reading->budget->bytes, log->changes_len);
     inst_arena_reset(&reading->feed->arena);
     return true;
 }
@@ -261,7 +293,7 @@ static bool look_at(void *ctx, const struct inst_log_record *log) {
             return fail(reading, inst_err_nomem(reading->err));
     }
     feed->seen_tx = log->tx_id;
-    return !is_spent(reading) && feed->window.arena.total < INST_FEED_WINDOW_BYTES;
+    return !is_spent(reading) && feed->window.arena.total < reading->budget->window_bytes;
 }
 
 /* Their values are larger than was thought: half as many, at least one. */
@@ -311,7 +343,7 @@ static enum inst_status give(struct reading *reading, const struct inst_log_reco
         .tx_id = log->tx_id, .at_ms = log->at_ms, .etype = group->etype};
     bool is_changed;
     inst_arena_reset(&feed->change);
-    reading->changes++;
+    spend(&reading->budget->changes, 1);
     enum inst_status st =
         inst_feed_images(feed->app, &feed->window, record, group, &feed->change, &change.before,
                          &change.after, &is_changed, reading->err);
@@ -346,7 +378,7 @@ static bool give_groups(struct reading *reading, const struct inst_log_record *l
         if (group->first < feed->at.index)
             continue;
         feed->at.index = group->first;
-        if (reading->is_stopped || reading->changes >= INST_FEED_TURN_CHANGES ||
+        if (reading->is_stopped || reading->budget->changes == 0 ||
             !is_covered(feed, log->tx_id, group->first))
             return false;
         if (is_wanted(reading->filter, &group->etype)) {
@@ -392,18 +424,19 @@ static void renew_window(struct inst_feed *feed) {
     clear_window(feed);
 }
 
-enum inst_status inst_feed_read(struct inst_feed *feed, const struct inst_feed_filter *filter,
-                                inst_feed_fn *fn, void *ctx, bool *is_at_head,
-                                struct inst_err *err) {
+enum inst_status inst_feed_read_within(struct inst_feed *feed, struct inst_feed_budget *budget,
+                                       const struct inst_feed_filter *filter, inst_feed_fn *fn,
+                                       void *ctx, bool *is_at_head, struct inst_err *err) {
     struct inst_app *app = feed->app;
     const struct inst_app_db_ops *ops = app->db->db_ops;
-    struct reading reading = {.feed = feed, .filter = filter, .fn = fn, .ctx = ctx, .err = err};
+    struct reading reading = {
+        .feed = feed, .budget = budget, .filter = filter, .fn = fn, .ctx = ctx, .err = err};
     enum inst_status st = INST_OK;
     while (st == INST_OK && feed->at.tx < app->last_tx && !is_spent(&reading)) {
         size_t records = reading.records;
         if (feed->seen_tx < app->last_tx) {
             st = ops->read_log(app->db, feed->seen_tx, look_at, &reading, err);
-            if (feed->window.arena.total >= INST_FEED_WINDOW_BYTES && feed->max_entities > 1)
+            if (feed->window.arena.total >= budget->window_bytes && feed->max_entities > 1)
                 shrink_window(feed);
         } else if (is_at_end(feed)) {
             renew_window(feed);
@@ -419,4 +452,11 @@ enum inst_status inst_feed_read(struct inst_feed *feed, const struct inst_feed_f
     if (*is_at_head)
         renew_window(feed);
     return st;
+}
+
+enum inst_status inst_feed_read(struct inst_feed *feed, const struct inst_feed_filter *filter,
+                                inst_feed_fn *fn, void *ctx, bool *is_at_head,
+                                struct inst_err *err) {
+    struct inst_feed_budget budget = inst_feed_budget();
+    return inst_feed_read_within(feed, &budget, filter, fn, ctx, is_at_head, err);
 }

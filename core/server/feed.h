@@ -21,8 +21,8 @@
  *     |== entities ==|                                |
  *     |-------------- first touches ------------------>
  *
- * Memory is bounded by the window, each call's work by INST_FEED_TURN_*; a consumer far behind
- * costs one look over its backlog per window.
+ * Memory is bounded by the window, each call's work by a budget (INST_FEED_TURN_*), which calls may
+ * share; a consumer far behind costs one look over its backlog per window.
  */
 #ifndef INST_SERVER_FEED_H
 #define INST_SERVER_FEED_H
@@ -95,6 +95,18 @@ void inst_feed_free(struct inst_feed *feed); /* NULL is fine */
 enum inst_status inst_feed_read(struct inst_feed *feed, const struct inst_feed_filter *filter,
                                 inst_feed_fn *fn, void *ctx, bool *is_at_head,
                                 struct inst_err *err);
+/* What reads may still look at; and about the most that the window of one of them holds. */
+struct inst_feed_budget {
+    size_t records, bytes, changes;
+    size_t window_bytes;
+};
+/* One turn's. */
+struct inst_feed_budget inst_feed_budget(void);
+bool inst_feed_budget_is_spent(const struct inst_feed_budget *budget);
+/* The same, and takes what it looked at from the budget; of one that is spent it reads nothing. */
+enum inst_status inst_feed_read_within(struct inst_feed *feed, struct inst_feed_budget *budget,
+                                       const struct inst_feed_filter *filter, inst_feed_fn *fn,
+                                       void *ctx, bool *is_at_head, struct inst_err *err);
 struct inst_feed_position inst_feed_at(const struct inst_feed *feed);
 /* Where the log begins. */
 enum inst_status inst_feed_start(struct inst_app *app, struct inst_feed_position *out,
@@ -103,7 +115,8 @@ enum inst_status inst_feed_start(struct inst_app *app, struct inst_feed_position
 bool inst_feed_shows(const struct inst_value *etype);
 
 /* Far behind the head, what a feed has looked at is worth keeping for whoever reads on from where
- * it is: _take gives such a one, or a new one; _keep takes it over, and lets go of an older one. */
+ * it is: _take gives such a one, or a new one; _keep takes it over, and lets go of an older one,
+ * or, when those of all apps hold too much together, of all others. */
 enum inst_status inst_feeds_take(struct inst_app *app, struct inst_feed_position from,
                                  struct inst_feed **out, struct inst_err *err);
 void inst_feeds_keep(struct inst_app *app, struct inst_feed *feed_take);

@@ -99,6 +99,10 @@
 /* Entities of a feed's window, and about the bytes of what is kept of them. */
 #define INST_FEED_WINDOW_ENTITIES 20000u
 #define INST_FEED_WINDOW_BYTES (32u << 20)
+/* About the bytes of the windows of all requests that wait, which share them, and again of those
+ * that are kept; and what each may always have. */
+#define INST_FEED_ALL_WINDOWS_BYTES (128u << 20)
+#define INST_FEED_MIN_WINDOW_BYTES (1u << 20)
 /* Feeds of one app that are kept for whoever reads on. */
 #define INST_FEED_MAX_KEPT 2u
 /* One answer's changes, unless it is asked for another number, and at most; about its bytes; and
@@ -107,9 +111,11 @@
 #define INST_FEED_MAX_ANSWER_CHANGES 1000u
 #define INST_FEED_ANSWER_BYTES (4u << 20)
 #define INST_FEED_ANSWER_MS 2000
-/* Namespaces that a request names, how long it waits, s, and requests that wait at a time. */
+/* Namespaces that a request names, how long it waits, s, and requests that wait at a time:
+ * of one app, and in all. */
 #define INST_FEED_MAX_ETYPES 1000u
 #define INST_FEED_MAX_WAIT_S 30
+#define INST_FEED_APP_POLLS 8u
 #define INST_FEED_MAX_POLLS 500u
 /* Webhooks of one app, active and in all; the address of one, bytes. */
 #define INST_WEBHOOK_MAX_ACTIVE 100u

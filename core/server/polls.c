@@ -24,6 +24,7 @@ struct poll {
 
 struct inst_polls {
     struct poll *first;
+    struct poll *next_read; /* whose turn it is to read; NULL: the first's */
     size_t count;
     bool is_awake; /* the next turn looks at all of them */
 };
@@ -111,10 +112,9 @@ static bool on_change(void *ctx, const struct inst_feed_change *change) {
            (wish->until_tx != 0 || poll->changes.len < INST_FEED_ANSWER_BYTES);
 }
 
-/* Reads on, one slice. */
-static void read_on(struct poll *poll) {
-    poll->status = inst_feed_read(poll->feed, &poll->wish.filter, on_change, poll,
-                                  &poll->is_at_head, &poll->err);
+static void read_on(struct poll *poll, struct inst_feed_budget *budget) {
+    poll->status = inst_feed_read_within(poll->feed, budget, &poll->wish.filter, on_change, poll,
+                                         &poll->is_at_head, &poll->err);
     if (poll->status == INST_OK && poll->changes.failed)
         poll->status = inst_err_nomem(&poll->err);
 }
@@ -178,7 +178,29 @@ static void unlink_poll(struct inst_polls *polls, struct poll *poll) {
         polls->first = poll->next;
     if (poll->next != NULL)
         poll->next->previous = poll->previous;
+    if (polls->next_read == poll)
+        polls->next_read = poll->next;
     polls->count--;
+}
+
+static size_t count_of(const struct inst_polls *polls, const struct inst_app *app) {
+    size_t count = 0;
+    for (const struct poll *poll = polls->first; poll != NULL; poll = poll->next)
+        count += poll->app == app;
+    return count;
+}
+
+/* One slice, for `more` polls beside those that are linked. */
+static struct inst_feed_budget budget_for(const struct inst_polls *polls, size_t more) {
+    struct inst_feed_budget budget = inst_feed_budget();
+    size_t behind = more;
+    for (const struct poll *poll = polls != NULL ? polls->first : NULL; poll; poll = poll->next)
+        behind += !poll->is_at_head;
+    size_t share = INST_FEED_ALL_WINDOWS_BYTES / (behind > 0 ? behind : 1);
+    if (share < budget.window_bytes)
+        budget.window_bytes =
+            share > INST_FEED_MIN_WINDOW_BYTES ? share : INST_FEED_MIN_WINDOW_BYTES;
+    return budget;
 }
 
 static enum inst_status link_poll(struct inst_server *server, struct poll *poll,
@@ -186,7 +208,7 @@ static enum inst_status link_poll(struct inst_server *server, struct poll *poll,
     if (server->polls == NULL && (server->polls = calloc(1, sizeof *server->polls)) == NULL)
         return inst_err_nomem(err);
     struct inst_polls *polls = server->polls;
-    if (polls->count >= INST_FEED_MAX_POLLS)
+    if (polls->count >= INST_FEED_MAX_POLLS || count_of(polls, poll->app) >= INST_FEED_APP_POLLS)
         return inst_err_set(err, "rate-limited", 429,
                             "Too many requests wait for changes. Please try again later.");
     poll->next = polls->first;
@@ -224,7 +246,8 @@ enum inst_status inst_poll_start(struct inst_app *app, const struct inst_poll_wi
     enum inst_status st = new_poll(app, wish, &poll, err);
     if (st != INST_OK)
         return st;
-    read_on(poll);
+    struct inst_feed_budget budget = budget_for(app->server->polls, 1);
+    read_on(poll, &budget);
     if (is_over(poll)) {
         st = answer(poll, response, err);
         free_poll(poll);
@@ -262,27 +285,40 @@ int64_t inst_polls_due_ms(const struct inst_server *server) {
     return due;
 }
 
+/* false: it is to be the first that reads in the next turn. */
+static bool run(struct inst_polls *polls, struct poll *poll, struct inst_feed_budget *budget) {
+    bool is_behind = inst_feed_at(poll->feed).tx < poll->app->last_tx && !poll->app->is_removed;
+    bool is_put_off = is_behind && inst_feed_budget_is_spent(budget);
+    if (poll->app->is_group_open) {
+        polls->is_awake = true;
+        return true;
+    }
+    if (is_behind && !is_put_off)
+        read_on(poll, budget);
+    if (is_over(poll)) {
+        unlink_poll(polls, poll);
+        inst_later_resume(poll->later);
+        return true;
+    }
+    polls->is_awake = polls->is_awake || is_put_off || !poll->is_at_head;
+    return !is_put_off;
+}
+
 void inst_polls_turn(struct inst_server *server) {
     struct inst_polls *polls = server->polls;
     if (!inst_polls_are_pending(server))
         return;
+    struct inst_feed_budget budget = budget_for(polls, 0);
+    struct poll *unread = NULL, *poll = polls->next_read;
     polls->is_awake = false;
-    for (struct poll *poll = polls->first, *next; poll != NULL; poll = next) {
-        next = poll->next;
-        bool is_behind = inst_feed_at(poll->feed).tx < poll->app->last_tx;
-        if (poll->app->is_group_open) {
-            polls->is_awake = true;
-            continue;
-        }
-        if (is_behind && !poll->app->is_removed)
-            read_on(poll);
-        if (is_over(poll)) {
-            unlink_poll(polls, poll);
-            inst_later_resume(poll->later);
-        } else if (!poll->is_at_head) {
-            polls->is_awake = true;
-        }
+    for (size_t count = polls->count; count > 0 && polls->first != NULL; count--) {
+        poll = poll != NULL ? poll : polls->first;
+        struct poll *next = poll->next;
+        if (!run(polls, poll, &budget) && unread == NULL)
+            unread = poll;
+        poll = next;
     }
+    polls->next_read = unread;
 }
 
 void inst_polls_free(struct inst_server *server) {

@@ -1,12 +1,13 @@
 /*
  * polls.h - requests that wait for an app's next changes: long polls over its feed (feed.h).
  *
- *     route ── inst_poll_start ──┬── answered at once: there was something, or nothing is waited
- * for └── response->later: turns read on, until there is something, the wait is over or the app is
- * removed
+ *     route ── inst_poll_start ──┬── answered at once: there was something, or no wait is wished
+ *                                └── response->later: turns read on, until there is something,
+ *                                    the wait is over or the app is removed
  *
- * A poll keeps its app open. One that comes back where the last one stopped, far behind the head,
- * finds the feed that had looked ahead (inst_feeds_keep).
+ * All polls share what one turn reads, one after the other, and the memory of their windows; an
+ * app has few of them. A poll keeps its app open. One that comes back where the last one stopped,
+ * far behind the head, finds the feed that had looked ahead (inst_feeds_keep).
  */
 #ifndef INST_SERVER_POLLS_H
 #define INST_SERVER_POLLS_H

@@ -235,7 +235,8 @@ static bool on_change(void *ctx, const struct inst_feed_change *change) {
 /* Reads from `from` to the head; begins anew at the position now and then, as a consumer does that
  * was restarted, and lets the app go on meanwhile. */
 static void check_from(struct history *h, int64_t from, size_t window, unsigned stop,
-                       unsigned restart, unsigned writes, const struct inst_feed_filter *filter) {
+                       unsigned restart, unsigned writes, size_t slice,
+                       const struct inst_feed_filter *filter) {
     struct check check = {.h = h, .filter = filter, .tx = from + 1, .stop = stop};
     struct inst_feed_position at = {from, 0};
     struct inst_feed *feed = NULL;
@@ -246,7 +247,11 @@ static void check_from(struct history *h, int64_t from, size_t window, unsigned 
             assert_int_equal(inst_feed_new(app_of(h), at, &feed, &err), INST_OK);
             inst_feed_limit_window(feed, window);
         }
-        if (inst_feed_read(feed, filter, on_change, &check, &is_at_head, &err) != INST_OK)
+        struct inst_feed_budget budget = inst_feed_budget();
+        if (slice != 0)
+            budget = (struct inst_feed_budget){slice, 100 * slice, slice, slice};
+        if (inst_feed_read_within(feed, &budget, filter, on_change, &check, &is_at_head, &err) !=
+            INST_OK)
             fail_msg("%s", err.message);
         at = inst_feed_at(feed);
         if (restart != 0 && i % restart == 0) {
@@ -280,10 +285,11 @@ static void random_histories_are_told_as_they_were(void **state) {
         const struct inst_feed_filter all = {.actions = INST_FEED_ALL},
                                       some = {&todos, 1, INST_FEED_UPDATE | INST_FEED_DELETE};
         for (size_t i = 0; i < 4; i++) {
-            check_from(&h, 0, windows[i], 0, 0, 0, &all);
-            check_from(&h, pick(&h, 100), windows[i], 1 + pick(&h, 3), 1 + pick(&h, 4), 0, &all);
-            check_from(&h, pick(&h, 100), windows[i], 1 + pick(&h, 3), 0, 10, &all);
-            check_from(&h, pick(&h, 100), windows[i], 1 + pick(&h, 3), 2, 10, &some);
+            check_from(&h, 0, windows[i], 0, 0, 0, 0, &all);
+            check_from(&h, pick(&h, 100), windows[i], 1 + pick(&h, 3), 1 + pick(&h, 4), 0, 0, &all);
+            check_from(&h, pick(&h, 100), windows[i], 1 + pick(&h, 3), 0, 10, 0, &all);
+            check_from(&h, pick(&h, 100), windows[i], 1 + pick(&h, 3), 2, 10, 0, &some);
+            check_from(&h, pick(&h, 100), windows[i], 0, 0, 10, 1 + pick(&h, 7), &all);
         }
         history_close(&h);
     }
@@ -318,7 +324,7 @@ static void a_schema_that_changes_is_todays(void **state) {
     h.at[from] = h.at[h.last];
     h.last = from;
     const struct inst_feed_filter all = {.actions = INST_FEED_ALL};
-    check_from(&h, 0, 3, 2, 3, 0, &all);
+    check_from(&h, 0, 3, 2, 3, 0, 0, &all);
     assert_int_equal(inst_feed_new(app_of(&h), (struct inst_feed_position){from, 0}, &feed, &err),
                      INST_OK);
     struct check check = {.h = &h, .filter = &all, .tx = from + 1};
@@ -556,6 +562,86 @@ static void who_went_away_or_whose_app_did_waits_no_more(void **state) {
     world_close_dir(&h.w, h.dir);
 }
 
+static void an_app_has_few_that_wait(void **state) {
+    static struct history h;
+    struct waiting *waiting[INST_FEED_APP_POLLS];
+    (void)state;
+    history_open(&h, 17);
+    for (size_t i = 0; i < INST_FEED_APP_POLLS; i++)
+        waiting[i] = ask(&h, "{'after':'now','wait':20}");
+    expect_answer(ask(&h, "{'after':'now','wait':20}"), 429, "rate-limited");
+    expect_answer(ask(&h, "{'after':'now'}"), 200, "\"changes\":[]");
+    h.w.now += 20000;
+    turn(&h.w);
+    for (size_t i = 0; i < INST_FEED_APP_POLLS; i++)
+        expect_answer(waiting[i], 200, "\"changes\":[]");
+    history_close(&h);
+}
+
+struct counted {
+    bool (*fn)(void *ctx, const struct inst_log_record *record);
+    void *ctx;
+};
+static size_t counted_bytes;
+
+static bool count_record(void *ctx, const struct inst_log_record *record) {
+    struct counted *counted = ctx;
+    counted_bytes += record->changes_len;
+    return counted->fn(counted->ctx, record);
+}
+
+static enum inst_status read_counted(struct inst_app_db *db, int64_t after,
+                                     bool (*fn)(void *ctx, const struct inst_log_record *record),
+                                     void *ctx, struct inst_err *err) {
+    struct counted counted = {fn, ctx};
+    return whole->read_log(db, after, count_record, &counted, err);
+}
+
+#define LONG (1u << 20)
+static void write_long(struct history *h, unsigned id) {
+    struct inst_buf steps;
+    inst_buf_init(&steps);
+    inst_buf_addf(&steps, "[['add-triple','#%u','@todos.id','#%u'],['add-triple','#%u',", id, id,
+                  id);
+    inst_buf_add_str(&steps, "'@todos.title','");
+    for (unsigned i = 0; i < LONG; i++)
+        inst_buf_add_char(&steps, 'x');
+    inst_buf_add_str(&steps, "']]");
+    transact(&h->w, h->c, steps.data);
+    inst_buf_free(&steps);
+}
+
+/* Those far behind share what a turn reads, and nobody is put off for ever. */
+static void all_that_wait_read_one_slice_a_turn(void **state) {
+    static struct history h;
+    struct waiting *waiting[3];
+    (void)state;
+    history_open(&h, 18);
+    for (unsigned i = 0; i < 12; i++)
+        write_long(&h, i);
+    struct inst_app *app = app_of(&h);
+    whole = app->db->db_ops;
+    struct inst_app_db_ops ops = *whole;
+    ops.read_log = read_counted;
+    app->db->db_ops = &ops;
+    for (size_t i = 0; i < 3; i++) {
+        waiting[i] = ask(&h, "{'after':'0','etypes':['notes'],'wait':20}");
+        assert_int_equal(waiting[i]->came.status, 0);
+    }
+    transact(&h.w, h.c, "[['add-triple','#1','@notes.id','#1']]");
+    unsigned turns = 0;
+    while (inst_server_is_pending(h.w.server)) {
+        counted_bytes = 0;
+        turn(&h.w);
+        assert_in_range(counted_bytes, 0, INST_FEED_TURN_BYTES + 2 * LONG);
+        assert_true(++turns < 50);
+    }
+    for (size_t i = 0; i < 3; i++)
+        expect_answer(waiting[i], 200, "\"action\":\"create\"");
+    app->db->db_ops = whole;
+    history_close(&h);
+}
+
 static void a_server_that_ends_answers_nobody(void **state) {
     static struct history h;
     (void)state;
@@ -595,6 +681,8 @@ int main(void) {
         cmocka_unit_test(bad_requests_are_refused),
         cmocka_unit_test(who_waits_is_told_as_soon_as_there_is_something),
         cmocka_unit_test(who_went_away_or_whose_app_did_waits_no_more),
+        cmocka_unit_test(an_app_has_few_that_wait),
+        cmocka_unit_test(all_that_wait_read_one_slice_a_turn),
         cmocka_unit_test(a_server_that_ends_answers_nobody),
         cmocka_unit_test(what_only_the_engine_knows_is_not_told),
     };
