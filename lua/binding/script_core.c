@@ -33,20 +33,17 @@ void inst_script_push_code(lua_State *L, const struct inst_code *code) {
 }
 
 void inst_script_push_json(lua_State *L, const char *json, size_t len) {
-    struct inst_sandbox *box = inst_sandbox_of(L);
     struct inst_err err = {0};
-    struct inst_value value;
-    if (inst_json_parse(&box->arena, json, len, &value, &err) != INST_OK)
+    if (inst_sandbox_push_json(L, json, len, &err) != INST_OK)
         inst_sandbox_raise(L, &err);
-    inst_lua_push_value(L, &value);
 }
 
 /* Pushes what is in buf, as a text or read as JSON, and frees it. The bytes move to the arena. */
 static int push_buf(lua_State *L, struct inst_buf *buf, bool is_json) {
+    struct inst_arena *arena = &inst_sandbox_of(L)->arena;
+    struct inst_arena_mark mark = inst_arena_mark(arena);
     size_t len = buf->len;
-    char *text = buf->failed
-                     ? NULL
-                     : inst_arena_dup(&inst_sandbox_of(L)->arena, buf->data ? buf->data : "", len);
+    char *text = buf->failed ? NULL : inst_arena_dup(arena, buf->data ? buf->data : "", len);
     inst_buf_free(buf);
     if (!text)
         return luaL_error(L, "not enough memory");
@@ -54,13 +51,8 @@ static int push_buf(lua_State *L, struct inst_buf *buf, bool is_json) {
         inst_script_push_json(L, text, len);
     else
         lua_pushlstring(L, text, len);
+    inst_arena_rewind(arena, mark);
     return 1;
-}
-
-static void check_value(lua_State *L, int index, struct inst_value *out) {
-    struct inst_err err = {0};
-    if (inst_lua_to_value(L, index, &inst_sandbox_of(L)->arena, out, &err) != INST_OK)
-        inst_sandbox_raise(L, &err);
 }
 
 /* ---- modules ---- */
@@ -120,12 +112,15 @@ static int core_now(lua_State *L) {
 }
 
 static int core_json_encode(lua_State *L) {
+    struct inst_arena *arena = &inst_sandbox_of(L)->arena;
+    struct inst_arena_mark mark = inst_arena_mark(arena);
     struct inst_value value;
     struct inst_buf buf;
     luaL_checkany(L, 1);
-    check_value(L, 1, &value);
+    inst_sandbox_check_value(L, 1, &value);
     inst_buf_init(&buf);
     inst_json_write(&buf, &value);
+    inst_arena_rewind(arena, mark);
     return push_buf(L, &buf, false);
 }
 
@@ -167,26 +162,32 @@ static int core_user(lua_State *L) {
 /* query(as_admin, query) -> objects */
 static int core_query(lua_State *L) {
     struct inst_call *call = call_of(L);
+    struct inst_arena *arena = &inst_sandbox_of(L)->arena;
+    struct inst_arena_mark mark = inst_arena_mark(arena);
     struct inst_err err = {0};
     struct inst_value query;
     struct inst_buf buf;
-    check_value(L, 2, &query);
+    inst_sandbox_check_value(L, 2, &query);
     inst_buf_init(&buf);
     if (inst_call_query(call, lua_toboolean(L, 1), &query, &buf, &err) != INST_OK) {
         inst_buf_free(&buf);
         return inst_sandbox_raise(L, &err);
     }
+    inst_arena_rewind(arena, mark);
     return push_buf(L, &buf, true);
 }
 
 /* transact(as_admin, steps) */
 static int core_transact(lua_State *L) {
     struct inst_call *call = call_of(L);
+    struct inst_arena *arena = &inst_sandbox_of(L)->arena;
+    struct inst_arena_mark mark = inst_arena_mark(arena);
     struct inst_err err = {0};
     struct inst_value steps;
-    check_value(L, 2, &steps);
+    inst_sandbox_check_value(L, 2, &steps);
     if (inst_call_transact(call, lua_toboolean(L, 1), &steps, &err) != INST_OK)
         return inst_sandbox_raise(L, &err);
+    inst_arena_rewind(arena, mark);
     return 0;
 }
 

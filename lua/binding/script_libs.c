@@ -23,9 +23,10 @@
 #include <stdio.h>
 #include <string.h>
 
-/* How many steps the bytes of a string, or the items of a table, are, as one over this. */
-#define BYTES_A_STEP 16u
+/* Items of a table that are worked on for one step. */
 #define ITEMS_A_STEP 4u
+/* Lua's own MAXTAGLOOP: so far it follows __index and __newindex. */
+#define MAX_CHAIN 2000u
 
 /* ---- functions of Lua that spend first; the upvalue is Lua's own ---- */
 
@@ -35,7 +36,7 @@ static uint64_t size_of_args(lua_State *L) {
     uint64_t steps = 1;
     for (int i = 1; i <= lua_gettop(L); i++) {
         if (lua_type(L, i) == LUA_TSTRING)
-            steps += lua_rawlen(L, i) / BYTES_A_STEP;
+            steps += lua_rawlen(L, i) / INST_SANDBOX_BYTES_A_STEP;
         else if (lua_type(L, i) == LUA_TTABLE)
             steps += lua_rawlen(L, i) / ITEMS_A_STEP;
     }
@@ -47,30 +48,108 @@ static int spend_by_size(lua_State *L) {
     return call_original(L);
 }
 
-/* These ask __len how long to go on. */
+/* Lua's own take anything with __index; these ask __len how long to go on. */
 static void check_list(lua_State *L) {
+    luaL_checktype(L, 1, LUA_TTABLE);
     if (luaL_getmetafield(L, 1, "__len") != LUA_TNIL)
         luaL_argerror(L, 1, "a table without __len is needed here");
 }
 
-static int spend_by_list(lua_State *L) {
+/* How many tables are asked, at most, for an item of this one. */
+static uint64_t length_of_chain(lua_State *L, int index, const char *event) {
+    uint64_t length = 1;
+    int top = lua_gettop(L);
+    luaL_checkstack(L, 4, NULL);
+    lua_pushvalue(L, index);
+    while (length < MAX_CHAIN && lua_getmetatable(L, -1)) {
+        lua_pushstring(L, event);
+        lua_rawget(L, -2);
+        lua_replace(L, top + 1);
+        lua_settop(L, top + 1);
+        length++;
+    }
+    lua_settop(L, top);
+    return length;
+}
+
+/* For the items from..to, each of which is work, there or not. */
+static void spend_by_items(lua_State *L, lua_Integer from, lua_Integer to, uint64_t each) {
+    uint64_t count = to < from ? 0 : (uint64_t)to - (uint64_t)from;
+    if (count > (uint64_t)INT64_MAX / (each + 1))
+        count = (uint64_t)INT64_MAX / (each + 1);
+    inst_sandbox_spend(L, (count + 1) * each / ITEMS_A_STEP + 1);
+}
+
+/* insert, remove: those behind the place move. Lua's own refuses places not in the list. */
+static int spend_by_place(lua_State *L, bool is_given) {
+    lua_Integer last = (lua_Integer)lua_rawlen(L, 1);
+    lua_Integer at = is_given ? luaL_checkinteger(L, 2) : last;
+    spend_by_items(L, at < 1 ? last : at, last,
+                   length_of_chain(L, 1, "__index") + length_of_chain(L, 1, "__newindex"));
+    return call_original(L);
+}
+
+static int spend_by_insert(lua_State *L) {
     check_list(L);
-    return spend_by_size(L);
+    return spend_by_place(L, lua_gettop(L) > 2);
+}
+
+static int spend_by_remove(lua_State *L) {
+    check_list(L);
+    return spend_by_place(L, !lua_isnoneornil(L, 2));
+}
+
+static int spend_by_concat(lua_State *L) {
+    check_list(L);
+    lua_Integer from = luaL_optinteger(L, 3, 1);
+    lua_Integer to = luaL_optinteger(L, 4, (lua_Integer)lua_rawlen(L, 1));
+    spend_by_items(L, from, to, length_of_chain(L, 1, "__index"));
+    return call_original(L);
+}
+
+static int spend_by_unpack(lua_State *L) {
+    check_list(L);
+    lua_Integer from = luaL_optinteger(L, 2, 1);
+    lua_Integer to = luaL_optinteger(L, 3, (lua_Integer)lua_rawlen(L, 1));
+    if (from <= to && (uint64_t)to - (uint64_t)from < LUAI_MAXSTACK) /* Lua's own refuses more */
+        spend_by_items(L, from, to, length_of_chain(L, 1, "__index"));
+    return call_original(L);
+}
+
+/* What comparing the items of the list costs each of them, all together. */
+static uint64_t size_of_items(lua_State *L, uint64_t count) {
+    uint64_t size = count * length_of_chain(L, 1, "__index") / ITEMS_A_STEP;
+    bool is_in_c = lua_isnoneornil(L, 2) || lua_iscfunction(L, 2);
+    for (uint64_t i = 1; is_in_c && i <= count; i++) {
+        if (lua_rawgeti(L, 1, (lua_Integer)i) == LUA_TSTRING)
+            size += lua_rawlen(L, -1) / INST_SANDBOX_BYTES_A_STEP;
+        lua_pop(L, 1);
+    }
+    return size;
 }
 
 static int spend_by_sort(lua_State *L) {
-    uint64_t count = lua_istable(L, 1) ? lua_rawlen(L, 1) : 0, rounds = 1;
+    check_list(L);
+    uint64_t count = lua_rawlen(L, 1), rounds = 1;
     while (count >> rounds)
         rounds++;
-    check_list(L);
-    inst_sandbox_spend(L, count * rounds / ITEMS_A_STEP);
+    inst_sandbox_spend(L, count / ITEMS_A_STEP);
+    inst_sandbox_spend(L, size_of_items(L, count) * rounds);
     return call_original(L);
 }
 
 static int spend_by_move(lua_State *L) {
-    lua_Integer from = luaL_checkinteger(L, 2), to = luaL_checkinteger(L, 3);
-    if (to >= from)
-        inst_sandbox_spend(L, ((uint64_t)to - (uint64_t)from) / ITEMS_A_STEP + 1);
+    int into = lua_isnoneornil(L, 5) ? 1 : 5;
+    luaL_checktype(L, 1, LUA_TTABLE);
+    luaL_checktype(L, into, LUA_TTABLE);
+    spend_by_items(L, luaL_checkinteger(L, 2), luaL_checkinteger(L, 3),
+                   length_of_chain(L, 1, "__index") + length_of_chain(L, into, "__newindex"));
+    return call_original(L);
+}
+
+/* The hook's count begins anew in each coroutine. */
+static int spend_by_coroutine(lua_State *L) {
+    inst_sandbox_spend(L, INST_SANDBOX_HOOK);
     return call_original(L);
 }
 
@@ -87,8 +166,8 @@ static int spend_by_rep(lua_State *L) {
     if (count > 0 && (uint64_t)count > inst_sandbox_of(L)->limits.memory / each)
         return luaL_error(L, "resulting string too large");
     if (count > 0)
-        inst_sandbox_spend(L,
-                           (uint64_t)count / ITEMS_A_STEP + (uint64_t)count * each / BYTES_A_STEP);
+        inst_sandbox_spend(L, (uint64_t)count / ITEMS_A_STEP +
+                                  (uint64_t)count * each / INST_SANDBOX_BYTES_A_STEP);
     return call_original(L);
 }
 
@@ -104,26 +183,51 @@ static int base_setmetatable(lua_State *L) {
     return call_original(L);
 }
 
+struct line {
+    char text[INST_SANDBOX_LINE + sizeof "..."];
+    size_t len;
+};
+
+static void add_to_line(struct line *line, const char *bytes, size_t len) {
+    for (size_t i = 0; i < len && line->len <= INST_SANDBOX_LINE; i++) {
+        if (bytes[i] == '\n' || bytes[i] == '\r')
+            line->text[line->len++] = '\\';
+        line->text[line->len++] = bytes[i] == '\n' ? 'n' : bytes[i] == '\r' ? 'r' : bytes[i];
+    }
+}
+
+/* Cut where it is too long, between characters. */
+static void end_line(struct line *line) {
+    if (line->len > INST_SANDBOX_LINE) {
+        line->len = INST_SANDBOX_LINE;
+        while (line->len > INST_SANDBOX_LINE - 4 &&
+               ((unsigned char)line->text[line->len] & 0xc0) == 0x80)
+            line->len--;
+        memcpy(line->text + line->len, "...", 3);
+        line->len += 3;
+    }
+    line->text[line->len] = '\0';
+}
+
 /* A line of the log, as the operator may read it at level info. */
 static int base_print(lua_State *L) {
     struct inst_sandbox *box = inst_sandbox_of(L);
     int count = lua_gettop(L);
-    luaL_Buffer line;
+    struct line line = {.len = 0};
     if (box->lines++ >= INST_SANDBOX_LINES)
         return luaL_error(L, "print: a run may print %d lines", INST_SANDBOX_LINES);
-    luaL_buffinit(L, &line);
-    luaL_addstring(&line, "script: ");
+    add_to_line(&line, "script: ", strlen("script: "));
     for (int i = 1; i <= count; i++) {
+        size_t len;
+        const char *text = luaL_tolstring(L, i, &len);
         if (i > 1)
-            luaL_addchar(&line, '\t');
-        luaL_tolstring(L, i, NULL);
-        luaL_addvalue(&line);
+            add_to_line(&line, "\t", 1);
+        add_to_line(&line, text, len);
+        lua_pop(L, 1);
     }
-    luaL_pushresult(&line);
-    const char *text = luaL_gsub(L, lua_tostring(L, -1), "\r", "\\r");
-    text = luaL_gsub(L, text, "\n", "\\n");
+    end_line(&line);
     if (box->env->log)
-        box->env->log(box->env->ctx, INST_LOG_INFO, text);
+        box->env->log(box->env->ctx, INST_LOG_INFO, line.text);
     return 0;
 }
 
@@ -173,8 +277,22 @@ static const struct allowed string[] = {
 };
 
 static const struct allowed table[] = {
-    {"concat", spend_by_list}, {"insert", spend_by_list}, {"move", spend_by_move},   {"pack", NULL},
-    {"remove", spend_by_list}, {"sort", spend_by_sort},   {"unpack", spend_by_list}, {NULL, NULL},
+    {"concat", spend_by_concat}, {"insert", spend_by_insert},
+    {"move", spend_by_move},     {"pack", NULL},
+    {"remove", spend_by_remove}, {"sort", spend_by_sort},
+    {"unpack", spend_by_unpack}, {NULL, NULL},
+};
+
+static const struct allowed coroutine[] = {
+    {"close", NULL},
+    {"create", spend_by_coroutine},
+    {"isyieldable", NULL},
+    {"resume", NULL},
+    {"running", NULL},
+    {"status", NULL},
+    {"wrap", spend_by_coroutine},
+    {"yield", NULL},
+    {NULL, NULL},
 };
 
 static const struct allowed utf8[] = {
@@ -238,7 +356,7 @@ void inst_script_open_libs(lua_State *L) {
     lua_setfield(L, -2, "_G");
     lua_pushcfunction(L, base_print);
     lua_setfield(L, -2, "print");
-    open_lib(L, "coroutine", luaopen_coroutine, NULL);
+    open_lib(L, "coroutine", luaopen_coroutine, coroutine);
     open_lib(L, "math", luaopen_math, NULL);
     open_lib(L, "os", luaopen_os, os);
     open_lib(L, "string", luaopen_string, string);

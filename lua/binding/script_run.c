@@ -103,12 +103,6 @@ enum inst_status inst_script_run(struct inst_script_run *run, struct inst_err *e
 /* Pushes dispatch[name], which stands at 2. */
 static void push_dispatch(lua_State *L, const char *name) { lua_getfield(L, 2, name); }
 
-static void to_value(lua_State *L, int index, struct inst_value *out) {
-    struct inst_err err = {0};
-    if (inst_lua_to_value(L, index, &inst_sandbox_of(L)->arena, out, &err) != INST_OK)
-        inst_sandbox_raise(L, &err);
-}
-
 /* ---- functions ---- */
 
 struct function {
@@ -139,7 +133,7 @@ static int call_function(lua_State *L) {
     lua_pushstring(L, function->name);
     inst_lua_push_value(L, function->params);
     lua_call(L, 2, 1);
-    to_value(L, -1, &result);
+    inst_sandbox_check_value(L, -1, &result);
     if (function->kind == INST_DECLARED_LIVE) {
         write_live(L, function, &result);
         return 0;
@@ -201,7 +195,7 @@ static int call_check(lua_State *L) {
     push_dispatch(L, "check");
     inst_lua_push_value(L, check->changes);
     lua_call(L, 1, 1);
-    to_value(L, -1, &values);
+    inst_sandbox_check_value(L, -1, &values);
     /* The sandbox goes with all that it holds. */
     if (!inst_value_dup(check->arena, &values, check->values))
         return luaL_error(L, "not enough memory");
@@ -356,11 +350,18 @@ static const char *known_content_type(lua_State *L, const char *type) {
     return NULL;
 }
 
+/* Bytes of the lines that a route adds to an answer's head. */
+#define MAX_HEADERS ((size_t)64 << 10)
+
 static void read_headers(lua_State *L, int index, struct inst_http_response *response) {
+    size_t size = 0;
     lua_pushnil(L);
     while (lua_next(L, index)) {
         if (lua_type(L, -2) != LUA_TSTRING || !lua_isstring(L, -1))
             luaL_error(L, "headers: names and values must be strings");
+        size += lua_rawlen(L, -2) + (lua_type(L, -1) == LUA_TSTRING ? lua_rawlen(L, -1) : 0);
+        if (size > MAX_HEADERS)
+            luaL_error(L, "headers: more than %d KB", (int)(MAX_HEADERS >> 10));
         const char *name = lua_tostring(L, -2), *value = lua_tostring(L, -1);
         if (strcasecmp(name, "content-type") == 0)
             response->content_type = known_content_type(L, value);
@@ -390,7 +391,7 @@ static void read_response(lua_State *L, struct inst_http_response *response) {
         response->content_type = "text/plain; charset=utf-8";
     } else if (!lua_isnil(L, -1)) {
         struct inst_value value;
-        to_value(L, -1, &value);
+        inst_sandbox_check_value(L, -1, &value);
         inst_json_write(&response->body, &value);
     } else {
         response->content_type = "text/plain; charset=utf-8";

@@ -54,6 +54,8 @@ static void stop(struct inst_sandbox *box, enum inst_sandbox_end why) {
 static void look_at_clock(void *ctx) {
     struct inst_sandbox *box = ctx;
     int64_t now = coarse_ms();
+    if ((box->env->now_ms(box->env->ctx) - box->began_at) / INST_SANDBOX_PATIENCE > box->limits.ms)
+        stop(box, INST_SANDBOX_OUT_OF_PATIENCE);
     if (now <= box->look_at)
         return;
     /* The clock on the wall is cheap; what counts is the time that this thread ran: a machine that
@@ -85,6 +87,69 @@ void inst_sandbox_spend(lua_State *L, uint64_t steps) {
 static void on_count(lua_State *L, lua_Debug *ar) {
     (void)ar;
     inst_sandbox_spend(L, INST_SANDBOX_HOOK);
+}
+
+/* ---- what passes between Lua and the engine ---- */
+
+/* Bytes of JSON that are read for one step. */
+#define JSON_A_STEP 4u
+
+static size_t size_as_json(const char *text, size_t len) {
+    size_t size = len;
+    for (size_t i = 0; i < len; i++)
+        if ((unsigned char)text[i] < ' ')
+            size += 5; /* \u001f */
+        else if (text[i] == '"' || text[i] == '\\')
+            size++;
+    return size;
+}
+
+static void spend_on_value(lua_State *L, size_t items, const char *text, size_t len) {
+    struct inst_sandbox *box = inst_sandbox_of(L);
+    inst_sandbox_spend(L, items + len / INST_SANDBOX_BYTES_A_STEP);
+    box->converted += items * sizeof(struct inst_value) + size_as_json(text, len);
+    if (box->converted > box->limits.memory)
+        stop(box, INST_SANDBOX_OUT_OF_MEMORY);
+}
+
+enum inst_status inst_sandbox_to_value(lua_State *L, int index, struct inst_value *out,
+                                       struct inst_err *err) {
+    struct inst_sandbox *box = inst_sandbox_of(L);
+    box->converted = box->arena.total;
+    return inst_lua_to_value_spending(L, index, &box->arena, spend_on_value, out, err);
+}
+
+void inst_sandbox_check_value(lua_State *L, int index, struct inst_value *out) {
+    struct inst_err err = {0};
+    if (inst_sandbox_to_value(L, index, out, &err) != INST_OK)
+        inst_sandbox_raise(L, &err);
+}
+
+/* At least as much as reading it takes: a value waits while its list is open, and then is copied.
+ */
+static size_t size_of_json(const char *json, size_t len) {
+    size_t values = 1, members = 0;
+    for (size_t i = 0; i < len; i++) {
+        values += json[i] == ',' || json[i] == '[' || json[i] == '{';
+        members += json[i] == ':';
+    }
+    return len + 2 * (values * sizeof(struct inst_value) +
+                      members * (sizeof(struct inst_member) - sizeof(struct inst_value)));
+}
+
+enum inst_status inst_sandbox_push_json(lua_State *L, const char *json, size_t len,
+                                        struct inst_err *err) {
+    struct inst_sandbox *box = inst_sandbox_of(L);
+    struct inst_arena_mark mark = inst_arena_mark(&box->arena);
+    struct inst_value value;
+    inst_sandbox_spend(L, len / JSON_A_STEP);
+    if (box->arena.total + size_of_json(json, len) > box->limits.memory)
+        stop(box, INST_SANDBOX_OUT_OF_MEMORY);
+    enum inst_status status = inst_json_parse(&box->arena, json, len, &value, err);
+    if (status == INST_OK)
+        inst_lua_push_value(L, &value);
+    inst_arena_rewind(&box->arena, mark);
+    return status;
 }
 
 /* ---- errors ---- */
@@ -130,7 +195,7 @@ static void read_hint(lua_State *L, struct inst_sandbox *box) {
     struct inst_buf json;
     lua_pushliteral(L, "hint");
     lua_rawget(L, 1);
-    if (!lua_istable(L, -1) || inst_lua_to_value(L, -1, &box->arena, &hint, NULL) != INST_OK ||
+    if (!lua_istable(L, -1) || inst_sandbox_to_value(L, -1, &hint, NULL) != INST_OK ||
         hint.tag != INST_OBJECT)
         return;
     inst_buf_init(&json);
@@ -160,11 +225,8 @@ static int read_error(lua_State *L) {
 
 static void push_hint(lua_State *L, struct inst_sandbox *box) {
     const char *json = box->failure.hint;
-    struct inst_value hint;
-    if (!json || inst_json_parse(&box->arena, json, strlen(json), &hint, NULL) != INST_OK)
-        return;
-    inst_lua_push_value(L, &hint);
-    lua_setfield(L, -2, "hint");
+    if (json && inst_sandbox_push_json(L, json, strlen(json), NULL) == INST_OK)
+        lua_setfield(L, -2, "hint");
 }
 
 int inst_sandbox_raise(lua_State *L, struct inst_err *err) {
@@ -179,8 +241,7 @@ int inst_sandbox_raise(lua_State *L, struct inst_err *err) {
     lua_pushinteger(L, box->failure.status);
     lua_setfield(L, -2, "status");
     push_hint(L, box);
-    luaL_getmetatable(L, INST_LUA_ERROR);
-    lua_setmetatable(L, -2);
+    inst_lua_set_metatable(L, INST_LUA_ERROR);
     inst_err_clear(&box->failure);
     return lua_error(L);
 }
@@ -283,6 +344,10 @@ static void say_limit(struct inst_sandbox *box) {
     else if (box->end == INST_SANDBOX_OUT_OF_TIME)
         inst_err_set(&box->failure, "function-limit", 500,
                      "The function takes longer than %lld ms.", (long long)box->limits.ms);
+    else if (box->end == INST_SANDBOX_OUT_OF_PATIENCE)
+        inst_err_set(&box->failure, "function-limit", 500,
+                     "The function takes longer than %lld ms on the clock.",
+                     (long long)box->limits.ms * INST_SANDBOX_PATIENCE);
     else
         no_memory(box);
 }
@@ -293,6 +358,7 @@ static enum inst_status run_with(struct inst_sandbox *box, lua_CFunction body,
     box->end = INST_SANDBOX_RUNS;
     box->steps_left = box->limits.steps;
     box->began = processor_ms();
+    box->began_at = box->env->now_ms(box->env->ctx);
     box->look_at = coarse_ms() + box->limits.ms;
     box->lines = 0;
     box->collect_at = INST_SANDBOX_QUIET;

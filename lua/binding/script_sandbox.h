@@ -15,7 +15,11 @@
  *               catch, since nothing is past the limit
  *     steps     instructions of the machine, looked at every INST_SANDBOX_HOOK of them; functions
  *               of C that take time by the size of their arguments spend steps for it
- *     time      of the processor; looked at with the steps, and before each large block of memory
+ *     time      of the processor; looked at with the steps, and before each large block of memory;
+ *               INST_SANDBOX_PATIENCE times as much by the clock
+ *
+ * What passes between Lua and the engine is outside the region: each value is held to the same
+ * limits before it is converted, and here the memory's cannot be caught either.
  *
  * The libraries are an allow-list; its reasons are in script_libs.c. Bytecode runs only when it
  * comes from inst_sandbox_compile. For Lua 5.4 (LuaJIT's compiled code calls no hooks).
@@ -27,6 +31,7 @@
 #include "base/buf.h"
 #include "base/env.h"
 #include "base/err.h"
+#include "base/value.h"
 #include "compat.h"
 #include "script_region.h"
 
@@ -39,10 +44,15 @@
 #define INST_SANDBOX_MS 500
 /* Instructions between two looks at the limits. */
 #define INST_SANDBOX_HOOK 250
+/* Bytes of a string that are worked on for one step. */
+#define INST_SANDBOX_BYTES_A_STEP 16u
 /* Nothing is collected below this: most runs end before it would pay. */
 #define INST_SANDBOX_QUIET ((size_t)4 << 20)
-/* Lines that one run may print. */
+/* Lines that one run may print, and the bytes of each. */
 #define INST_SANDBOX_LINES 100
+#define INST_SANDBOX_LINE 8192
+/* How many times the processor's time a run may take by the clock. */
+#define INST_SANDBOX_PATIENCE 10
 
 struct inst_sandbox_limits {
     size_t memory; /* bytes */
@@ -50,7 +60,13 @@ struct inst_sandbox_limits {
     int64_t ms;
 };
 
-enum inst_sandbox_end { INST_SANDBOX_RUNS, INST_SANDBOX_OUT_OF_STEPS, INST_SANDBOX_OUT_OF_TIME };
+enum inst_sandbox_end {
+    INST_SANDBOX_RUNS,
+    INST_SANDBOX_OUT_OF_STEPS,
+    INST_SANDBOX_OUT_OF_TIME,
+    INST_SANDBOX_OUT_OF_PATIENCE,
+    INST_SANDBOX_OUT_OF_MEMORY
+};
 
 struct inst_sandbox {
     lua_State *L;
@@ -67,8 +83,10 @@ struct inst_sandbox {
     enum inst_sandbox_end end;
     int64_t steps_left;
     int64_t began;     /* ms that the thread had run */
+    int64_t began_at;  /* by the clock */
     int64_t look_at;   /* coarse monotonic ms: when it may have run too long */
     unsigned lines;    /* printed */
+    size_t converted;  /* bytes of the value being converted */
     size_t collect_at; /* bytes of the region at which garbage is collected */
     struct inst_buf trace;
     struct inst_err failure;
@@ -104,6 +122,14 @@ void inst_sandbox_free(struct inst_sandbox *box);
 struct inst_sandbox *inst_sandbox_of(lua_State *L);
 /* What a function of C did takes from the budget. Does not come back when that is used up. */
 void inst_sandbox_spend(lua_State *L, uint64_t steps);
+/* The value at index, on the arena and within the limits; the strings are Lua's. */
+enum inst_status inst_sandbox_to_value(lua_State *L, int index, struct inst_value *out,
+                                       struct inst_err *err);
+/* The same, raises the error. */
+void inst_sandbox_check_value(lua_State *L, int index, struct inst_value *out);
+/* Pushes what is written as JSON, within the limits. */
+enum inst_status inst_sandbox_push_json(lua_State *L, const char *json, size_t len,
+                                        struct inst_err *err);
 /* Raises err, which is cleared, as {type, message, hint, status}. */
 int inst_sandbox_raise(lua_State *L, struct inst_err *err);
 

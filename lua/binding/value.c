@@ -45,9 +45,20 @@ static enum inst_status refuse(const struct frame *at, const char *what, struct 
 
 /* ---- in ---- */
 
-static enum inst_status convert(lua_State *L, int index, struct inst_arena *arena,
+struct conversion {
+    struct inst_arena *arena;
+    inst_lua_spend_fn *spend; /* may be NULL */
+};
+
+static enum inst_status convert(lua_State *L, int index, const struct conversion *to,
                                 const struct frame *at, struct inst_value *out,
                                 struct inst_err *err);
+
+static void spend(const struct conversion *to, lua_State *L, size_t items, const char *text,
+                  size_t len) {
+    if (to->spend)
+        to->spend(L, items, text, len);
+}
 
 static enum inst_status convert_number(lua_State *L, int index, const struct frame *at,
                                        struct inst_value *out, struct inst_err *err) {
@@ -62,10 +73,12 @@ static enum inst_status convert_number(lua_State *L, int index, const struct fra
     return INST_OK;
 }
 
-static enum inst_status convert_string(lua_State *L, int index, const struct frame *at,
-                                       struct inst_value *out, struct inst_err *err) {
+static enum inst_status convert_string(lua_State *L, int index, const struct conversion *to,
+                                       const struct frame *at, struct inst_value *out,
+                                       struct inst_err *err) {
     size_t len;
     const char *str = lua_tolstring(L, index, &len);
+    spend(to, L, 0, str, len);
     if (!inst_text_is_utf8(str, len))
         return refuse(at, "the string is not valid UTF-8", err);
     if (len > UINT32_MAX)
@@ -84,16 +97,16 @@ static bool has_metatable(lua_State *L, int index, const char *name) {
 }
 
 static enum inst_status convert_array(lua_State *L, int index, size_t count,
-                                      struct inst_arena *arena, const struct frame *at,
+                                      const struct conversion *to, const struct frame *at,
                                       struct inst_value *out, struct inst_err *err) {
-    struct inst_value *items = inst_arena_alloc(arena, (count ? count : 1) * sizeof *items);
+    struct inst_value *items = inst_arena_alloc(to->arena, (count ? count : 1) * sizeof *items);
     if (!items)
         return inst_err_nomem(err);
     for (size_t i = 0; i < count; i++) {
         struct frame below = {
             .up = at, .table = lua_topointer(L, index), .index = i + 1, .depth = at->depth + 1};
         lua_rawgeti(L, index, (int)(i + 1));
-        enum inst_status status = convert(L, lua_gettop(L), arena, &below, &items[i], err);
+        enum inst_status status = convert(L, lua_gettop(L), to, &below, &items[i], err);
         lua_pop(L, 1);
         if (status != INST_OK)
             return status;
@@ -110,21 +123,22 @@ static int compare_keys(const void *a, const void *b) {
 }
 
 static enum inst_status convert_object(lua_State *L, int index, size_t count,
-                                       struct inst_arena *arena, const struct frame *at,
+                                       const struct conversion *to, const struct frame *at,
                                        struct inst_value *out, struct inst_err *err) {
-    struct inst_member *keys = inst_arena_alloc(arena, (count ? count : 1) * sizeof *keys);
+    struct inst_member *keys = inst_arena_alloc(to->arena, (count ? count : 1) * sizeof *keys);
     if (!keys)
         return inst_err_nomem(err);
     size_t n = 0;
     lua_pushnil(L);
     while (lua_next(L, index)) {
         keys[n].key = lua_tolstring(L, -2, &keys[n].key_len);
+        spend(to, L, 0, keys[n].key, keys[n].key_len);
         n++;
         lua_pop(L, 1);
     }
     qsort(keys, n, sizeof *keys, compare_keys);
     struct inst_object_builder builder;
-    inst_object_begin(&builder, arena);
+    inst_object_begin(&builder, to->arena);
     for (size_t i = 0; i < n; i++) {
         struct frame below = {.up = at,
                               .table = lua_topointer(L, index),
@@ -136,7 +150,7 @@ static enum inst_status convert_object(lua_State *L, int index, size_t count,
         lua_pushlstring(L, keys[i].key, keys[i].key_len);
         lua_rawget(L, index);
         struct inst_value value;
-        enum inst_status status = convert(L, lua_gettop(L), arena, &below, &value, err);
+        enum inst_status status = convert(L, lua_gettop(L), to, &below, &value, err);
         lua_pop(L, 1);
         if (status != INST_OK)
             return status;
@@ -172,7 +186,18 @@ static enum inst_status look_at_keys(lua_State *L, int index, size_t *strings, s
     return INST_OK;
 }
 
-static enum inst_status convert_table(lua_State *L, int index, struct inst_arena *arena,
+/* Its strings are borrowed: they must not go while there is more to convert. */
+static bool is_weak(lua_State *L, int index) {
+    if (!lua_getmetatable(L, index))
+        return false;
+    lua_pushliteral(L, "__mode");
+    lua_rawget(L, -2);
+    bool is_it = !lua_isnil(L, -1);
+    lua_pop(L, 2);
+    return is_it;
+}
+
+static enum inst_status convert_table(lua_State *L, int index, const struct conversion *to,
                                       const struct frame *at, struct inst_value *out,
                                       struct inst_err *err) {
     const void *table = lua_topointer(L, index);
@@ -183,6 +208,8 @@ static enum inst_status convert_table(lua_State *L, int index, struct inst_arena
         return refuse(at, "tables are nested too deep", err);
     if (!lua_checkstack(L, 8))
         return inst_err_nomem(err);
+    if (is_weak(L, index))
+        return refuse(at, "a weak table is not a value", err);
     if (has_metatable(L, index, INST_LUA_DATE)) {
         lua_pushliteral(L, "ms");
         lua_rawget(L, index);
@@ -194,14 +221,15 @@ static enum inst_status convert_table(lua_State *L, int index, struct inst_arena
     enum inst_status status = look_at_keys(L, index, &strings, &items, at, err);
     if (status != INST_OK)
         return status;
+    spend(to, L, items + strings, "", 0);
     bool is_array = items > 0 || has_metatable(L, index, INST_LUA_ARRAY);
     if (is_array && strings)
         return refuse(at, "instant.array is a list, it has no string keys", err);
-    return is_array ? convert_array(L, index, items, arena, at, out, err)
-                    : convert_object(L, index, strings, arena, at, out, err);
+    return is_array ? convert_array(L, index, items, to, at, out, err)
+                    : convert_object(L, index, strings, to, at, out, err);
 }
 
-static enum inst_status convert(lua_State *L, int index, struct inst_arena *arena,
+static enum inst_status convert(lua_State *L, int index, const struct conversion *to,
                                 const struct frame *at, struct inst_value *out,
                                 struct inst_err *err) {
     char what[64];
@@ -216,9 +244,9 @@ static enum inst_status convert(lua_State *L, int index, struct inst_arena *aren
     case LUA_TNUMBER:
         return convert_number(L, index, at, out, err);
     case LUA_TSTRING:
-        return convert_string(L, index, at, out, err);
+        return convert_string(L, index, to, at, out, err);
     case LUA_TTABLE:
-        return convert_table(L, index, arena, at, out, err);
+        return convert_table(L, index, to, at, out, err);
     case LUA_TLIGHTUSERDATA:
         if (lua_touserdata(L, index) == NULL) {
             *out = inst_null();
@@ -233,8 +261,15 @@ static enum inst_status convert(lua_State *L, int index, struct inst_arena *aren
 
 enum inst_status inst_lua_to_value(lua_State *L, int index, struct inst_arena *arena,
                                    struct inst_value *out, struct inst_err *err) {
+    return inst_lua_to_value_spending(L, index, arena, NULL, out, err);
+}
+
+enum inst_status inst_lua_to_value_spending(lua_State *L, int index, struct inst_arena *arena,
+                                            inst_lua_spend_fn *spend, struct inst_value *out,
+                                            struct inst_err *err) {
     struct frame top = {0};
-    return convert(L, lua_absindex(L, index), arena, &top, out, err);
+    struct conversion to = {arena, spend};
+    return convert(L, lua_absindex(L, index), &to, &top, out, err);
 }
 
 /* ---- out ---- */
@@ -246,12 +281,24 @@ static void push_number(lua_State *L, double num) {
         lua_pushnumber(L, num);
 }
 
+void inst_lua_set_metatable(lua_State *L, const char *name) {
+    luaL_getmetatable(L, name);
+    lua_pushliteral(L, "__gc");
+    lua_rawget(L, -2);
+    if (!lua_isnil(L, -1)) {
+        lua_pushliteral(L, "__gc");
+        lua_pushnil(L);
+        lua_rawset(L, -4);
+    }
+    lua_pop(L, 1);
+    lua_setmetatable(L, -2);
+}
+
 static void push_date(lua_State *L, double ms) {
     lua_createtable(L, 0, 1);
     push_number(L, ms);
     lua_setfield(L, -2, "ms");
-    luaL_getmetatable(L, INST_LUA_DATE);
-    lua_setmetatable(L, -2);
+    inst_lua_set_metatable(L, INST_LUA_DATE);
 }
 
 void inst_lua_push_value(lua_State *L, const struct inst_value *value) {
@@ -280,8 +327,7 @@ void inst_lua_push_value(lua_State *L, const struct inst_value *value) {
             inst_lua_push_value(L, &value->u.items[i]);
             lua_rawseti(L, -2, (int)i + 1);
         }
-        luaL_getmetatable(L, INST_LUA_ARRAY);
-        lua_setmetatable(L, -2);
+        inst_lua_set_metatable(L, INST_LUA_ARRAY);
         break;
     case INST_OBJECT:
         lua_createtable(L, 0, (int)value->len);

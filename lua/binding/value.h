@@ -8,8 +8,8 @@
  * DATE
  *
  * Everything else (functions, NaN, integers beyond 2^53, mixed tables, lists with holes, cycles,
- * tables deeper than INST_LUA_MAX_DEPTH) is an error that names the path. Keys are sorted so that
- * the same program sends the same bytes every time.
+ * weak tables, tables deeper than INST_LUA_MAX_DEPTH) is an error that names the path. Keys are
+ * sorted so that the same program sends the same bytes every time.
  *
  * Back: whole numbers up to 2^53 become integers where Lua has them; null inside data is
  * instant.null; every array carries instant.array's metatable, so that an empty one stays one.
@@ -33,8 +33,18 @@
  * it is on the stack. */
 enum inst_status inst_lua_to_value(lua_State *L, int index, struct inst_arena *arena,
                                    struct inst_value *out, struct inst_err *err);
+/* Told what converting takes before it is done: `items` more values, and a text among them or a
+ * key. Need not come back. */
+typedef void inst_lua_spend_fn(lua_State *L, size_t items, const char *text, size_t len);
+enum inst_status inst_lua_to_value_spending(lua_State *L, int index, struct inst_arena *arena,
+                                            inst_lua_spend_fn *spend, struct inst_value *out,
+                                            struct inst_err *err);
 /* Raises only when out of memory. */
 void inst_lua_push_value(lua_State *L, const struct inst_value *value);
+
+/* To the table on top. Whoever has such a table may have put a finalizer (__gc) into the metatable:
+ * it is taken out. */
+void inst_lua_set_metatable(lua_State *L, const char *name);
 
 /* Pushes an arena that Lua frees when what comes next raises; else free it yourself. */
 struct inst_arena *inst_lua_push_arena(lua_State *L);

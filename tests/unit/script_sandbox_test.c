@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include "base/text.h"
 #include "script_pattern.h"
 #include "script_sandbox.h"
 
@@ -13,7 +14,7 @@
 #include <string.h>
 
 static uint64_t seed = 88172645463325252u;
-static char logged[256];
+static char logged[32768];
 static unsigned lines;
 
 static uint64_t next_random(void) {
@@ -119,6 +120,10 @@ static void test_endless(void **state) {
         {"local f = coroutine.wrap(function() while true do end end) f()", STEPS},
         {"while true do pcall(coroutine.wrap(function() while true do end end)) end", STEPS},
         {"while true do coroutine.wrap(function() end)() end", STEPS},
+        {"for i = 1, 20000 do coroutine.wrap(function() for j = 1, 50 do end end)() end", STEPS},
+        {"for i = 1, 20000 do coroutine.resume(coroutine.create(function() for j = 1, 50 do end "
+         "end)) end",
+         STEPS},
         {"coroutine.wrap(function() local x <close> = setmetatable({}, {__close = function() while "
          "true do end end}) error 'x' end)()",
          STEPS},
@@ -160,6 +165,29 @@ static void test_long_in_c(void **state) {
         {"table.remove(setmetatable({}, {__len = function() return 1 << 60 end}), 1)", FAILED,
          "t.lua:1: bad argument #1"},
         {"return table.unpack({}, 1, 1e9)", FAILED, "t.lua:1: too many results to unpack"},
+        /* Work by the arguments, not by what is there; functions of C that no hook sees. */
+        {"table.concat(setmetatable({}, {__index = getmetatable, __metatable = ''}), '', 1, "
+         "math.maxinteger)",
+         STEPS},
+        {"table.concat(setmetatable({}, {__index = getmetatable, __metatable = ''}), '', "
+         "math.mininteger, math.maxinteger)",
+         STEPS},
+        {"local t = setmetatable({}, {__index = getmetatable}) while true do pcall(table.unpack, "
+         "t, 1, 900000) end",
+         STEPS},
+        {"local t = {} for i = 1, 1900 do t = setmetatable({}, {__index = t}) end "
+         "for i = 1, 5 do select('#', table.unpack(t, 1, 20000)) end",
+         STEPS},
+        {"local t = {} for i = 1, 1900 do t = setmetatable({}, {__newindex = t}) end "
+         "table.move({}, 1, 20000, 1, t)",
+         STEPS},
+        {"local a, b = ('x'):rep(1000000), ('x'):rep(999999) .. 'x' local t = {} for i = 1, 300 do "
+         "t[i] = i % 2 == 0 and a or b end table.sort(t)",
+         STEPS},
+        {"return table.unpack('text', 1, 10)", FAILED, "t.lua:1: bad argument #1"},
+        {"return table.unpack({1, 2, 3}, -1, 2)", NULL, "nil"},
+        {"return table.concat({1, 2, 3}, '-', 2)", NULL, "2-3"},
+        {"return table.concat({1, 2, 3}, '-', 3, 2)", NULL, ""},
     };
     check_rows(rows, sizeof rows / sizeof *rows);
 }
@@ -171,7 +199,10 @@ static void test_large(void **state) {
         {"local s = 'x' while true do s = s .. s end", MEMORY},
         {"return ('x'):rep(1e9)", FAILED, "t.lua:1: resulting string too large"},
         {"local t = {} while true do t = {t} end", MEMORY},
-        {"local t = {} while true do t[#t + 1] = coroutine.create(function() end) end", MEMORY},
+        {"local t, k = {}, ('x'):rep(4000) while true do t[#t + 1] = {coroutine.create(function() "
+         "end), "
+         "k .. #t} end",
+         MEMORY},
         {"return select('#', table.unpack(table.pack(('x'):rep(900000):byte(1, -1))))", MEMORY},
         /* What was freed is there again: the limit is of what is held at a time. */
         {"local k = ('x'):rep(1000) for i = 1, 10 do local s = k:rep(2000) .. i end return 'ok'",
@@ -297,6 +328,47 @@ static void test_time(void **state) {
         inst_err_clear(&err);
     }
     inst_sandbox_free(&box);
+}
+
+static int64_t leap(void *ctx) {
+    int64_t *now = ctx;
+    return *now += 60;
+}
+
+/* What the processor did not do for it counts too, ten times as slowly. */
+static void test_clock(void **state) {
+    (void)state;
+    int64_t now = 1700000000000;
+    const struct inst_env slow = {&now, leap, random_bytes, on_log};
+    static const struct inst_sandbox_limits patient = {(size_t)16 << 20, 2000000, 3600};
+    struct inst_sandbox box;
+    struct inst_err err = {0};
+    struct job job;
+    inst_sandbox_init(&box, &slow, &patient, NULL);
+    assert_int_equal(run_in(&box, "for i = 1, 50000 do end return 'ok'", &job, &err), INST_OK);
+    assert_int_equal(run_in(&box, "pcall(function() while true do end end)", &job, &err),
+                     INST_FAILED);
+    assert_string_equal(err.type, "function-limit");
+    assert_string_equal(err.message, "The function takes longer than 36000 ms on the clock.");
+    inst_err_clear(&err);
+    inst_sandbox_free(&box);
+}
+
+static void test_long_print(void **state) {
+    (void)state;
+    static const struct row rows[] = {
+        {"print(('x'):rep(8000), ('y'):rep(8000))", NULL, "nil"},
+        {"print(('\\n'):rep(1000000))", NULL, "nil"},
+        {"print(('\\u{e4}'):rep(5000))", NULL, "nil"},
+        {"local s = ('z'):rep(1000000) for i = 1, 20 do print(s, s, s, s) end", NULL, "nil"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        check_rows(&rows[i], 1);
+        size_t len = strlen(logged);
+        assert_in_range(len, 8190, 8192 + strlen("script: ..."));
+        assert_string_equal(logged + len - 3, "...");
+        assert_true(inst_text_is_utf8(logged, len));
+    }
 }
 
 static void test_print(void **state) {
@@ -426,7 +498,8 @@ int main(void) {
         cmocka_unit_test(test_large),           cmocka_unit_test(test_not_there),
         cmocka_unit_test(test_errors),          cmocka_unit_test(test_error_fields),
         cmocka_unit_test(test_nothing_is_left), cmocka_unit_test(test_time),
-        cmocka_unit_test(test_print),           cmocka_unit_test(test_patterns),
+        cmocka_unit_test(test_print),           cmocka_unit_test(test_long_print),
+        cmocka_unit_test(test_clock),           cmocka_unit_test(test_patterns),
         cmocka_unit_test(test_region),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
