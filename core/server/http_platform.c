@@ -18,10 +18,14 @@
 #include "server/operators.h"
 #include "server/refusal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #define ASK_MS (10ll * 60 * 1000)
+/* That wait, in all and of one address: a handful per person that is let in behind it. */
 #define MAX_ASKS 1000
+#define MAX_ADDRESS_ASKS 20
+#define ADDRESS 48
 #define MAX_URL 2000u
 #define COOKIE "__session=platform_"
 
@@ -34,6 +38,7 @@ struct inst_platform_ask {
     struct inst_platform_grant grant;
     enum ask_state state;
     int64_t since_ms;
+    char address[ADDRESS];                                 /* who began it (address_of) */
     char *redirect_uri, *oauth_state, *challenge, *method; /* in one block; "": none */
 };
 
@@ -55,11 +60,31 @@ static int64_t now_ms(const struct inst_server *server) {
     return server->env->now_ms(server->env->ctx);
 }
 
-static void forget_old(struct inst_server *server) {
+/* Of IPv6 about the /64: whoever has one address there has all of them. */
+static void address_of(const struct inst_http_request *request, char out[ADDRESS]) {
+    const char *ip = request->ip != NULL ? request->ip : "", *end = ip;
+    bool is_ipv6 = strchr(ip, ':') != NULL && strchr(ip, '.') == NULL;
+    for (int groups = 0; *end != '\0' && !(is_ipv6 && *end == ':' && ++groups == 4); end++)
+        if (is_ipv6 && strncmp(end, "::", 2) == 0)
+            break;
+    snprintf(out, ADDRESS, "%.*s", (int)(end - ip), ip);
+}
+
+/* Makes room for one more of this address, which displaces its own older ones first. What was
+ * granted stays as long as it is good. */
+static void forget_old(struct inst_server *server, const char *address) {
     struct inst_platform_ask **link = &server->platform_asks;
-    for (size_t i = 0; *link != NULL; i++) {
+    size_t waiting = 0, own = 0;
+    while (*link != NULL) {
         struct inst_platform_ask *ask = *link;
-        if (i + 1 < MAX_ASKS && now_ms(server) - ask->since_ms < ASK_MS) {
+        bool is_good = ask->state != ASK_USED && now_ms(server) - ask->since_ms < ASK_MS;
+        if (is_good && ask->state == ASK_WAITING) {
+            bool is_own = strcmp(ask->address, address) == 0;
+            waiting++;
+            own += is_own;
+            is_good = waiting < MAX_ASKS && !(is_own && own >= MAX_ADDRESS_ASKS);
+        }
+        if (is_good) {
             link = &ask->next;
             continue;
         }
@@ -110,11 +135,11 @@ static enum inst_status read_start(struct inst_server *server,
 }
 
 static enum inst_status add_ask(struct inst_server *server, const char *params[PARAMS],
-                                const char *client_id, struct inst_platform_ask **out,
-                                struct inst_err *err) {
+                                const char *client_id, const char *address,
+                                struct inst_platform_ask **out, struct inst_err *err) {
     const char *const kept[] = {params[REDIRECT], params[STATE], params[CHALLENGE], params[METHOD]};
     size_t size = 0;
-    forget_old(server);
+    forget_old(server, address);
     for (int i = 0; i < 4; i++)
         size += strlen(kept[i]) + 1;
     struct inst_platform_ask *ask = calloc(1, sizeof *ask);
@@ -130,6 +155,7 @@ static enum inst_status add_ask(struct inst_server *server, const char *params[P
         text += strlen(strcpy(text, kept[i])) + 1;
     }
     strcpy(ask->grant.client, client_id);
+    strcpy(ask->address, address);
     ask->grant.scopes = inst_scopes_read(params[SCOPE]);
     ask->since_ms = now_ms(server);
     inst_uuid_make_text(server->env, ask->id);
@@ -185,7 +211,7 @@ static enum inst_status answer_start(struct inst_server *server,
     struct inst_platform_ask *ask;
     struct inst_uuid uuid;
     struct inst_buf origin;
-    char client_id[INST_UUID_TEXT + 1];
+    char client_id[INST_UUID_TEXT + 1], address[ADDRESS];
     enum inst_status st = read_start(server, request, params, err);
     if (st != INST_OK)
         return st;
@@ -200,7 +226,8 @@ static enum inst_status answer_start(struct inst_server *server,
         return refuse_start(err, "redirect_uri",
                             "The redirect_uri does not appear in the set of authorized redirect "
                             "uri for the OAuth client.");
-    if ((st = add_ask(server, params, client_id, &ask, err)) != INST_OK)
+    address_of(request, address);
+    if ((st = add_ask(server, params, client_id, address, &ask, err)) != INST_OK)
         return st;
     inst_buf_init(&origin);
     inst_http_origin(server, request, &origin);

@@ -42,7 +42,7 @@ async function setUp(t) {
     if (page.status !== 200) return page;
     const cookie = page.headers.get('set-cookie').split(';')[0];
     const [, redirectId] = page.body.match(/name="redirect_id" value="([^"]+)"/);
-    return { ...page, redirectId, headers: { cookie } };
+    return { ...page, redirectId, sent: page.headers, headers: { cookie } };
   };
   const decide = (page, what, form = {}, headers = page.headers) =>
     ask('POST', `/platform/oauth/${what}`, { bearer: null, headers, form: { redirect_id: page.redirectId, ...form } });
@@ -60,6 +60,10 @@ test('let in with a secret: reads, does not write, refreshes, is revoked', async
   assert.match(page.headers.cookie, /^__session=platform_/);
   assert.match(page.body, /Third &#60;b&#62;party/);
   assert.match(page.body, /apps-read data-read/);
+  // No page lays itself under it, and what it was asked with is told nobody.
+  assert.equal(page.sent.get('content-security-policy'), "default-src 'none'; frame-ancestors 'none'");
+  assert.equal(page.sent.get('x-frame-options'), 'DENY');
+  assert.equal(page.sent.get('referrer-policy'), 'strict-origin');
   const granted = await decide(page, 'grant', { token: operator });
   assert.equal(granted.status, 302);
   const back = new URL(granted.headers.get('location'));

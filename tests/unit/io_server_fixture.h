@@ -54,6 +54,7 @@ struct world {
     struct inst_app_info app;
     char token[INST_UUID_TEXT + 1];
     struct connection *admin; /* a session with the admin token, for attr ids */
+    const char *ip;           /* of who asks over HTTP; NULL: not known */
     struct inst_arena arena;
     struct inst_value attrs;
     int fail_commits;

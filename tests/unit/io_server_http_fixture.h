@@ -122,6 +122,7 @@ static inline struct answer *call_with(struct world *w, const char *method, cons
                                         .body_len = strlen(sent),
                                         .fields = list,
                                         .field_count = count,
+                                        .ip = w->ip,
                                         .connection = to};
     free_answer(&answer);
     inst_server_http(w->server, &request, &response);
