@@ -117,6 +117,7 @@ struct inst_cli_login;
 struct inst_platform_ask;
 struct inst_function_ops;
 struct inst_reaction;
+struct inst_reaction_app;
 
 struct inst_server {
     const struct inst_env *env;
@@ -126,6 +127,7 @@ struct inst_server {
     uint64_t functions_generation;           /* grows with each other set of them */
     bool has_reaction_work, wants_reactions; /* for the next turn */
     int64_t reactions_due_ms;                /* 0: not known */
+    struct inst_reaction_app *reaction_apps; /* reactions.c: to be opened */
     struct inst_tracer tracer;
     struct inst_collator *collator; /* NULL until needed */
     uint64_t seed;

@@ -153,15 +153,53 @@ static bool has_one(void *ctx, const struct inst_reaction_spec *spec) {
     return false;
 }
 
-/* Opens the apps that have reactions: there may be changes that they have not seen. */
-static bool open_one(void *ctx, const struct inst_app_info *info) {
+/* ---- apps that are to be opened ---- */
+
+struct inst_reaction_app {
+    struct inst_reaction_app *next;
+    char id[INST_UUID_TEXT + 1];
+};
+
+void inst_reactions_forget_apps(struct inst_server *server) {
+    while (server->reaction_apps != NULL) {
+        struct inst_reaction_app *app = server->reaction_apps;
+        server->reaction_apps = app->next;
+        free(app);
+    }
+}
+
+static bool add_app(void *ctx, const struct inst_app_info *info) {
     struct inst_server *server = ctx;
-    struct inst_app *app;
     bool has_any = false;
     server->functions->each_reaction(server->functions_ctx, info->id, has_one, &has_any);
-    if (has_any)
-        inst_app_get(server, info->id, &app, NULL);
+    if (!has_any)
+        return true;
+    struct inst_reaction_app *app = calloc(1, sizeof *app);
+    if (app == NULL)
+        return false; /* the others go on when they are opened */
+    memcpy(app->id, info->id, sizeof app->id);
+    app->next = server->reaction_apps;
+    server->reaction_apps = app;
     return true;
+}
+
+/* There may be changes that apps with reactions have not seen: one of them is opened a turn, so
+ * that many are in nobody's way. */
+static void open_next(struct inst_server *server) {
+    const struct inst_app_manage_ops *manage = server->host.apps->manage;
+    struct inst_app *opened;
+    if (server->wants_reactions) {
+        server->wants_reactions = false;
+        inst_reactions_forget_apps(server);
+        manage->each(server->host.apps_ctx, add_app, server, NULL);
+    }
+    struct inst_reaction_app *app = server->reaction_apps;
+    if (app == NULL)
+        return;
+    server->reaction_apps = app->next;
+    if (inst_app_get(server, app->id, &opened, NULL) == INST_OK)
+        server->has_reaction_work = true; /* it reads in this turn */
+    free(app);
 }
 
 void inst_reactions_reload(struct inst_server *server) {
@@ -363,11 +401,7 @@ static int64_t retry_of(const struct inst_app *app) {
 }
 
 void inst_reactions_turn(struct inst_server *server) {
-    const struct inst_app_manage_ops *manage = server->host.apps->manage;
-    if (server->wants_reactions) {
-        server->wants_reactions = false;
-        manage->each(server->host.apps_ctx, open_one, server, NULL);
-    }
+    open_next(server);
     if (!inst_reactions_are_pending(server))
         return;
     server->has_reaction_work = false;
@@ -389,7 +423,7 @@ bool inst_reactions_are_due(const struct inst_app *app) {
 }
 
 bool inst_reactions_are_pending(const struct inst_server *server) {
-    if (server->has_reaction_work || server->wants_reactions)
+    if (server->has_reaction_work || server->wants_reactions || server->reaction_apps != NULL)
         return true;
     int64_t due = inst_reactions_due_ms(server);
     return due != INT64_MAX && due <= server->env->now_ms(server->env->ctx);

@@ -35,6 +35,7 @@ void inst_reactions_free(struct inst_app *app);
 void inst_reactions_wake(struct inst_app *app);
 /* The functions are others: every app's reactions are looked up again. */
 void inst_reactions_reload(struct inst_server *server);
+void inst_reactions_forget_apps(struct inst_server *server); /* part of freeing the server */
 bool inst_reactions_are_due(const struct inst_app *app);
 
 void inst_reactions_turn(struct inst_server *server);

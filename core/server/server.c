@@ -55,6 +55,7 @@ void inst_server_free(struct inst_server *server) {
     inst_documents_free(server);
     inst_cli_logins_free(server);
     inst_jobs_forget_resumes(server);
+    inst_reactions_forget_apps(server);
     inst_platform_asks_free(server);
     free(server->origin);
     inst_arena_free(&server->scratch);

@@ -4,6 +4,7 @@
 
 local core = require "instant.core"
 local cron = require "instant.cron"
+local task = require "instant.task"
 
 local ScriptFiles = {}
 ScriptFiles.__index = ScriptFiles
@@ -71,16 +72,27 @@ function ScriptFiles:load()
   return true
 end
 
--- What is due now, in every app that has it; apps may have come since the script was loaded.
+local function run_in(self, app, expression)
+  local count, failed = 0, nil
+  for _, schedule in ipairs(self.backend:schedules(app)) do
+    if schedule[2] == expression then
+      local ok, err = self.backend:run_schedule(app, schedule[1])
+      count = count + 1
+      if not ok then failed = failed or err end
+    end
+  end
+  return count, failed
+end
+
+-- What is due now, in every app that has it; apps may have come since the script was loaded. Everybody
+-- else has a turn between two apps: to open one and run its code takes time.
 local function run_due(self, expression)
   local failed
   for _, app in ipairs(self.apps()) do
-    for _, schedule in ipairs(self.backend:schedules(app)) do
-      if schedule[2] == expression then
-        local ok, err = self.backend:run_schedule(app, schedule[1])
-        if not ok then failed = failed or err end
-      end
-    end
+    if not self.jobs[expression] then break end -- ended meanwhile
+    local count, err = run_in(self, app, expression)
+    failed = failed or err
+    if count > 0 then task.sleep(0) end
   end
   if failed then error(failed, 0) end
 end

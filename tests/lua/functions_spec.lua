@@ -103,6 +103,28 @@ describe("functions of a script", function()
     db:shutdown()
   end)
 
+  it("run by the clock leave a turn to others between two apps", function()
+    local seen = {}
+    local backend = {
+      set_script = function() return true end,
+      schedules = function(_, app) return app ~= "without" and { { "one", "0 3 * * *" } } or {} end,
+      run_schedule = function(_, app)
+        seen[#seen + 1] = app
+        instant.after(0, function() seen[#seen + 1] = "others" end)
+        return true
+      end,
+    }
+    local apps = { "a", "without", "b", "c" }
+    local scripts = require "instant.script_files"(backend, script "", {}, function() return apps end)
+    assert(scripts:load())
+    local job = scripts.jobs["0 3 * * *"]
+    job.fn(job)
+    assert.same({ "a", "others", "b", "others", "c", "others" }, seen)
+    scripts:stop()
+    job.fn(job) -- what is over does not begin with the next app
+    assert.equal(6, #seen)
+  end)
+
   it("run by the clock", function()
     local path = support.scratch()
     local file = script [[

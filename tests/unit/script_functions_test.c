@@ -696,6 +696,28 @@ static void test_reaction_restart(void **state) {
     expect_names(w, "['created a','created b']");
 }
 
+/* However many apps have reactions: no turn opens more than one of them. */
+static void test_reactions_open_apps(void **state) {
+    struct world *w = *state;
+    struct inst_err err = {0};
+    size_t apps = 6;
+    for (size_t i = 1; i < apps; i++)
+        done(w, "POST", "/dash/apps/ephemeral", "a: b", "{'title':'one of many'}");
+    turns(w);
+    disconnect(w->admin);
+    on_close_apps(w);
+    assert_int_equal(inst_apps_open_dir(folder, NULL, &w->env, &w->apps, &err), INST_OK);
+    world_start(w);
+    load(w, reactions);
+    for (size_t before = w->server->app_count; inst_server_is_pending(w->server);
+         before = w->server->app_count) {
+        turn(w);
+        assert_in_range(w->server->app_count, before, before + 1);
+    }
+    assert_int_equal(w->server->app_count, apps);
+    w->admin = enter(w, true);
+}
+
 /* A reaction's writes and its place are one commit. */
 static void test_reaction_is_atomic(void **state) {
     struct world *w = *state;
@@ -803,6 +825,7 @@ int main(void) {
         TEST(test_reaction_fails),
         TEST(test_reaction_mended),
         TEST(test_reaction_restart),
+        TEST(test_reactions_open_apps),
         TEST(test_reaction_is_atomic),
         TEST(test_reaction_waits),
         TEST(test_reaction_to_itself),
