@@ -208,7 +208,7 @@ static enum inst_status answer_start(struct inst_server *server,
     const char *params[PARAMS];
     struct inst_value app;
     const struct inst_value *client;
-    struct inst_platform_ask *ask;
+    struct inst_platform_ask *ask = NULL;
     struct inst_uuid uuid;
     struct inst_buf origin;
     char client_id[INST_UUID_TEXT + 1], address[ADDRESS];
