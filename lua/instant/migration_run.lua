@@ -11,7 +11,7 @@ local Doer = {}
 Doer.__index = Doer
 
 --- `run`: `{store=, db=, record=, journal=, report=}`. `run.has_journal`: the app has a note of something done,
---- `run.is_touched`: something was done and may not be noted yet.
+--- `run.is_touched`: something was done, or may have been, and may not be noted yet.
 local function new(run)
   return setmetatable({ run = run, store = run.store }, Doer)
 end
@@ -20,13 +20,24 @@ function Doer:query(query)
   return self.store:query(query)
 end
 
+-- Fails unless it is so. Who gets no answer does not know whether the app has changed.
+local function must_change(self, ok, problem, is_unsure)
+  if ok then return end
+  self.run.is_touched = self.run.is_touched or is_unsure
+  fail(problem)
+end
+
+local function write(self, ops)
+  must_change(self, self.store:write(ops))
+  self.run.has_journal = true
+end
+
 -- Notes that the step at hand is done, in one transaction with its ops.
 local function finish(self, ops)
   local run = self.run
   run.journal:add(run.current.name)
   ops[#ops + 1] = self.store:record_op(run.record.id, { steps = run.journal.entries, cursor = core.null })
-  must(self.store:write(ops))
-  run.has_journal = true
+  write(self, ops)
 end
 
 function Doer:schema(wanted, renames)
@@ -36,11 +47,7 @@ function Doer:schema(wanted, renames)
   local plan = must(push.plan(pulled, schema, renames))
   for _, line in ipairs(push.lines(plan)) do report.line(line) end
   must(self.store:write {}) -- whoever lost the lock must not come to the schema
-  local ok, problem, is_partial = push.apply(to, plan, report.line)
-  if not ok then
-    self.run.is_touched = self.run.is_touched or is_partial
-    fail(problem)
-  end
+  must_change(self, push.apply(to, plan, report.line))
   self.run.is_touched = self.run.is_touched or #plan.steps > 0
   finish(self, {})
 end
@@ -52,7 +59,7 @@ function Doer:rules(wanted)
   local rules = wanted(before)
   for _, line in ipairs(push.rule_lines(core.json_decode(text), rules)) do self.run.report.line(line) end
   must(self.store:write {})
-  must(push.set_rules(to, rules))
+  must_change(self, push.set_rules(to, rules))
   self.run.is_touched = true
   finish(self, {})
 end
@@ -95,8 +102,7 @@ function Doer:each(etype, options, fn, cursor)
       step = cursor.step, last = cursor.last, total = cursor.total, after = after, done = cursor.done + #page,
     }
     ops[#ops + 1] = self.store:record_op(run.record.id, { cursor = cursor })
-    must(self.store:write(ops))
-    run.has_journal = true
+    write(self, ops)
     run.report.progress(cursor.step, cursor.done, math.max(cursor.total, cursor.done))
   end
   finish(self, {})

@@ -112,7 +112,7 @@ function Store:setup()
   for _ = 1, 5 do
     plan, problem = lacks(self)
     if not plan then return nil, problem end
-    if #plan.steps == 0 then return push.guard_migrations(self.to) end
+    if #plan.steps == 0 then return push.guard(self.to, { NAMESPACE }) end
     ok, problem = push.apply(self.to, plan, function() end)
     if not ok then task.sleep(50) end
   end
@@ -189,18 +189,19 @@ local function who_took_it(self)
   return self.lock and self.lock.by or "somebody who is done already"
 end
 
---- Applies ops in one transaction, if this run still has the lock. True, or nil and a sentence.
+--- Applies ops in one transaction, if this run still has the lock. True, or nil, a sentence and whether they may be
+--- applied all the same.
 function Store:write(ops)
   local whole = { fence_op(self, { expires = core.now() + LOCK_MS }) }
   for _, op in ipairs(ops) do whole[#whole + 1] = op end
-  local ok, problem = transact(self, whole)
+  local ok, problem, is_unsure = transact(self, whole)
   if ok then return true end
   local other = who_took_it(self)
   if other then
     self.is_lost = true
     problem = ("the lock was taken over by %s, so this run wrote nothing more"):format(other)
   end
-  return nil, problem
+  return nil, problem, is_unsure
 end
 
 -- ---- records ----

@@ -92,13 +92,19 @@ end
 local Backend = {}
 Backend.__index = Backend
 
---- Asks a route and waits: the answer, or nil and a sentence. `headers` go beside those that say who asks.
+-- A refusal is an answer to what was asked. Without one it may have been done all the same.
+local function is_refused(err)
+  return err.status ~= nil and err.status >= 400 and err.status < 500 and err.status ~= 408
+end
+
+--- Asks a route and waits: the answer, or nil, a sentence and whether it may have been done all the same.
+--- `headers` go beside those that say who asks.
 function Backend:ask(method, route, body, headers)
   local sent = { authorization = self.token and "Bearer " .. self.token, ["x-instant-source"] = "instant-lua" }
   for name, value in pairs(headers or {}) do sent[name] = value end
   if body ~= nil then sent["content-type"] = "application/json" end
   local answer, err = self.fetch(method, route, { headers = sent, body = body }):await()
-  if answer == nil then return nil, project.explain(err) end
+  if answer == nil then return nil, project.explain(err), not is_refused(err) end
   return answer
 end
 

@@ -6,8 +6,8 @@
 --     for _, line in ipairs(push.lines(plan)) do print(line) end
 --     push.apply(to, plan, print)
 --
--- The namespace in which `migrate` keeps its records is not the user's to declare: it is left out of what is
--- pulled and compared, and its rule is kept when rules are pushed.
+-- The namespaces in which `migrate` and reactions keep their records are not the user's to declare: they are left
+-- out of what is pulled and compared, and their rules are kept when rules are pushed.
 
 local core = require "instant.core"
 local task = require "instant.task"
@@ -15,8 +15,10 @@ local task = require "instant.task"
 local push = {}
 
 push.MIGRATIONS = "instant_migrations"
+push.REACTIONS, push.DEAD_LETTERS = "_reactions", "_reactionDead"
+local OWN = { [push.MIGRATIONS] = true, [push.REACTIONS] = true, [push.DEAD_LETTERS] = true }
 -- Nobody but admins has business there.
-local MIGRATIONS_RULE = { allow = { ["$default"] = "false" } }
+local CLOSED = { allow = { ["$default"] = "false" } }
 
 -- ---- the schema ----
 
@@ -30,18 +32,18 @@ function push.pull(to)
   return pulled
 end
 
--- The answer without our own namespace. What is shared is not changed.
-local function without_migrations(pulled)
+-- The answer without our own namespaces, except those that are `declared`. What is shared is not changed.
+local function without_own(pulled, declared)
   local blobs = {}
   for etype, attrs in pairs(pulled.schema.blobs or {}) do
-    if etype ~= push.MIGRATIONS then blobs[etype] = attrs end
+    if not OWN[etype] or declared[etype] then blobs[etype] = attrs end
   end
   return { schema = { blobs = blobs, refs = pulled.schema.refs }, attrs = pulled.attrs }
 end
 
 --- The pulled schema in its JSON form, or nil and a sentence.
 function push.schema_of(pulled)
-  local schema, err = core.schema_read(without_migrations(pulled).schema)
+  local schema, err = core.schema_read(without_own(pulled, {}).schema)
   if not schema then return nil, err.message end
   return schema
 end
@@ -49,8 +51,7 @@ end
 --- What the app lacks of a schema: `{steps=, sentences=}`, or nil and a sentence.
 function push.plan(pulled, schema, renames)
   local entities = type(schema.entities) == "table" and schema.entities or {}
-  if not entities[push.MIGRATIONS] then pulled = without_migrations(pulled) end
-  local plan, err = core.schema_plan(pulled, schema, renames)
+  local plan, err = core.schema_plan(without_own(pulled, entities), schema, renames)
   if not plan then return nil, err.message end
   return plan
 end
@@ -114,11 +115,11 @@ local function wait_for_jobs(to, started, say)
 end
 
 --- Applies a plan; `say(line)` hears of each job that is done. On failure nil, what failed, and whether the
---- rest of the plan is applied all the same.
+--- rest of the plan is, or may be, applied all the same.
 function push.apply(to, plan, say)
   if #plan.steps == 0 then return true end
-  local answer, problem = to:ask("POST", to:route "schema/steps/apply", { steps = plan.steps })
-  if not answer then return nil, problem, false end
+  local answer, problem, is_unsure = to:ask("POST", to:route "schema/steps/apply", { steps = plan.steps })
+  if not answer then return nil, problem, is_unsure end
   if type(answer["indexing-jobs"]) ~= "table" then return true end
   local ok
   ok, problem = wait_for_jobs(to, answer["indexing-jobs"], say)
@@ -133,40 +134,45 @@ local function all_rules(to)
   return type(pulled.perms) == "table" and pulled.perms or {}
 end
 
+local function post_rules(to, code)
+  local answer, problem, is_unsure = to:ask("POST", to:route "rules", { code = code })
+  if not answer then return nil, problem, is_unsure end
+  return true
+end
+
 --- The app's rules, or nil and a sentence; without our own, unless `wanted` (rules that are to be pushed) has it.
 function push.rules(to, wanted)
   local all, problem = all_rules(to)
   if not all then return nil, problem end
   local rules = {}
   for name, rule in pairs(all) do
-    if name ~= push.MIGRATIONS or wanted and wanted[name] ~= nil then rules[name] = rule end
+    if not OWN[name] or wanted and wanted[name] ~= nil then rules[name] = rule end
   end
   return rules
 end
 
---- Replaces the rules; our own stays.
+--- Replaces the rules; our own stay. True, or nil, a sentence and whether they may be replaced all the same.
 function push.set_rules(to, rules)
   local all, problem = all_rules(to)
   if not all then return nil, problem end
   local code = {}
   for name, rule in pairs(rules) do code[name] = rule end
-  if code[push.MIGRATIONS] == nil then code[push.MIGRATIONS] = all[push.MIGRATIONS] end
-  local answer
-  answer, problem = to:ask("POST", to:route "rules", { code = code })
-  if not answer then return nil, problem end
-  return true
+  for name in pairs(OWN) do
+    if code[name] == nil then code[name] = all[name] end
+  end
+  return post_rules(to, code)
 end
 
---- Keeps clients away from the records of migrations, unless the app's rules say something of them already.
-function push.guard_migrations(to)
+--- Keeps clients away from namespaces of our own, unless the app's rules say something of them already.
+function push.guard(to, namespaces)
   local all, problem = all_rules(to)
   if not all then return nil, problem end
-  if all[push.MIGRATIONS] ~= nil then return true end
-  all[push.MIGRATIONS] = MIGRATIONS_RULE
-  local answer
-  answer, problem = to:ask("POST", to:route "rules", { code = all })
-  if not answer then return nil, problem end
-  return true
+  local is_changed = false
+  for _, name in ipairs(namespaces) do
+    if all[name] == nil then all[name], is_changed = CLOSED, true end
+  end
+  if not is_changed then return true end
+  return post_rules(to, all)
 end
 
 --- What changes between two sets of rules, one line each: `- name: rule`, `+ name: rule`.

@@ -19,12 +19,12 @@ async function doomsday(t, server, pattern) {
     socket.on('data', (bytes) => {
       if (pattern.test(bytes.toString('latin1')) && --plan.left === 0) {
         isDoomed = true;
-        if (plan.isBefore) plan.kill();
+        if (plan.isBefore) plan.kill(socket);
       }
       if (!(isDoomed && plan.isBefore)) onward.write(bytes);
     });
     onward.on('data', (bytes) => {
-      if (isDoomed) plan.kill();
+      if (isDoomed) plan.kill(socket);
       else socket.write(bytes);
     });
     for (const [one, other] of [[socket, onward], [onward, socket]]) {
@@ -301,6 +301,40 @@ test('kill -9 at any point: every row is changed exactly once', async (t) => {
   ok(await lua(['migrate', 'up', '-y', '--unlock']));
   assert.deepEqual(await counts(db), { 2: rows });
   assert.deepEqual((await db.query({ instant_migrations: { $: { where: { key: 'lock' } } } })).instant_migrations, []);
+});
+
+test('the answer to any write is lost: what it did is not done again', async (t) => {
+  const { lua, write, db, server } = await setUp(t);
+  write('0001_create', create(4));
+  ok(await lua(['migrate', 'up', '-y']));
+  const proxy = await doomsday(t, server, /^POST \/admin\/transact/);
+  const steps = (name) => `return { up = function(m)
+    m:${name}
+    m:each("todos", { batch = 2 }, function(row) return m.tx.todos[row.id]:update { n = row.n + 1 } end)
+  end }`;
+  const first = {
+    transact: 'transact(m.tx.log[m.id()]:update { text = "done" })',
+    each: 'each("todos", { batch = 2 }, function(row) return m.tx.todos[row.id]:update { n = row.n + 10 } end)',
+  };
+  let version = 1, logged = 0, n = 0;
+  for (const name of Object.keys(first)) {
+    for (let at = 1, lost = true; lost; at++) {
+      assert.ok(at < 20, 'it makes no more writes than that');
+      lost = false;
+      write(`${String(++version).padStart(4, '0')}_${name}`, steps(first[name]));
+      proxy.doom(at, false, (socket) => {
+        lost = true;
+        socket.end('HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\nconnection: close\r\n\r\n');
+      });
+      const once = await lua(['migrate', 'up', '-y', '--unlock'], { env: proxy.env });
+      assert.ok([0, 1].includes(once.code), once.output);
+      ok(await lua(['migrate', 'up', '-y', '--unlock']), /Applied 1 migration|Nothing is pending/);
+      n += name === 'each' ? 11 : 1;
+      if (name === 'transact') logged++;
+      assert.deepEqual(await counts(db), { [n]: 4 }, `${name}, write ${at}: ${once.output}`);
+      assert.equal((await db.query({ log: {} })).log.length, logged, `${name}, write ${at}: ${once.output}`);
+    }
+  }
 });
 
 test('kill -9 at each request: steps of every kind, up and down', async (t) => {
