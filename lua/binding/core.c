@@ -302,6 +302,17 @@ void inst_lua_class(lua_State *L, const char *name, lua_CFunction gc, const luaL
     lua_pop(L, 1);
 }
 
+/* Where a pid means something: containers of one machine have one each. nil where the system does
+ * not say. */
+static void push_pid_namespace(lua_State *L) {
+    char name[64];
+    ssize_t size = readlink("/proc/self/ns/pid", name, sizeof name);
+    if (size > 0)
+        lua_pushlstring(L, name, (size_t)size);
+    else
+        lua_pushnil(L);
+}
+
 int luaopen_instant_core(lua_State *L);
 
 int luaopen_instant_core(lua_State *L) {
@@ -357,6 +368,8 @@ int luaopen_instant_core(lua_State *L) {
     inst_lua_open_watch(L);
     lua_pushinteger(L, getpid()); /* a loop is no other process's, not a child's either */
     lua_setfield(L, -2, "pid");
+    push_pid_namespace(L);
+    lua_setfield(L, -2, "pid_namespace");
     lua_pushlightuserdata(L, NULL);
     lua_setfield(L, -2, "null");
     luaL_getmetatable(L, INST_LUA_ARRAY);

@@ -9,6 +9,10 @@
 -- position never passes an item that is not handled, and writes are never ahead of it. A flush happens
 -- at the end, before a handler is waited for (it failed, and is tried again later), and before a handler
 -- reads (`ctx:query`), which has to see what those before it wrote.
+--
+-- A handler may be the end of its process each time. Which one it was nobody knows, so after a holder that did
+-- not give its lease away a batch is careful: one handler at a time, each noted durably before it begins. What
+-- was noted as often as a handler may fail is a dead letter.
 
 local Future = require "instant.future"
 local core = require "instant.core"
@@ -21,14 +25,20 @@ Batch.__index = Batch
 -- Writes in one transaction: what more there are goes into the next one.
 local MAX_STEPS = 2000
 
---- `run` is the reaction at work (reaction_run.lua); `changes` what its handlers are for, in order.
-function Batch.new(run, changes)
-  local self = setmetatable({ run = run, items = {}, committed = 0, lanes = {}, ready = {} }, Batch)
+--- `run` is the reaction at work (reaction_run.lua); `changes` what its handlers are for, in order; or one that is
+--- a dead letter.
+function Batch.new(run, changes, letter)
+  local self = setmetatable({
+    run = run, items = {}, committed = 0, lanes = {}, ready = {}, letter = letter, isCareful = run.careful > 0,
+  }, Batch)
+  local failing = not letter and run.state.failing or nil
   for i, change in ipairs(changes) do
-    local item = { index = i, change = change, attempts = 0, steps = {} }
-    if run.state.failing and run.state.failing.key == change.key then item.attempts = run.state.failing.attempts end
+    local item = { index = i, change = change, attempts = 0, steps = {}, letter = letter }
+    if letter then item.attempts = letter.tries or 0 end
+    if failing and failing.key == change.key then item.attempts = failing.attempts end
     self.items[i] = item
   end
+  if not letter then run.careful = math.max(run.careful - #changes, 0) end
   return self
 end
 
@@ -106,11 +116,47 @@ local function finish(self, item)
   progress(self)
 end
 
+local function bury(self, item, problem)
+  local run = self.run
+  run:report("error", "%s of %s %s failed for the last time and is a dead letter now: %s",
+    item.change.action, item.change.etype, item.change.id, problem)
+  run.stats.dead = run.stats.dead + 1
+  item.isDead, item.problem = true, problem
+  item.steps = item.letter and run.state.bury_again(item.letter, problem, item.attempts)
+    or run.state:bury(item.change, problem, item.attempts)
+  finish(self, item)
+end
+
+-- Notes that its handler begins, where that may be the end of the process. False when the lease was lost.
+local function begin(self, item)
+  local run = self.run
+  if item.letter then
+    local done, err = run:exclusive(function()
+      return run:save(run.saved, run.state.count_try(item.letter, item.attempts + 1), run.state.failing)
+    end)
+    if err then run:report("warn", "dead letter %s cannot be handled again: %s", item.letter.id, tostring(err)) end
+    if not done then return false end
+  elseif self.isCareful then
+    item.isBegun = true
+    if not self:flush() then return false end
+  else
+    return true
+  end
+  run:fault "begun"
+  return run:is_holder(self)
+end
+
 -- Until it is done or a dead letter; false when the batch is given up meanwhile.
 function Batch:handle(item)
   local run = self.run
   while run:is_working(self) do
+    if item.attempts >= run.retry.attempts then
+      bury(self, item, "the process ended while this was handled")
+      return true
+    end
+    if not begin(self, item) then return false end
     local problem = call(self, item)
+    item.isBegun = false
     -- What a handler did is kept even if the reaction is to stop meanwhile, not if another has it now.
     if not run:is_holder(self) then return false end
     run:fault "handled"
@@ -134,13 +180,7 @@ function Batch:failed(item, problem)
   local run = self.run
   local retry = run.retry
   if item.attempts >= retry.attempts then
-    run:report("error", "%s of %s %s failed for the last time and is a dead letter now: %s",
-      item.change.action, item.change.etype, item.change.id, problem)
-    run.stats.dead = run.stats.dead + 1
-    item.isDead, item.problem = true, problem
-    item.steps = item.letter and run.state.bury_again(item.letter, problem, item.attempts)
-      or run.state:bury(item.change, problem, item.attempts)
-    finish(self, item)
+    bury(self, item, problem)
     return true
   end
   local delay = math.min(retry.delay * 2 ^ (item.attempts - 1), retry.maxDelay)
@@ -159,7 +199,7 @@ local function sort_into_lanes(self)
   local key_of = self.run.key
   for _, item in ipairs(self.items) do
     local key = ""
-    if self.run.concurrency > 1 then key = key_of(item.change) or item.change.id end
+    if self.run.concurrency > 1 and not self.isCareful then key = key_of(item.change) or item.change.id end
     local lane = self.lanes[key]
     if not lane then
       lane = {}
@@ -215,15 +255,25 @@ local function run_of_finished(self, first, most)
   return last, steps
 end
 
+-- What has to be known of the first item that is not committed, should the process end now.
+local function note_of(self, head)
+  local known = self.run.state.failing
+  if self.letter then return known end -- which is of another change
+  local attempts = head and head.attempts + (head.isBegun and 1 or 0) or 0
+  if attempts == 0 then return nil end
+  if known and known.key == head.change.key and known.attempts == attempts then return known end
+  return { key = head.change.key, attempts = attempts }
+end
+
 -- A transaction that is refused has one item at fault, or several: halves find the first of them.
 local function commit_some(self, most)
   local run = self.run
   local first = self.committed + 1
   local last, steps = run_of_finished(self, first, most)
-  if last < first then return true, 0 end
+  local note = note_of(self, self.items[last + 1])
+  if last < first then return note == run.state.failing or run:save(run.saved, nil, note), 0 end
   run:fault "commit"
-  local head = self.items[last + 1]
-  local done, err = run:save(self.items[last].change.position, steps, head)
+  local done, err = run:save(self.items[last].change.position, steps, note)
   if done then
     run:fault "committed"
     self.committed = last

@@ -19,8 +19,8 @@ Run.__index = Run
 
 -- Of a long poll, in s. A request in this process cannot be called back, so it is short.
 local WAIT, LOCAL_WAIT = 20, 1
--- How long a reaction that is to stop waits for a backend that does not answer, in ms.
-local PATIENCE = 5000
+--- How long a reaction that is to stop waits for a backend that does not answer, in ms.
+Run.PATIENCE = 5000
 
 --- What a test does at a point of the work, by the point's name.
 Run.onFault = nil
@@ -30,7 +30,7 @@ function Run.new(options, config, db)
     name = options.name, config = config, db = db, handlers = options.handlers, etype = options.etype,
     matches = options.matches, concurrency = options.concurrency, key = options.key, retry = options.retry,
     lease = options.lease, page = options.batch, from = options.from, alarm = Future.new(), pauses = {},
-    stats = { handled = 0, dead = 0, retries = 0 }, status = "starting", ended = Future.new(),
+    careful = 0, stats = { handled = 0, dead = 0, retries = 0 }, status = "starting", ended = Future.new(),
   }, Run)
   self.state = State.new(config, self.name)
   self.state.onTrouble = function(err) self:report("warn", "the backend does not answer: %s", tostring(err)) end
@@ -113,12 +113,11 @@ local function lost(self)
   wake(self)
 end
 
---- Commits steps with a position. True; false when the lease is not ours; nil and the error when the steps
---- are refused. Inside `exclusive`.
-function Run:save(position, steps, head)
-  local failing = head and head.attempts > 0 and { key = head.change.key, attempts = head.attempts } or nil
+--- Commits steps with a position and `failing`: `{key=, attempts=}` of the change behind it, if one was begun. True;
+--- false when the lease is not ours; nil and the error when the steps are refused. Inside `exclusive`.
+function Run:save(position, steps, failing)
   local fields = { position = position }
-  if failing or self.state.failing then fields.failing = failing and core.json_encode(failing) or core.null end
+  if failing ~= self.state.failing then fields.failing = failing and core.json_encode(failing) or core.null end
   local done, err = self.state:commit(fields, steps)
   if done then
     self.state.failing, self.saved, self.savedAt = failing, position, core.now()
@@ -138,7 +137,7 @@ local function keep_lease(self, term)
     self:exclusive(function()
       if self.isHolder and core.now() - self.savedAt >= self.lease / 3 then
         -- Not past what is committed: between batches all of the page before is.
-        self:save(self.batch and self.saved or self.position, nil, nil)
+        self:save(self.batch and self.saved or self.position, nil, self.state.failing)
       end
     end)
     local row = self.isHolder and self.state:load()
@@ -146,7 +145,7 @@ local function keep_lease(self, term)
       self.state.wake, self.isReplaying = row.wake, true
       wake(self)
     elseif row == false or row and row.token ~= self.state.token and not self.busy then
-      self:exclusive(function() self:save(self.saved, nil, nil) end)
+      self:exclusive(function() self:save(self.saved, nil, self.state.failing) end)
     end
   end
 end
@@ -245,8 +244,7 @@ local function replay(self)
     if not self.isHolder or self.isStopping then return end
     if type(change) == "table" and self.handlers[change.action] then
       change.position = self.position -- it moves nothing
-      local batch = Batch.new(self, { change })
-      batch.items[1].letter = letter
+      local batch = Batch.new(self, { change }, letter)
       self.batch = batch
       batch:process()
       if self.batch == batch then self.batch = nil end
@@ -258,6 +256,8 @@ local function hold(self)
   self.status, self.isHolder, self.isMoved = "running", true, false
   self.position, self.saved, self.savedAt = self.state.position, self.state.position, core.now()
   self.isReplaying = true
+  -- One of the changes that the last holder had at work may have been its end, and no more than a page of them.
+  self.careful = self.state.wasLeft and self.page or 0
   self:report("info", "runs from %s on", self.position)
   self.term = (self.term or 0) + 1
   local keeper = task.start(keep_lease, self, self.term)
@@ -279,7 +279,7 @@ end
 local function let_go(self)
   if not self.isHolder then return end
   self:exclusive(function()
-    if self.position ~= self.saved and not self.batch then self:save(self.position, nil, nil) end
+    if self.position ~= self.saved and not self.batch then self:save(self.position, nil, self.state.failing) end
   end)
   self.isHolder = false
   self.state:release()
@@ -324,7 +324,9 @@ end
 function Run:stop()
   self.isStopping = true
   -- A backend that does not answer must not keep it for ever.
-  self.patience = core.timer(PATIENCE, 0, function() self.state.isOver = true end)
+  if not self.patience and self.ended.state == "pending" then
+    self.patience = core.timer(Run.PATIENCE, 0, function() self.state:abandon(Run.PATIENCE) end)
+  end
   for pause in pairs(self.pauses) do pause:resolve(true) end
   if self.batch then self.batch:wake() end
   wake(self)

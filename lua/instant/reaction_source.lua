@@ -31,13 +31,11 @@ function source.explain(err)
   return err
 end
 
---- "now", "start" or a transaction's number as a position; nil and the error.
+--- "now", "start" or a transaction's number as a position; nil and the error, also when there is no feed.
 function source.position(config, from)
-  if from == "start" then return from end
-  if from ~= "now" then return tostring(from) end
   local page, err = request.send(config, "POST", "/admin/changes", { body = { after = "now", wait = 0 } }):await()
   if not page then return nil, source.explain(err) end
-  return page.position
+  return from == "now" and page.position or tostring(from)
 end
 
 return source

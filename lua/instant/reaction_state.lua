@@ -10,6 +10,7 @@
 -- what handlers write in it, so that both happen or neither.
 
 local core = require "instant.core"
+local push = require "instant.schema_push"
 local request = require "instant.admin_request"
 local task = require "instant.task"
 
@@ -18,7 +19,7 @@ State.__index = State
 
 local function array(list) return setmetatable(list, core.array_mt) end
 
-State.NAMESPACE, State.DEAD = "_reactions", "_reactionDead"
+State.NAMESPACE, State.DEAD = push.REACTIONS, push.DEAD_LETTERS
 
 -- Who this process is: told apart from another start of the same machine's process by its time.
 local function read(path)
@@ -40,8 +41,11 @@ local function start_time(pid)
   end
 end
 
+-- Containers may share the machine's name, but not see each other's processes.
 local function machine()
-  return (read "/proc/sys/kernel/random/boot_id" or "?") .. "/" .. (read "/proc/sys/kernel/hostname" or "?")
+  return table.concat({
+    read "/proc/sys/kernel/random/boot_id" or "?", read "/proc/sys/kernel/hostname" or "?", core.pid_namespace or "?",
+  }, "/")
 end
 
 --- A name of this process for leases: `machine/pid/start/random`.
@@ -57,11 +61,31 @@ local function is_gone(owner)
 end
 
 function State.new(config, name)
-  return setmetatable({ config = config, name = name, owner = State.identity() }, State)
+  return setmetatable({ config = config, name = name, owner = State.identity(), asked = {} }, State)
+end
+
+-- Every request can be given up by `abandon`.
+local function send(self, method, route, body)
+  local asked = request.send(self.config, method, route, { body = body, timeout = self.patience })
+  self.asked[asked] = true
+  local answer, err = asked:await()
+  self.asked[asked] = nil
+  return answer, err
 end
 
 local function ask(self, route, body)
-  return request.send(self.config, "POST", route, { body = body }):await()
+  return send(self, "POST", route, body)
+end
+
+--- A backend that does not answer is waited for no longer: what is asked fails, what is asked from now on is asked
+--- once, for `patience` ms.
+function State:abandon(patience)
+  self.isOver, self.patience = true, patience
+  local all = {}
+  for asked in pairs(self.asked) do all[#all + 1] = asked end
+  for _, asked in ipairs(all) do
+    if asked.cancel then asked.cancel() end
+  end
 end
 
 local function query(self, namespace, where)
@@ -88,7 +112,7 @@ local function persist(self, fn)
   while true do
     local value, err = fn()
     if value ~= nil or is_final(err) then return value, err end
-    if self.is_over then return nil, err end
+    if self.isOver then return nil, err end
     if self.onTrouble then self.onTrouble(err) end
     task.sleep(delay)
     delay = math.min(delay * 2, 5000)
@@ -193,18 +217,34 @@ local function create(self, position)
   return row, why
 end
 
+-- The two namespaces are nobody's but admins': dead letters show whole entities, past the rules.
+local function close_namespaces(self)
+  local to = {}
+  function to.ask(_, method, route, body) return send(self, method, route, body) end
+  function to.route(_, rest) return "/dash/apps/" .. self.config.appId .. "/" .. rest end
+  return persist(self, function() return push.guard(to, { State.NAMESPACE, State.DEAD }) end)
+end
+
 --- Tries to become the holder: true; false when another is. The lease of a process that is gone is free at
 --- once, that of another machine when its token has not changed for `lease` ms by the clock here.
---- `first()` gives the position of a reaction that is new.
+--- `first()` gives the position of a reaction that is new. `wasLeft` then says whether the holder before ended
+--- without giving it away.
 function State:acquire(lease, first)
   local row, err = self:load()
+  if row == nil then return nil, err end
+  local position
   if row == false then
-    local position
     position, err = first()
     if not position then return nil, err end
-    row, err = create(self, position)
   end
-  if not row then return nil, err end
+  if not self.isClosed then
+    self.isClosed, err = close_namespaces(self)
+    if not self.isClosed then return nil, err end
+  end
+  if row == false then
+    row, err = create(self, position)
+    if not row then return nil, err end
+  end
   local owner = present(row.owner)
   if owner and owner ~= self.owner and not is_gone(owner) then
     if self.seen ~= row.token then
@@ -213,6 +253,7 @@ function State:acquire(lease, first)
     if core.now() - self.seenAt < lease then return false end
   end
   adopt(self, row)
+  self.wasLeft = owner ~= nil
   return self:commit({ owner = self.owner })
 end
 
@@ -247,9 +288,14 @@ end
 function State.bury_again(letter, err, attempts)
   return {
     { "update", State.DEAD, letter.id, {
-      error = tostring(err), attempts = attempts, status = "dead", at = core.now(),
+      error = tostring(err), attempts = attempts, status = "dead", at = core.now(), tries = 0,
     }, { upsert = false } },
   }
+end
+
+--- Steps that say how often it was begun since an operator asked for it.
+function State.count_try(letter, tries)
+  return { { "update", State.DEAD, letter.id, { tries = tries }, { upsert = false } } }
 end
 
 --- The step that takes one away.
@@ -267,7 +313,7 @@ function State:dead(status)
     if a.at ~= b.at then return a.at < b.at end
     return a.id < b.id
   end)
-  for _, row in ipairs(rows) do row.change = decode(row.change) end
+  for _, row in ipairs(rows) do row.change, row.tries = decode(row.change), present(row.tries) end
   return rows
 end
 
@@ -275,7 +321,7 @@ end
 
 --- All reactions of the app.
 function State.list(config)
-  return query({ config = config }, State.NAMESPACE, nil)
+  return query({ config = config, asked = {} }, State.NAMESPACE, nil)
 end
 
 --- Asks for dead letters again: those of `ids`, or all. Gives how many; the holder sees it at its next
@@ -287,7 +333,7 @@ function State:replay(ids)
   for _, id in ipairs(ids or {}) do wanted[id] = true end
   for _, row in ipairs(rows) do
     if not ids or wanted[row.id] then
-      steps[#steps + 1] = { "update", State.DEAD, row.id, { status = "retry" }, { upsert = false } }
+      steps[#steps + 1] = { "update", State.DEAD, row.id, { status = "retry", tries = 0 }, { upsert = false } }
     end
   end
   local count = #steps

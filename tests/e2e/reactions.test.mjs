@@ -161,7 +161,7 @@ async function schema({ server, app }) {
 
 test('dead letters are listed and handled again from the command line', async (t) => {
   const all = await start(t);
-  const host = all.reactor();
+  const host = all.reactor('', '', 2);
   await host.line(/started/);
   await all.write(2);
   await all.write(1, { isPoison: true });

@@ -1,8 +1,8 @@
 -- A host of a durable reaction, to be killed at any moment.
--- instant-lua tests/e2e/reactor.lua API APP_ID TOKEN [POINT [BATCH]]
+-- instant-lua tests/e2e/reactor.lua API APP_ID TOKEN [POINT [BATCH [ATTEMPTS]]]
 --
 -- Books every order in `ledger`. With POINT it kills itself, as kill -9 does, at the n-th point at which that
--- could matter.
+-- could matter; a handler that was at work then has failed once, so there are many ATTEMPTS unless said.
 
 local Run = require "instant.reaction_run"
 local instant = require "instant"
@@ -25,7 +25,7 @@ local reaction = db:reaction {
     if change.new.isPoison then error "it is poison" end
     ctx:transact(db.tx.ledger[instant.id()]:update { n = change.new.n, key = ctx.key, by = pid })
   end,
-  retry = { attempts = 2, delay = 1 },
+  retry = { attempts = tonumber(arg[6]) or 1000000, delay = 1 },
 }
 print "started"
 io.stdout:flush()

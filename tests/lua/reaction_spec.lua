@@ -2,8 +2,10 @@
 -- position, the lease and the writes are a real backend's.
 
 local Future = require "instant.future"
+local core = require "instant.core"
 local Run = require "instant.reaction_run"
 local instant = require "instant"
+local push = require "instant.schema_push"
 local State = require "instant.reaction_state"
 local source = require "instant.reaction_source"
 local support = require "support"
@@ -349,17 +351,223 @@ describe("reaction", function()
       if change.new.n % 7 == 0 then instant.sleep(0) end
       book(change, ctx)
     end
+    -- It is no handler that ends them: nothing is to become a dead letter for that.
+    local retry = { attempts = 1000000 }
     local count = 0
     while killed < kills do
       for _ = 1, 3 do add {} end
       count = count + 3
-      current = reaction { batch = math.random(1, 5), lease = 50, onCreate = handler }
+      current = reaction { batch = math.random(1, 5), lease = 50, retry = retry, onCreate = handler }
       support.eventually("a kill or the end", function() return current == nil or #ledger() == count end)
       if current then current._run:crash() end
     end
     Run.onFault = nil
-    running[1] = reaction { lease = 50, onCreate = handler }
+    running[1] = reaction { lease = 50, retry = retry, onCreate = handler }
     until_booked(count)
+  end)
+
+  it("takes the lease of a process that is gone, not of one that it cannot see", function()
+    local mine = State.identity()
+    local pipe = assert(io.popen "readlink /proc/self/ns/pid")
+    local namespace = pipe:read "*l"
+    pipe:close()
+    assert.equal("string", type(namespace))
+    local function gone(name, owner)
+      local first, second = State.new(admin.config, name), State.new(admin.config, name)
+      first.owner = owner
+      local function from() return "start" end
+      assert.is_true(first:acquire(60000, from))
+      return second:acquire(60000, from)
+    end
+    local dead = mine:gsub("/(%d+)/", "/999999999/")
+    assert.is_true(gone("a", dead))
+    assert.is_false(gone("b", mine))
+    -- Two containers with one network: the machine's name is the same, the processes are not.
+    local elsewhere = dead:gsub(namespace:gsub("%W", "%%%0"), "pid:[1]")
+    assert.is_false(gone("c", elsewhere))
+  end)
+
+  it("stops though the backend does not answer any more", function()
+    local patience = Run.PATIENCE
+    Run.PATIENCE = 20
+    finally(function() Run.PATIENCE = patience end)
+    for _ = 1, 3 do add {} end
+    local gate, entered = instant.future(), false
+    local one = start { lease = 60000, onCreate = function()
+      entered = true
+      gate:await()
+    end }
+    support.eventually("the handler", function() return entered end)
+    local send, fetch = {}, one._run.config.fetch
+    one._run.config.fetch = function(_, route, options)
+      send[route] = true
+      local future = Future.new()
+      function future.cancel() future:reject(core.error("cancelled", "The request was cancelled.")) end
+      if options.timeout then instant.after(options.timeout, future.cancel) end
+      return future -- no answer ever
+    end
+    finally(function() one._run.config.fetch, Run.PATIENCE = fetch, patience end)
+    local ended = one:stop()
+    gate:resolve(true)
+    local over = false
+    ended:next(function() over = true end, function() over = true end)
+    support.eventually("its end", function() return over end)
+    assert.is_true(send["/admin/transact"])
+    assert.equal("failed", one:status())
+  end)
+
+  it("stops though the backend fails each time", function()
+    local patience = Run.PATIENCE
+    Run.PATIENCE = 20
+    add {}
+    local gate, entered = instant.future(), false
+    local one = start { lease = 60000, onCreate = function()
+      entered = true
+      gate:await()
+    end }
+    support.eventually("the handler", function() return entered end)
+    local fetch = one._run.config.fetch
+    one._run.config.fetch = function()
+      local future = Future.new()
+      future:reject(core.error("io-error", "The connection was refused."))
+      return future
+    end
+    finally(function() one._run.config.fetch, Run.PATIENCE = fetch, patience end)
+    local ended = one:stop()
+    gate:resolve(true)
+    local _, err = ended:await()
+    assert.matches("refused", tostring(err), 1, true)
+  end)
+
+  -- As processes that are gone: nobody waits for their leases.
+  local function gone()
+    local identity = State.identity
+    State.identity = function() return (identity():gsub("/(%d+)/", "/999999999/")) end
+    finally(function() State.identity = identity end)
+  end
+
+  -- Starts one after another, each ended by the handler of that change, until there is a dead letter.
+  local function kill_at(options, is_fatal)
+    gone()
+    local kills = 0
+    local current
+    options.onCreate = function(change, ctx)
+      if is_fatal(change, ctx) then
+        kills = kills + 1
+        local run = current._run
+        current = nil
+        run:crash()
+        instant.future():await()
+      end
+      book(change, ctx)
+    end
+    for _ = 1, 40 do
+      current = start(options)
+      local mine = current
+      support.eventually("its end or a dead letter", function()
+        return current == nil or mine:stats().dead > 0 and #admin.reactions:dead "r":await() == 1
+      end)
+      if current then return kills end
+    end
+    error "it is killed for ever"
+  end
+
+  it("buries a change that ends the process each time", function()
+    for _ = 1, 12 do add {} end
+    local kills = kill_at({ retry = { attempts = 3, delay = 1 } }, function(change) return change.new.n == 7 end)
+    assert.equal(4, kills) -- nobody knew of the first
+    support.eventually("all others", function() return #ledger() == 11 end)
+    local dead = admin.reactions:dead "r":await()
+    assert.equal(1, #dead)
+    assert.equal("key-7", dead[1].key)
+    assert.equal(3, dead[1].attempts)
+    assert.matches("the process ended", dead[1].error, 1, true)
+  end)
+
+  it("buries it with several at once, too", function()
+    for _ = 1, 12 do add {} end
+    local kills = kill_at({ concurrency = 4, retry = { attempts = 3, delay = 1 } },
+      function(change) return change.new.n == 7 end)
+    assert.equal(4, kills)
+    support.eventually("all others", function() return #ledger() == 11 end)
+    assert.equal("key-7", admin.reactions:dead "r":await()[1].key)
+  end)
+
+  it("buries a dead letter again that ends the process", function()
+    for _ = 1, 3 do add {} end
+    local is_fatal = true
+    local one = start { retry = { attempts = 2, delay = 1 }, onCreate = function(change)
+      if change.new.n == 2 then error "poison" end
+    end }
+    support.eventually("a dead letter", function() return one:stats().dead == 1 end)
+    one:stop():await()
+    assert.equal(1, admin.reactions:replay "r":await())
+    local kills = kill_at({ retry = { attempts = 3, delay = 1 } }, function() return is_fatal end)
+    assert.equal(3, kills)
+    assert.matches("the process ended", admin.reactions:dead "r":await()[1].error, 1, true)
+    assert.equal(1, admin.reactions:replay "r":await())
+    is_fatal = false
+    support.eventually("it is done", function() return #ledger() == 1 end)
+    assert.equal(0, #admin.reactions:dead "r":await())
+  end)
+
+  it("remembers attempts, whatever proves that it lives meanwhile", function()
+    for _ = 1, 3 do add {} end
+    gone()
+    local tries, attempts = 0, {}
+    local function handler(change, ctx)
+      if change.new.n == 1 then
+        tries = tries + 1
+        attempts[tries] = ctx.attempt
+        error "not yet"
+      end
+      book(change, ctx)
+    end
+    local one = start { lease = 60, retry = { attempts = 4, delay = 60000 }, onCreate = handler }
+    support.eventually("a failure", function() return tries == 1 end)
+    -- It waits for its second attempt; a heartbeat comes meanwhile.
+    local saved = one._run.savedAt
+    support.eventually("a heartbeat", function() return one._run.savedAt ~= saved end)
+    support.eventually("another", function() return one._run.savedAt > saved + 60 end)
+    one._run:crash()
+    start { lease = 60, retry = { attempts = 4, delay = 1, maxDelay = 1 }, onCreate = handler }
+    support.eventually("two rows", function() return #ledger() == 2 end)
+    assert.same({ 1, 2, 3, 4 }, attempts)
+  end)
+
+  it("keeps its namespaces from everybody but admins, and other rules as they are", function()
+    local rules = { orders = { allow = { view = "true" } } }
+    local config = admin.config
+    local function dash(method, route, body)
+      return assert(require("instant.admin_request").send(config, method, "/dash/apps/" .. config.appId .. route,
+        { body = body }):await())
+    end
+    dash("POST", "/rules", { code = rules })
+    add {}
+    start { retry = { attempts = 1 }, onCreate = function() error "poison" end }
+    support.eventually("a dead letter", function() return #admin.reactions:dead "r":await() == 1 end)
+    local closed = { allow = { ["$default"] = "false" } }
+    assert.same({ orders = rules.orders, _reactions = closed, _reactionDead = closed },
+      dash("GET", "/perms/pull").perms)
+    local guest = admin:asUser { guest = true }
+    local seen = assert(guest:query { _reactions = {}, _reactionDead = {} }:await())
+    assert.same({ 0, 0 }, { #seen._reactions, #seen._reactionDead })
+    local forged = guest.tx._reactionDead[instant.id()]:update { reaction = "r", status = "retry" }
+    local done, err = guest:transact(forged):await()
+    assert.is_nil(done)
+    assert.equal("permission-denied", err.type)
+
+    -- Who pushes rules and a schema without them changes nothing of it.
+    local to = {
+      ask = function(_, method, route, body) return dash(method, route, body) end,
+      route = function(_, rest) return "/" .. rest end,
+    }
+    assert.is_true(push.set_rules(to, { orders = { allow = { view = "false" } } }))
+    assert.same(closed, dash("GET", "/perms/pull").perms._reactionDead)
+    assert.same({ orders = { allow = { view = "false" } } }, push.rules(to))
+    local pulled = push.pull(to)
+    assert.is_nil(push.schema_of(pulled).entities._reactions)
+    assert.same({}, push.plan(pulled, instant.i.schema { entities = {} }).steps)
   end)
 
   it("says what is wrong with its options", function()
