@@ -27,6 +27,10 @@ static const char SCRIPT[] =
     "  ctx.db.transact(ctx.db.tx.todos[p.id or instant.id()]:update(p.values or {}))\n"
     "  if p.fails then error { message = p.fails, hint = p } end\n"
     "end)\n"
+    "server.query('list', function(ctx, p)\n"
+    "  local list = setmetatable(p.l, { __index = p.x or getmetatable, __newindex = p.y })\n"
+    "  return { table[p.f](list, p.a, p.b, p.c) }\n"
+    "end)\n"
     "server.query('count', function(ctx) return #ctx.admin.query { todos = {} }.todos end)\n"
     "server.check('todos', function(ctx, change)\n"
     "  if change.new and change.new.title == 'refused' then error { message = 'refused' } end\n"
@@ -36,8 +40,8 @@ static const char SCRIPT[] =
     "  return { status = tonumber(r.query.status), headers = r.json, body = r.params }\n"
     "end)\n";
 
-static const char *const names[] = {"echo",  "find",  "gsub", "format", "rep",   "decode",
-                                    "query", "throw", "live", "write",  "count", "none"};
+static const char *const names[] = {"echo",  "find", "gsub",  "format", "rep",  "decode", "query",
+                                    "throw", "live", "write", "count",  "none", "list"};
 
 struct world {
     struct inst_env env;
