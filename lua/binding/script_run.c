@@ -72,7 +72,8 @@ static void report(struct inst_script_run *run, const struct inst_sandbox *box,
     if (!run->call || err->status < 500)
         return;
     inst_buf_init(&line);
-    inst_buf_addf(&line, "app %s: %s", inst_call_app_id(run->call), err->message);
+    inst_buf_addf(&line, "app %s: %.*s", inst_call_app_id(run->call), INST_SANDBOX_LINE,
+                  err->message);
     for (const char *at = inst_sandbox_trace(box); *at; at += strcspn(at, "\n")) {
         at += strspn(at, "\n\t");
         inst_buf_addf(&line, " | %.*s", (int)strcspn(at, "\n"), at);

@@ -2,36 +2,7 @@
  * Functions, checks and routes of a script, asked through the engine: who may, what is kept, what
  * is answered, what a failing one leaves.
  */
-#include "io_server_http_fixture.h"
-
-#include "base/digest.h"
-#include "script.h"
-
-#define SCHEMA                                                                                     \
-    "{'entities':{'todos':{'attrs':{'title':{'valueType':'string','config':{'indexed':true}},"     \
-    "'slug':{'valueType':'string','config':{'unique':true,'indexed':true}},"                       \
-    "'rank':{'valueType':'number'}}},'lists':{'attrs':{'name':{'valueType':'string'}}}},"          \
-    "'links':{'list':{'forward':{'on':'todos','label':'list','has':'one','onDelete':'cascade'},"   \
-    "'reverse':{'on':'lists','label':'todos','has':'many'}},"                                      \
-    "'tags':{'forward':{'on':'todos','label':'tags','has':'many'},"                                \
-    "'reverse':{'on':'lists','label':'tagged','has':'many'}}}}"
-
-#define TOKEN "bbbbbbbb-0000-4000-8000-000000000001"
-#define USER "authorization: Bearer " TOKEN
-#define ADMIN_TOKEN "authorization: {bearer}"
-#define FN "/apps/{app}/functions/"
-
-static char folder[32];
-static struct inst_scripts *scripts;
-
-static void load(struct world *w, const char *text) {
-    static const struct inst_sandbox_limits limits = {0, 1000000, 3600000};
-    struct inst_err err = {0};
-    if (scripts == NULL)
-        assert_int_equal(inst_scripts_new(w->server, &w->env, &limits, &scripts, &err), INST_OK);
-    if (inst_scripts_load(scripts, NULL, "@app.lua", text, strlen(text), NULL, &err) != INST_OK)
-        fail_msg("%s", err.message);
-}
+#include "script_fixture.h"
 
 static void load_fails(struct world *w, const char *text, const char *message) {
     struct inst_err err = {0};
@@ -40,38 +11,6 @@ static void load_fails(struct world *w, const char *text, const char *message) {
                      INST_FAILED);
     assert_string_equal(err.message, message);
     inst_err_clear(&err);
-}
-
-static int open_world(void **state) {
-    struct world *w = malloc(sizeof *w);
-    struct inst_uuid token;
-    char hash[INST_SHA256_HEX + 1], steps[1024];
-    world_open_dir(w, folder, SCHEMA);
-    w->admin = enter(w, true);
-    inst_uuid_parse(TOKEN, INST_UUID_TEXT, &token);
-    inst_sha256_hex(token.bytes, sizeof token.bytes, hash);
-    snprintf(steps, sizeof steps,
-             "[['add-triple','#1','@$users.id','#1'],['add-triple','#1','@$users.email','a@b.c'],"
-             "['add-triple','#9','@$userRefreshTokens.id','#9'],"
-             "['add-triple','#9','@$userRefreshTokens.hashedToken','%s'],"
-             "['add-triple','#9','@$userRefreshTokens.$user','#1'],"
-             "['add-triple','#11','@todos.id','#11'],['add-triple','#11','@todos.title','one'],"
-             "['add-triple','#11','@todos.rank',1]]",
-             hash);
-    transact(w, w->admin, steps);
-    forget_messages(w->admin);
-    *state = w;
-    return 0;
-}
-
-static int close_world(void **state) {
-    struct world *w = *state;
-    disconnect(w->admin);
-    inst_scripts_free(scripts);
-    scripts = NULL;
-    world_close_dir(w, folder);
-    free(w);
-    return 0;
 }
 
 static void set_rules(struct world *w, const char *rules) {
@@ -265,89 +204,6 @@ static void test_nothing_is_left(void **state) {
             "end)\n");
     for (int i = 0; i < 3; i++)
         expect_body(w, done(w, "POST", FN "count", "", NULL), "{'result':[1,40000]}");
-}
-
-/* Metatables that C sets are at hand: none of them is a way to a finalizer. */
-static void test_no_finalizers(void **state) {
-    struct world *w = *state;
-    load(w, "local server = ...\n"
-            "local instant = require 'instant'\n"
-            "local ran = false\n"
-            "local function finalize(object)\n"
-            "  local mt = getmetatable(object)\n"
-            "  mt.__gc = function() ran = true end\n"
-            "end\n"
-            "server.query('array', function()\n"
-            "  finalize(instant.array {})\n"
-            "  local text = '[' .. ('1,'):rep(1000) .. '1]'\n"
-            "  for i = 1, 400 do instant.json.decode(text) end\n"
-            "  return ran\n"
-            "end)\n"
-            "server.query('error', function()\n"
-            "  local _, err = pcall(instant.json.decode, '{')\n"
-            "  finalize(err)\n"
-            "  for i = 1, 20000 do pcall(instant.json.decode, '{') end\n"
-            "  return ran\n"
-            "end)\n");
-    expect_body(w, done(w, "POST", FN "array", "", NULL), "{'result':false}");
-    expect_body(w, done(w, "POST", FN "error", "", NULL), "{'result':false}");
-}
-
-#define TOO_LONG "The function takes more than 1000000 steps."
-#define TOO_LARGE "The function needs more than 32 MB."
-
-static void limited(struct world *w, const char *name, const char *body, const char *message) {
-    struct answer *answer = call(w, "POST", name, "", body);
-    assert_int_equal(answer->status, 500);
-    expect_text(inst_getz(&answer->value, "type"), "function-limit");
-    expect_text(inst_getz(&answer->value, "message"), message);
-}
-
-/* What leaves Lua, or comes to it, is counted as what is in it. */
-static void test_conversions(void **state) {
-    struct world *w = *state;
-    load(w, "local server = ...\n"
-            "local instant = require 'instant'\n"
-            "local function tree() local t = 1 for i = 1, 22 do t = { t, t } end return t end\n"
-            "local function copies(text, n)\n"
-            "  local out = {}\n"
-            "  for i = 1, n do out[i] = text end\n"
-            "  return out\n"
-            "end\n"
-            "server.query('tree', tree)\n"
-            "server.query('encode', function() return pcall(instant.json.encode, tree()) end)\n"
-            "server.query('hint', function() error { message = 'm', hint = { t = tree() } } end)\n"
-            "server.query('copies', function(_, n) return copies(('x'):rep(100000), n) end)\n"
-            "server.query('escapes', function(_, n) return copies(('\\1'):rep(100000), n) end)\n"
-            "server.query('decode', function(_, n)\n"
-            "  return pcall(instant.json.decode, '[' .. ('1,'):rep(n) .. '1]')\n"
-            "end)\n"
-            "server.query('again', function()\n"
-            "  local text, all = '[' .. ('1,'):rep(100000) .. '1]', 0\n"
-            "  for i = 1, 12 do all = all + #instant.json.decode(text) end\n"
-            "  return all\n"
-            "end)\n"
-            "server.query('weak', function() return setmetatable({ {} }, { __mode = 'v' }) end)\n"
-            "server.route('GET', '/heads', function()\n"
-            "  local headers, text = {}, ('x'):rep(1000)\n"
-            "  for i = 1, 70 do headers['x-' .. i] = text end\n"
-            "  return { headers = headers }\n"
-            "end)\n"
-            "server.route('GET', '/tree', function() return { body = tree() } end)\n");
-    limited(w, FN "tree", NULL, TOO_LONG);
-    limited(w, FN "encode", NULL, TOO_LONG);
-    limited(w, FN "hint", NULL, TOO_LONG);
-    limited(w, FN "copies", "1000", TOO_LONG);
-    limited(w, FN "escapes", "100", TOO_LARGE);
-    limited(w, FN "decode", "1100000", TOO_LARGE);
-    struct answer *answer = call(w, "GET", "/apps/{app}/routes/heads", ADMIN_TOKEN, NULL);
-    expect_text(inst_getz(&answer->value, "message"), "headers: more than 64 KB");
-    answer = call(w, "GET", "/apps/{app}/routes/tree", "", NULL);
-    assert_int_equal(answer->status, 500);
-    expect_text(inst_getz(&answer->value, "message"), TOO_LONG);
-    expect_body(w, done(w, "POST", FN "decode", "", "10000"), "{'result':true}");
-    expect_body(w, done(w, "POST", FN "again", "", NULL), "{'result':1200012}");
-    denied(w, "POST", FN "weak", "", NULL, "param-malformed", "value: a weak table is not a value");
 }
 
 static void test_apps_apart(void **state) {
@@ -805,7 +661,6 @@ static void test_schedules(void **state) {
 }
 
 int main(void) {
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, open_world, close_world)
     const struct CMUnitTest tests[] = {
         TEST(test_calls),
         TEST(test_who_may),
@@ -813,8 +668,6 @@ int main(void) {
         TEST(test_mistakes),
         TEST(test_loading),
         TEST(test_nothing_is_left),
-        TEST(test_no_finalizers),
-        TEST(test_conversions),
         TEST(test_apps_apart),
         TEST(test_check),
         TEST(test_changes),
