@@ -24,6 +24,7 @@ local function read_failed(why)
 end
 
 local function parts_of(url)
+  if url:find "[%c ]" then give_up("io-error", "An address holds a space or a line end.") end
   local scheme, authority, target = url:match "^(https?)://([^/?#]+)([^#]*)"
   if not scheme then give_up("io-error", "No http:// or https:// address: %s", url) end
   authority = authority:gsub("^.*@", "")
@@ -73,12 +74,16 @@ local function next_piece(raw)
   return piece ~= "" and piece or nil
 end
 
+-- What says who asks is for the first host alone.
+local SECRETS = { authorization = true, cookie = true, ["proxy-authorization"] = true }
+
 local function send_request(state, to, method)
   local raw = state.raw
+  if not method:find "^[%u-]+$" then give_up("io-error", "No method: %s", method) end
   local lines = { ("%s %s HTTP/1.1"):format(method, to.target), "Host: " .. to.authority, "Connection: close" }
   for _, field in ipairs(raw.headers) do
     if (field[1] .. field[2]):find "[\r\n%z]" then give_up("io-error", "A header field holds a line end.") end
-    lines[#lines + 1] = field[1] .. ": " .. field[2]
+    if to.is_first or not SECRETS[field[1]:lower()] then lines[#lines + 1] = field[1] .. ": " .. field[2] end
   end
   local is_chunked = raw.read and raw.body_size < 0
   if is_chunked then
@@ -192,8 +197,11 @@ end
 
 local function exchange(state)
   local raw, method, url = state.raw, state.raw.method, state.raw.url
+  local first
   for hop = 0, math.max(raw.redirects, 0) do
     local to = parts_of(url)
+    first = first or to
+    to.is_first = to.host == first.host and to.port == first.port and to.is_tls == first.is_tls
     connect(state, to)
     send_request(state, to, method)
     local status, fields = read_head(state)

@@ -121,6 +121,13 @@ test('signing in and other requests go over nginx\'s sockets', { skip }, async (
       response.end('b');
     } else if (request.url === '/moved') {
       response.writeHead(302, { Location: '/chunked' }).end();
+    } else if (request.url === '/away') {
+      response.writeHead(302, { Location: `http://127.0.0.2:${other.address().port}/echo` }).end();
+    } else if (request.url === '/home') {
+      response.writeHead(302, { Location: '/echo' }).end();
+    } else if (request.url === '/echo') {
+      const { authorization = '-', cookie = '-', 'x-other': rest = '-' } = request.headers;
+      response.end([authorization, cookie, rest].join(','));
     } else if (request.url === '/early') {
       response.writeHead(200, { 'Content-Length': 10 });
       response.write('half', () => response.destroy());
@@ -130,13 +137,17 @@ test('signing in and other requests go over nginx\'s sockets', { skip }, async (
       request.socket.end(`HTTP/1.1 200 OK\r\n${'X: y\r\n'.repeat(20000)}\r\n`);
     } // else: never
   });
-  await new Promise((resolve) => other.listen(0, '127.0.0.1', resolve));
+  await new Promise((resolve) => other.listen(0, '0.0.0.0', resolve));
   t.after(() => { other.closeAllConnections(); other.close(); });
   const ask = (route, more = '') =>
     site.get(`/get?url=${encodeURIComponent(`http://127.0.0.1:${other.address().port}${route}`)}${more}`);
   assert.deepEqual(await ask('/chunked').then(({ worker, body, ...rest }) => rest), { status: 200, size: 100001 });
   assert.equal((await ask('/moved')).status, 302);
   assert.equal((await ask('/moved', '&redirects=2')).size, 100001);
+  assert.equal((await ask('/home', '&redirects=1')).body, 'Bearer secret,a=b,kept');
+  assert.equal((await ask('/away', '&redirects=1')).body, '-,-,kept');
+  assert.match((await ask('/x\r\nX-Evil: 1')).message, /line end/);
+  assert.match((await ask('/echo', '&method=GET%20/%20HTTP/1.1')).message, /method/);
   assert.equal((await ask('/chunked', '&most=1000')).type, 'response-too-large');
   assert.equal((await ask('/early')).type, 'io-error');
   assert.equal((await ask('/broken')).type, 'io-error');

@@ -57,6 +57,8 @@ function routes.get()
   local result, err = instant.http.request {
     url = ngx.unescape_uri(ngx.var.arg_url), timeout = tonumber(ngx.var.arg_timeout),
     redirects = tonumber(ngx.var.arg_redirects), maxResponse = tonumber(ngx.var.arg_most),
+    headers = { Authorization = "Bearer secret", Cookie = "a=b", ["X-Other"] = "kept" },
+    method = ngx.var.arg_method and ngx.unescape_uri(ngx.var.arg_method),
   }:await()
   answer {
     status = result and result.status, size = result and #result.body, body = result and result.body:sub(1, 100),
