@@ -67,6 +67,12 @@ setup_packages() {
   (its last lines are above). Check the network and /etc/apt, see that this is Debian 12 or newer, then
   start again."
   rm -f setup.log
+  # These are wanted as programs for the tests, not as services of this machine.
+  for service in nginx minetest-server; do
+    case "$missing " in
+      *" $service "*) $as_root systemctl disable --now "$service" >/dev/null 2>&1 || : ;;
+    esac
+  done
 }
 
 setup_build() {
