@@ -16,7 +16,8 @@
  *
  * Errors: what makes the official client throw gives INST_FAILED with type "Error" (the client's
  * message) or "TypeError" (our wording); what the server rejects gives type "validation-failed",
- * status 400, message and hint of instaql.md 2.5; a limit of limits.h gives "limit-exceeded", 400.
+ * status 400, message and hint of instaql.md 2.5; a limit of limits.h gives "limit-exceeded", 400,
+ * or "timeout", 500.
  */
 #ifndef INST_INSTAQL_EVAL_H
 #define INST_INSTAQL_EVAL_H

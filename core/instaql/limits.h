@@ -1,8 +1,13 @@
 /*
- * limits.h - what one query may cost (type "limit-exceeded", status 400 beyond).
+ * limits.h - what one query may cost.
+ *
+ * Beyond: type "limit-exceeded", status 400; of what stands for time (MAX_WORK, MAX_LIKE_WORK) the
+ * original's type "timeout", whose hint says what took it.
  */
 #ifndef INST_INSTAQL_LIMITS_H
 #define INST_INSTAQL_LIMITS_H
+
+#include <stdbool.h>
 
 /* Levels of nested forms. Evaluation recurses once a level. */
 #define INST_INSTAQL_MAX_DEPTH 64
@@ -34,5 +39,9 @@
 #define INST_INSTAQL_MAX_LIKE_WORK 500000000u
 /* `$in` lists up to this length are one index lookup an element, longer ones a filter. */
 #define INST_INSTAQL_IN_SCANS 256
+
+struct inst_err;
+/* "timeout": what is JSON text between quotes. Returns false. */
+bool inst_instaql_took_too_long(struct inst_err *err, const char *what);
 
 #endif

@@ -325,9 +325,7 @@ static bool count_work(struct inst_run *run) {
     if (++run->work <= INST_INSTAQL_MAX_WORK) {
         return true;
     }
-    inst_err_set(run->err, "limit-exceeded", 400,
-                 "The query looks at too many triples: the limit is %u.", INST_INSTAQL_MAX_WORK);
-    return false;
+    return inst_instaql_took_too_long(run->err, "The query looks at too many triples.");
 }
 
 int inst_frame_next(struct inst_matcher *m, struct inst_frame *f) {

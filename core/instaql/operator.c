@@ -171,7 +171,7 @@ static int test_like(const struct inst_operator *op, struct inst_operator_run *r
     }
     bool matches = inst_like_matches(op->like, v->u.str, v->len, &run->like_work);
     if (run->like_work > INST_INSTAQL_MAX_LIKE_WORK) {
-        inst_err_set(err, "limit-exceeded", 400, "The query's like patterns take too much work.");
+        inst_instaql_took_too_long(err, "The query's like patterns take too much work.");
         return -1;
     }
     return matches;

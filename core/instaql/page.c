@@ -409,9 +409,7 @@ static int fill_run(struct source *s) {
             return -1;
         }
         if (++run->work > INST_INSTAQL_MAX_WORK) {
-            inst_err_set(run->err, "limit-exceeded", 400,
-                         "The query looks at too many triples: the limit is %u.",
-                         INST_INSTAQL_MAX_WORK);
+            inst_instaql_took_too_long(run->err, "The query looks at too many triples.");
             return -1;
         }
         if (!make_row(p, &triple, &row)) {

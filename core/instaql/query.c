@@ -6,6 +6,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+bool inst_instaql_took_too_long(struct inst_err *err, const char *what) {
+    char hint[160];
+    snprintf(hint, sizeof hint, "{\"message\":\"%s\"}", what);
+    inst_err_set(err, "timeout", 500, "The query took too long to complete.");
+    inst_err_hint(err, hint);
+    return false;
+}
+
 static enum inst_status limit_error(struct inst_err *err, const char *what, unsigned limit) {
     return inst_err_set(err, "limit-exceeded", 400, "The query has too many %s: the limit is %u.",
                         what, limit);

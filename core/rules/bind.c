@@ -65,8 +65,10 @@ static void add(struct binds *b, const char *name, size_t name_len,
     const char *text;
     size_t len;
     struct bind *bind = NULL;
-    if (!inst_rules_text(value, &text, &len))
-        return;
+    if (!inst_rules_text(value, &text, &len)) {
+        text = NULL;
+        len = 0;
+    }
     for (size_t i = 0; i < b->count && !bind; i++)
         if (b->at[i].name_len == name_len && memcmp(b->at[i].name, name, name_len) == 0)
             bind = &b->at[i]; /* a later one wins */
@@ -145,6 +147,10 @@ static void spread(struct binds *b) {
             if (!bind->is_used || bind->needs)
                 continue;
             is_more = true;
+            if (!bind->text) {
+                b->problem = INST_RULES_NO_TEXT;
+                return;
+            }
             collect(b, bind, bind->text, bind->len);
             for (size_t k = 0; k < bind->need_count; k++)
                 bind->needs[k]->is_used = true;
@@ -246,7 +252,7 @@ enum inst_status inst_rules_bind(const struct inst_value *code, const char *etyp
             if (b.at[i].is_used)
                 used[used_count++] = &b.at[i];
         sort(used, used_count);
-        for (size_t i = 0; i < used_count; i++)
+        for (size_t i = 0; i < used_count && !b.problem; i++)
             write(&b, used[i]);
     }
     *problem = b.problem;

@@ -40,6 +40,17 @@ bool inst_rules_text(const struct inst_value *rule, const char **text, size_t *l
     return rule->tag == INST_STRING;
 }
 
+/* A rule that is neither text nor boolean is one too, which never compiles: *text is NULL. */
+static bool find_text(const struct inst_value *rule, const char **text, size_t *len) {
+    if (!rule || inst_is_nullish(rule))
+        return false;
+    if (!inst_rules_text(rule, text, len)) {
+        *text = NULL;
+        *len = 0;
+    }
+    return true;
+}
+
 static const struct inst_value *member(const struct inst_value *object, const char *key) {
     return object && object->tag == INST_OBJECT ? inst_getz(object, key) : NULL;
 }
@@ -75,20 +86,19 @@ bool inst_rules_pick(const struct inst_value *code, const char *etype, size_t et
     if (action == INST_RULE_FIELD) {
         const struct inst_value *fields = member(own, "fields");
         return fields && fields->tag == INST_OBJECT &&
-               inst_rules_text(inst_get(fields, label, label_len), text, len);
+               find_text(inst_get(fields, label, label_len), text, len);
     }
     const struct inst_value *allow = member(own, "allow");
     if (action == INST_RULE_LINK || action == INST_RULE_UNLINK) {
         const struct inst_value *labels = member(allow, name);
         return labels && labels->tag == INST_OBJECT &&
-               (inst_rules_text(inst_get(labels, label, label_len), text, len) ||
-                inst_rules_text(inst_getz(labels, "$default"), text, len));
+               (find_text(inst_get(labels, label, label_len), text, len) ||
+                find_text(inst_getz(labels, "$default"), text, len));
     }
     const struct inst_value *all = has_rules ? member(inst_getz(code, "$default"), "allow") : NULL;
-    if (inst_rules_text(member(allow, name), text, len) ||
-        inst_rules_text(member(allow, "$default"), text, len) ||
-        inst_rules_text(member(all, name), text, len) ||
-        inst_rules_text(member(all, "$default"), text, len))
+    if (find_text(member(allow, name), text, len) ||
+        find_text(member(allow, "$default"), text, len) ||
+        find_text(member(all, name), text, len) || find_text(member(all, "$default"), text, len))
         return true;
     *is_fallback = system_fallback(etype, etype_len, action, text, len);
     return *is_fallback;
@@ -111,9 +121,11 @@ static enum inst_status build(struct inst_rules *rules, struct inst_rule *rule, 
     struct inst_arena arena;
     const char *code, *problem;
     inst_arena_init(&arena);
-    rule->display_code = strndup(text, len);
+    rule->display_code = strndup(text ? text : "", len);
+    code = "";
+    problem = INST_RULES_NO_TEXT;
     enum inst_status status = rule->display_code ? INST_OK : inst_err_nomem(err);
-    if (status == INST_OK)
+    if (status == INST_OK && text)
         status = inst_rules_bind(&rules->code, rule->etype, strlen(rule->etype), text, len, &arena,
                                  &code, &problem, err);
     if (status == INST_OK) {

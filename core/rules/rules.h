@@ -33,9 +33,9 @@ struct inst_rule {
     char *etype;      /* owned, as the texts below */
     char *label;      /* NULL for view, create, update, delete */
     enum inst_rule_action action;
-    char *display_code;               /* as written */
-    char *code;                       /* with its binds around it */
-    char *problem;                    /* why it has no program: uneven or cyclic binds */
+    char *display_code; /* as written */
+    char *code;         /* with its binds around it */
+    char *problem;      /* why it has no program: it is no text, binds are uneven or cyclic */
     struct inst_cel_program *program; /* NULL: problem */
 };
 
@@ -61,9 +61,13 @@ enum inst_status inst_rules_validate(const struct inst_value *code, struct inst_
 
 /* ---- rule texts, for the two files behind this header ---- */
 
+/* What is said of a rule, or of a bind that a rule uses, that is neither text nor boolean. */
+#define INST_RULES_NO_TEXT "There was an unexpected error evaluating the rules"
+
 /* The rule's own text: a string, or a boolean's; false: there is none. Borrowed. */
 bool inst_rules_text(const struct inst_value *rule, const char **text, size_t *len);
-/* The text of a rule by the order of permissions.md 2; false: none applies. */
+/* The text of a rule by the order of permissions.md 2, NULL of one that is none (NO_TEXT); false:
+ * none applies. */
 bool inst_rules_pick(const struct inst_value *code, const char *etype, size_t etype_len,
                      enum inst_rule_action action, const char *label, size_t label_len,
                      const char **text, size_t *len, bool *is_fallback);

@@ -143,8 +143,12 @@ static void check_text(struct validation *v, const struct inst_member *ns,
     const char *text, *code, *problem;
     size_t len;
     struct inst_cel_program *program;
-    if (!inst_rules_text(rule, &text, &len) || v->status != INST_OK)
+    if (!rule || inst_is_nullish(rule) || v->status != INST_OK)
         return;
+    if (!inst_rules_text(rule, &text, &len)) {
+        report(v, INST_RULES_NO_TEXT);
+        return;
+    }
     if (++v->rules > INST_RULES_MAX) {
         report(v, "There are too many permission rules.");
         return;
@@ -188,8 +192,8 @@ static void check_action(struct validation *v, const struct inst_member *ns,
                 " namespace is a reserved internal namespace that does not yet support rules.");
         return;
     }
-    if (is_name(ns, "$users") && action == INST_RULE_DELETE && inst_rules_text(rule, &text, &len) &&
-        !(len == 5 && memcmp(text, "false", 5) == 0)) {
+    if (is_name(ns, "$users") && action == INST_RULE_DELETE && rule && !inst_is_nullish(rule) &&
+        !(inst_rules_text(rule, &text, &len) && len == 5 && memcmp(text, "false", 5) == 0)) {
         report(v, "The $users namespace doesn't support permissions for delete. Set "
                   "`$users.allow.delete` to `\"false\"`.");
         return;

@@ -19,6 +19,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* The app that the system's attrs belong to: it has no data and takes no writes. */
+#define INST_SYSTEM_APP_ID "a1111111-1111-1111-1111-111111111ca7"
+
 enum inst_system_id { INST_SYSTEM_ATTR_ID, INST_SYSTEM_IDENT_ID };
 
 /* The id of a system attr or identity by its name; false when etype is no system etype or no code

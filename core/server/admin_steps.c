@@ -230,10 +230,7 @@ static enum inst_status check_shape(struct reader *r) {
     if (r->steps->tag != INST_ARRAY)
         return refuse_in(r, "\"coll?\"", "[]");
     if (r->steps->len > INST_SERVER_MAX_STEPS)
-        return inst_refuse_validation(r->err, "steps", NULL, NULL,
-                                      "A transaction takes at most %u steps, this one has %u. "
-                                      "Split it into several.",
-                                      INST_SERVER_MAX_STEPS, (unsigned)r->steps->len);
+        return inst_refuse_too_many_steps(r->err, r->steps->len);
     if ((st = check_entity_ids(r)) != INST_OK)
         return st;
     for (uint32_t i = 0; st == INST_OK && i < r->steps->len; i++)

@@ -646,6 +646,8 @@ enum inst_status inst_server_make_app(struct inst_server *server, struct inst_ap
                                       struct inst_err *err) {
     struct inst_app *app;
     enum inst_status st;
+    if (strcmp(info->id, INST_SYSTEM_APP_ID) == 0)
+        return inst_refuse_catalog_app(err, info->id);
     info->created_ms = server->env->now_ms(server->env->ctx);
     if (schema != NULL && (st = judge_schema(server, schema, err)) != INST_OK)
         return st;

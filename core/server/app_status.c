@@ -1,6 +1,7 @@
 /* app_status.c - whether an app takes writes and gives answers: kept as a note of its data file
  * (session.md 3.7, 6.6). */
 #include "base/json.h"
+#include "schema/system_catalog.h"
 #include "server/engine.h"
 #include "server/reactions.h"
 #include "server/refusal.h"
@@ -52,6 +53,8 @@ enum inst_status inst_app_check_read(const struct inst_app *app, struct inst_err
 }
 
 enum inst_status inst_app_check_write(const struct inst_app *app, struct inst_err *err) {
+    if (strcmp(app->info.id, INST_SYSTEM_APP_ID) == 0)
+        return inst_refuse_catalog_app(err, app->info.id);
     return app->state != INST_APP_READ_ONLY
                ? inst_app_check_read(app, err)
                : refuse(err, "app-read-only", "This app is in read-only mode.",

@@ -120,6 +120,8 @@ void inst_http_answer_error(struct inst_server *server, struct inst_http_respons
     bool is_private = strcmp(type, "data-file") == 0;
     if (is_private)
         message = "The backend could not read or write its data; its log says why.";
+    if (err->type == NULL)
+        message = "Something went wrong. Sorry about this!";
     response->file = (struct inst_http_file){0};
     inst_buf_free(&response->headers);
     inst_buf_clear(&response->body);

@@ -222,8 +222,10 @@ static enum inst_status answer_steps(struct inst_server *server,
     const struct inst_value *steps = inst_getz(&body, "steps");
     if (steps == NULL || inst_is_nullish(steps))
         return inst_refuse_missing(err, path, 2);
-    if (steps->tag != INST_ARRAY || steps->len > INST_SERVER_MAX_STEPS)
+    if (steps->tag != INST_ARRAY)
         return inst_refuse_malformed(err, path, 2, steps);
+    if (steps->len > INST_SERVER_MAX_STEPS)
+        return inst_refuse_too_many_steps(err, steps->len);
     push.steps = *steps;
     if ((st = apply(&push, err)) != INST_OK)
         return st;

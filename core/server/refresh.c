@@ -4,8 +4,9 @@
 
 /* A query's own fault shows again only when what it read changes; any other may pass. */
 static bool is_own_fault(const struct inst_err *err) {
-    return err->type != NULL && (strcmp(err->type, "validation-failed") == 0 ||
-                                 strcmp(err->type, "limit-exceeded") == 0);
+    return err->type != NULL &&
+           (strcmp(err->type, "validation-failed") == 0 ||
+            strcmp(err->type, "limit-exceeded") == 0 || strcmp(err->type, "timeout") == 0);
 }
 
 void inst_refresh_write(struct inst_computation *computation, bool with_attrs,

@@ -325,3 +325,21 @@ enum inst_status inst_refuse_value(struct inst_err *err, const struct inst_attr 
     set_hint(err, &hint);
     return st;
 }
+
+enum inst_status inst_refuse_too_many_steps(struct inst_err *err, size_t count) {
+    char hint[300];
+    snprintf(
+        hint, sizeof hint,
+        "{\"message\":\"Consider batching: a transaction takes at most %u steps, this one has "
+        "%zu.\",\"doc-urls\":[\"https://www.instantdb.com/docs/instaml#batching-transactions\"]}",
+        INST_SERVER_MAX_STEPS, count);
+    inst_err_set(err, "parameter-limit-exceeded", 500,
+                 "There are too many parameters in the transaction or query.");
+    inst_err_hint(err, hint);
+    return INST_FAILED;
+}
+
+enum inst_status inst_refuse_catalog_app(struct inst_err *err, const char *app_id) {
+    struct inst_value input = inst_cstring(app_id);
+    return inst_refuse_validation(err, "app", &input, NULL, "You can't make updates to this app.");
+}

@@ -45,6 +45,11 @@ enum inst_status inst_refuse_value(struct inst_err *err, const struct inst_attr 
                                    const char *entity_id, const struct inst_value *value,
                                    bool is_too_large, const char *fmt, ...) INST_PRINTF(6, 7);
 
+/* `parameter-limit-exceeded` of a transaction with more than INST_SERVER_MAX_STEPS steps. */
+enum inst_status inst_refuse_too_many_steps(struct inst_err *err, size_t count);
+/* Of the app whose id stands for the system's catalog: there is none that takes writes. */
+enum inst_status inst_refuse_catalog_app(struct inst_err *err, const char *app_id);
+
 /* The value as JSON, or null when that is longer than INST_SERVER_ECHO_MAX. NULL writes null. */
 void inst_write_bounded(struct inst_buf *buf, const struct inst_value *value);
 /* How a value of a transaction reads in a message: strings bare, a lookup as `[#uuid "a" "v"]`,

@@ -106,6 +106,8 @@ void inst_reply_error(struct inst_buf *buf, struct inst_tracer *tracer, const st
     const char *message = err->message != NULL ? err->message : "";
     if (is_private)
         message = "The backend could not read or write its data; its log says why.";
+    if (err->type == NULL)
+        message = "Yikes, something broke on our end! Sorry about that.";
     inst_json_write_string(buf, message, strlen(message));
     inst_buf_addf(buf, ",\"hint\":%s", err->hint != NULL && !is_private ? err->hint : "null");
     if (event != NULL) {

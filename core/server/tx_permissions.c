@@ -257,6 +257,8 @@ static enum inst_status check_step(struct inst_tx *tx, const struct inst_tx_step
         if (step->etype == NULL)
             return INST_OK;
         st = find_subject(tx, step->e, step->etype, false, &subject, err);
+        if (st == INST_OK && subject->e == 0 && inst_tx_is_lookup(step->e))
+            return INST_OK; /* deletes nothing */
         return st != INST_OK || subject->exists
                    ? st
                    : check_entity(tx, subject, INST_RULE_DELETE, false, err);
@@ -486,6 +488,8 @@ static bool has_nothing_to_check(const struct inst_tx *tx) {
     for (size_t i = 0; i < tx->count; i++) {
         const struct inst_tx_step *step = &tx->list[i];
         struct inst_tx_attr attr = inst_tx_attr_of(tx, step->a);
+        if (step->op <= INST_TX_RETRACT && inst_tx_is_lookup(step->e))
+            return false; /* it has to name an entity in the end */
         const struct inst_value *etypes[] = {attr.etype, attr.reverse_etype, step->etype};
         for (size_t k = 0; k < 3; k++)
             if (etypes[k] != NULL && etypes[k]->tag == INST_STRING && etypes[k]->len > 0 &&
@@ -511,6 +515,36 @@ enum inst_status inst_tx_permit_before(struct inst_tx *tx, struct inst_err *err)
     return st == INST_OK ? run_phase(tx, false, err) : st;
 }
 
+/* What a lookup names once everything is written: a step may have retracted the value that it looks
+ * for, and then the entity that it made is not found (transactions.md 10.3). */
+static enum inst_status find_made(struct inst_tx *tx, struct subject *subject,
+                                  struct inst_err *err) {
+    const struct inst_value *lookup = &subject->eid;
+    enum inst_status st;
+    if (!inst_tx_is_lookup(lookup)) {
+        st = inst_tx_resolve(tx, lookup, false, &subject->e, err);
+    } else {
+        const struct inst_attr *attr = inst_tx_attr_by_id(tx, &lookup->u.items[0]);
+        st = attr != NULL && attr->is_unique
+                 ? inst_tx_find(tx, attr, &lookup->u.items[1], &subject->e, err)
+                 : INST_OK;
+    }
+    return st == INST_OK && subject->e != 0 && !name_entity(tx, subject) ? nomem(err) : st;
+}
+
+/* All of a phase's lookups are looked at before its first rule is asked. */
+static enum inst_status refuse_lost(const struct inst_tx *tx, struct inst_err *err) {
+    for (const struct inst_tx_check *check = tx->permit->first; check != NULL;
+         check = check->next) {
+        const struct subject *subject = check->subject;
+        if (check->is_after && subject != NULL && subject->e == 0 && subject->steps != NULL &&
+            inst_tx_is_lookup(&subject->eid))
+            return inst_refuse_validation(err, "lookup", &subject->eid, NULL,
+                                          "Could not find the entity for this lookup");
+    }
+    return INST_OK;
+}
+
 enum inst_status inst_tx_permit_after(struct inst_tx *tx, struct inst_err *err) {
     struct inst_tx_permit *permit = tx->permit;
     if (permit == NULL || permit->first == NULL)
@@ -521,14 +555,13 @@ enum inst_status inst_tx_permit_after(struct inst_tx *tx, struct inst_err *err) 
         for (size_t i = 0; i < 2; i++) {
             if (both[i] == NULL || both[i]->e != 0)
                 continue;
-            enum inst_status st = inst_tx_resolve(tx, &both[i]->eid, false, &both[i]->e, err);
-            if (st == INST_OK && both[i]->e != 0 && !name_entity(tx, both[i]))
-                st = nomem(err);
+            enum inst_status st = find_made(tx, both[i], err);
             if (st != INST_OK)
                 return st;
         }
     }
-    return run_phase(tx, true, err);
+    enum inst_status st = refuse_lost(tx, err);
+    return st == INST_OK ? run_phase(tx, true, err) : st;
 }
 
 void inst_tx_permit_init(struct inst_tx_permit *permit, struct inst_app *app,

@@ -470,10 +470,7 @@ enum inst_status inst_tx_shape(struct inst_tx *tx, const struct inst_value *step
     if (tx->steps.tag != INST_ARRAY)
         return refuse_shape(tx, err, "\"coll?\"", "[]");
     if (tx->steps.len > INST_SERVER_MAX_STEPS)
-        return inst_refuse_validation(err, "tx-steps", NULL, NULL,
-                                      "A transaction takes at most %u steps, this one has %u. "
-                                      "Split it into several.",
-                                      INST_SERVER_MAX_STEPS, (unsigned)tx->steps.len);
+        return inst_refuse_too_many_steps(err, tx->steps.len);
     if (has_upper_uuid(&tx->steps) && !lower_uuids(tx->arena, &tx->steps))
         return inst_err_nomem(err);
     for (uint32_t i = 0; i < tx->steps.len; i++)

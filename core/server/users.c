@@ -296,8 +296,6 @@ static enum inst_status ask_rule(struct inst_app *app, struct inst_rules *rules,
 static enum inst_status check_rule(struct inst_app *app, const struct inst_new_user *user,
                                    struct inst_err *err) {
     struct inst_rules *rules;
-    const char *text;
-    size_t len;
     bool is_allowed = user->extra_fields == NULL || user->extra_fields->len == 0;
     enum inst_status st = inst_app_rules(app, &rules, err);
     if (st != INST_OK)
@@ -305,7 +303,7 @@ static enum inst_status check_rule(struct inst_app *app, const struct inst_new_u
     const struct inst_value *own = inst_getz(inst_rules_code(rules), "$users");
     const struct inst_value *allow = own != NULL ? inst_getz(own, "allow") : NULL;
     const struct inst_value *create = allow != NULL ? inst_getz(allow, "create") : NULL;
-    if (create != NULL && inst_rules_text(create, &text, &len))
+    if (create != NULL && !inst_is_nullish(create))
         st = ask_rule(app, rules, user, &is_allowed, err);
     return st != INST_OK || is_allowed ? st : inst_refuse_permission(err, "$users", "create");
 }

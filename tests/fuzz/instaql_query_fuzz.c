@@ -57,8 +57,8 @@ static struct inst_value parse(struct inst_arena *arena, const char *text) {
 }
 
 static void check_error(struct inst_err *err) {
-    static const char *const types[] = {"Error", "TypeError", "limit-exceeded",
-                                        "validation-failed"};
+    static const char *const types[] = {"Error", "TypeError", "limit-exceeded", "validation-failed",
+                                        "timeout"};
     bool is_known = false;
     for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
         is_known = is_known || strcmp(err->type, types[i]) == 0;

@@ -78,6 +78,17 @@ static const struct {
      "found no matching overload for '_<_' applied to '(int, double)'"},
     {"4.4", "{'todos':{'allow':{'view':'data.title.reverse() == 1'}}}",
      "undeclared reference to 'reverse' (in container '')"},
+    {"6.2", "{'todos':{'allow':{'view':5}}}", "There was an unexpected error evaluating the rules"},
+    {"6.2", "{'todos':{'allow':{'view':{}}}}",
+     "There was an unexpected error evaluating the rules"},
+    {"6.2", "{'todos':{'allow':{'view':null}}}", NULL},
+    {"6.2", "{'todos':{'bind':{'a':5},'allow':{'view':'a'}}}",
+     "There was an unexpected error evaluating the rules"},
+    {"6.2", "{'todos':{'bind':{'a':5},'allow':{'view':'true'}}}", NULL}, /* not used */
+    {"6.2", "{'$users':{'allow':{'delete':5}}}",
+     "The $users namespace doesn't support permissions for delete."},
+    {"6.3", "{'todos':{'fields':{'title':[]}}}",
+     "There was an unexpected error evaluating the rules"},
     {"6.4", "{'$rateLimits':{'a':{'limits':[]}}}",
      "The rate limit config must have at least one limit in the `limits` array."},
     {"6.4", "{'$rateLimits':{'a':{'limits':[{'capacity':1,'refill':{'period':'0 seconds'}}]}}}",
@@ -204,6 +215,19 @@ static void a_rule_that_never_compiled_refuses(void **state) {
             "'')");
 }
 
+/* One that is neither text nor boolean, where nobody looks on save: it does not stand for none. */
+static void a_rule_that_is_no_text_refuses(void **state) {
+    (void)state;
+    save("{'todos':{'allow':{'link':{'list':7},'$default':[]}},'$default':{'allow':{'$default':"
+         "'true'}}}");
+    const char *message = "Validation failed for permission: There was an unexpected error "
+                          "evaluating the rules";
+    refused(&world, user, "[['add-triple','#1','@todos.list','#2']]", "validation-failed", message);
+    refused(&world, user, "[['add-triple','#1','@todos.title','two']]", "validation-failed",
+            message);
+    transact(&world, user, "[['add-triple','#3','@lists.id','#3']]");
+}
+
 /* permissions.md 4.5: what a rule results in allows unless it is null or false. */
 static void what_counts_as_yes(void **state) {
     (void)state;
@@ -246,6 +270,7 @@ int main(void) {
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_limit_says_when_to_come_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_rule_that_never_compiled_refuses, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_rule_that_is_no_text_refuses, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_counts_as_yes, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

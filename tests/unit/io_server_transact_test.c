@@ -754,9 +754,10 @@ static void too_many_steps(void **state) {
     sprintf(text + len, "]}");
     receive(user, text);
     turn(&world);
-    expect_error(user, "validation-failed",
-                 "Validation failed for tx-steps: A transaction takes at most 250000 steps, this "
-                 "one has 250001. Split it into several.");
+    struct inst_value *error =
+        expect_error(user, "parameter-limit-exceeded",
+                     "There are too many parameters in the transaction or query.");
+    assert_true(inst_getz(error, "status")->u.num == 500);
     free(text);
 }
 

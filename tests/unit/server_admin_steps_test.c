@@ -328,7 +328,8 @@ static void test_many_steps(void **state) {
     struct inst_admin_steps context = {.env = &rig->env, .attrs = rig->attrs};
     struct inst_err err = {0};
     assert_int_equal(inst_admin_steps_to_tx(&rig->arena, &context, &list, &out, &err), INST_FAILED);
-    assert_non_null(strstr(err.message, "takes at most 250000 steps"));
+    assert_string_equal(err.type, "parameter-limit-exceeded");
+    assert_non_null(strstr(err.hint, "takes at most 250000 steps, this one has 250001."));
     inst_err_clear(&err);
     list = inst_array(steps, count - 1);
     assert_int_equal(inst_admin_steps_to_tx(&rig->arena, &context, &list, &out, &err), INST_OK);
