@@ -274,7 +274,7 @@ static void day_begins(void *ctx) {
 
 static void expire(void *ctx) {
     struct inst_backend *backend = ctx;
-    inst_server_expire_apps(backend->server);
+    inst_server_expire(backend->server);
     inst_apps_purge(backend->apps, NULL);
     inst_app_backups_sweep(backend->backups, backend->apps);
 }

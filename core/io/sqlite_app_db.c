@@ -52,6 +52,7 @@ static const char *const run_sql[RUN_COUNT] = {
     [RUN_ADD_ATTR] = "INSERT INTO attrs(id,json,index_kind,deleted) VALUES(?1,?2,?3,?4)",
     [RUN_SET_ATTR] = "UPDATE attrs SET id=?1, json=?2, deleted=?4 WHERE row=?5",
     [RUN_SET_KIND] = "UPDATE attrs SET index_kind=?2 WHERE row=?1",
+    [RUN_DROP_ATTR] = "DELETE FROM attrs WHERE row=?1",
     [RUN_ADD_LOG] = "INSERT INTO log(tx_id,at,event,who,changes) VALUES(?1,?2,?3,?4,?5)",
     [RUN_DROP_LOG] = "DELETE FROM log WHERE tx_id=?1",
     [RUN_FIND_EVENT] = "SELECT tx_id FROM log WHERE event=?1",
@@ -259,6 +260,21 @@ static enum inst_status save_attr(struct inst_app_db *base, const struct inst_at
         status = keep_kind(db, *row, kind) ? INST_OK : inst_err_nomem(err);
     }
     return status;
+}
+
+static enum inst_status drop_attr(struct inst_app_db *base, uint32_t row, struct inst_err *err) {
+    struct sqlite_app_db *db = of_db(base);
+    enum inst_status status = db_may_write(db, err);
+    if (status == INST_OK) {
+        status = db_undo_deepen(db, err);
+    }
+    sqlite3_stmt *stmt = status == INST_OK ? db_stmt(db, RUN_DROP_ATTR, err) : NULL;
+    if (!stmt) {
+        return status == INST_OK ? INST_FAILED : status;
+    }
+    db->is_attrs_changed = true;
+    sqlite3_bind_int64(stmt, 1, row);
+    return db_run(db, stmt, err);
 }
 
 static enum inst_status read_attr_json(struct inst_app_db *base, const char *id, size_t id_len,
@@ -610,6 +626,7 @@ static const struct inst_app_db_ops app_db_ops = {
     .get_note = db_get_note,
     .each_note = db_each_note,
     .load_attrs = load_attrs,
+    .drop_attr = drop_attr,
     .each_hidden_attr = each_hidden_attr,
     .close = close_db,
 };

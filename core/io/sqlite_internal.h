@@ -70,6 +70,7 @@ enum run_stmt {
     RUN_ADD_ATTR,
     RUN_SET_ATTR,
     RUN_SET_KIND,
+    RUN_DROP_ATTR,
     RUN_ADD_LOG,
     RUN_DROP_LOG,
     RUN_FIND_EVENT,

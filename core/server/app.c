@@ -3,6 +3,7 @@
 #include "server/functions.h"
 #include "server/limits.h"
 #include "server/polls.h"
+#include "server/purge.h"
 #include "server/reactions.h"
 #include "server/refusal.h"
 #include "server/rooms.h"
@@ -152,6 +153,7 @@ static enum inst_status open_app(struct inst_server *server, const struct inst_a
     app->next = server->apps;
     server->apps = app;
     server->app_count++;
+    inst_purge_look(app);
     server->has_reaction_work = server->has_reaction_work || server->functions != NULL;
     *out = app;
     return INST_OK;
@@ -704,7 +706,7 @@ static bool is_live(void *ctx, const struct inst_app_info *info) {
 }
 
 /* One after the other: the list must not change while it is read. */
-void inst_server_expire_apps(struct inst_server *server) {
+static void expire_apps(struct inst_server *server) {
     const struct inst_server_host *host = &server->host;
     enum inst_status st = INST_OK;
     while (st == INST_OK) {
@@ -715,6 +717,12 @@ void inst_server_expire_apps(struct inst_server *server) {
         if (st == INST_OK)
             st = inst_server_remove_app(server, expired.id, NULL);
     }
+}
+
+void inst_server_expire(struct inst_server *server) {
+    expire_apps(server);
+    for (struct inst_app *app = server->apps; app != NULL; app = app->next)
+        inst_purge_look(app);
 }
 
 void inst_server_allow_ephemeral(struct inst_server *server, bool is_allowed) {

@@ -82,6 +82,8 @@ struct inst_app_db_ops {
     enum inst_status (*find_attr)(struct inst_app_db *db, const char *id, size_t id_len,
                                   char **json, size_t *len, bool *deleted, uint32_t *row,
                                   struct inst_err *err);
+    /* Removes an attr that has no triples any more. */
+    enum inst_status (*drop_attr)(struct inst_app_db *db, uint32_t row, struct inst_err *err);
     /* (Re)builds or drops the ordered index of an attr whose is_indexed, is_unique or checked type
      * changed; nothing to do is cheap. Until then the attr is not offered for ranges. What triples
      * of links and of id attrs are never changes while there are any. */

@@ -106,6 +106,7 @@ struct inst_app {
     struct inst_reaction *reactions;             /* of the functions of this generation */
     uint64_t reactions_of;
     bool has_reaction_work;
+    bool has_purge;             /* deleted attrs whose grace is over (purge.h) */
     unsigned holds;             /* inst_server_hold_app */
     struct inst_app *next_open; /* in the server's list of open groups */
     struct inst_app *next;

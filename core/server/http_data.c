@@ -1,9 +1,7 @@
 /* Routes: what becomes of an app's data and rules as a whole (http.md 6.5, 8.2). */
 #include "base/json.h"
 #include "server/http_routes.h"
-
-/* How long the original keeps what was deleted; here it stays. */
-#define GRACE_DAYS 2
+#include "server/purge.h"
 
 /* ---- clear ---- */
 
@@ -47,8 +45,20 @@ static enum inst_status answer_clear(struct inst_server *server,
 
 /* ---- what was deleted ---- */
 
+struct hidden {
+    struct inst_app *app;
+    struct inst_buf *out;
+};
+
+/* What can still be restored. */
 static bool add_attr(void *ctx, const char *json, size_t len) {
-    struct inst_buf *out = ctx;
+    const struct hidden *hidden = ctx;
+    const struct inst_env *env = hidden->app->server->env;
+    struct inst_buf *out = hidden->out;
+    struct inst_value attr;
+    if (inst_json_parse(&hidden->app->server->scratch, json, len, &attr, NULL) == INST_OK &&
+        inst_purge_is_over(&attr, env->now_ms(env->ctx)))
+        return true;
     if (out->data[out->len - 1] != '[')
         inst_buf_add_char(out, ',');
     inst_buf_add(out, json, len);
@@ -58,10 +68,11 @@ static bool add_attr(void *ctx, const char *json, size_t len) {
 static enum inst_status write_hidden(struct inst_app *app, struct inst_buf *out,
                                      struct inst_err *err) {
     inst_buf_add_str(out, "{\"attrs\":[");
+    struct hidden hidden = {app, out};
     enum inst_status st = out->failed
                               ? inst_err_nomem(err)
-                              : app->db->db_ops->each_hidden_attr(app->db, add_attr, out, err);
-    inst_buf_addf(out, "],\"grace-period-days\":%d}", GRACE_DAYS);
+                              : app->db->db_ops->each_hidden_attr(app->db, add_attr, &hidden, err);
+    inst_buf_addf(out, "],\"grace-period-days\":%d}", INST_PURGE_GRACE_DAYS);
     return st;
 }
 

@@ -7,6 +7,7 @@
 #include "server/limits.h"
 #include "server/platform.h"
 #include "server/polls.h"
+#include "server/purge.h"
 #include "server/reactions.h"
 #include "server/rooms.h"
 #include "server/webhooks.h"
@@ -287,6 +288,7 @@ void inst_server_turn(struct inst_server *server) {
         inst_sync_turn(server);
     inst_jobs_resume(server);
     inst_jobs_turn(server);
+    inst_purge_turn(server);
     inst_polls_turn(server);
     inst_webhooks_turn(server);
     inst_reactions_turn(server);
@@ -311,8 +313,8 @@ void inst_server_renew_urls(struct inst_server *server) {
 bool inst_server_is_pending(const struct inst_server *server) {
     return server->open_groups != NULL || server->waiting != NULL || server->has_sync_work ||
            server->listed_rooms != NULL || inst_jobs_are_pending(server) ||
-           inst_polls_are_pending(server) || inst_webhooks_are_pending(server) ||
-           inst_reactions_are_pending(server);
+           inst_purge_is_pending(server) || inst_polls_are_pending(server) ||
+           inst_webhooks_are_pending(server) || inst_reactions_are_pending(server);
 }
 
 int64_t inst_server_due_ms(const struct inst_server *server) {

@@ -136,8 +136,10 @@ enum inst_status inst_server_add_operator(struct inst_server *server, const char
 enum inst_status inst_server_has_operator(struct inst_server *server, bool *out,
                                           struct inst_err *err);
 
-/* Removes every app whose time is over. What cannot be removed waits for the next call. */
-void inst_server_expire_apps(struct inst_server *server);
+/* Every hour: removes every app whose time is over, and has the turns to come remove the deleted
+ * attrs of open ones whose grace is over (purge.h). What cannot be removed waits for the next call.
+ */
+void inst_server_expire(struct inst_server *server);
 /* May anybody make an app that expires (http.md 8.2)? Yes at first. */
 void inst_server_allow_ephemeral(struct inst_server *server, bool is_allowed);
 

@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "server/limits.h"
+#include "server/purge.h"
 #include "server/refusal.h"
 
 #include <stdlib.h>
@@ -546,7 +547,7 @@ static enum inst_status restore_attr(struct edit *edit, const struct inst_value 
     struct inst_value hidden;
     st = inst_json_parse(tx->arena, text, len, &hidden, err);
     free(text);
-    if (st != INST_OK)
+    if (st != INST_OK || inst_purge_is_over(&hidden, tx->now))
         return st;
     struct inst_member changes[5];
     size_t n = 4;

@@ -108,13 +108,13 @@ static void expired(void **state) {
     snprintf(target, sizeof target, "/dash/apps/ephemeral/%s/claim", kept);
     snprintf(body, sizeof body, "{'app_id':'%s','token':'%s'}", kept, token);
     done(&world, "POST", target, operator_field, body);
-    inst_server_expire_apps(world.server);
+    inst_server_expire(world.server);
     assert_int_equal(status_of(one), 200);
     world.now += 14ll * DAY - 1000;
-    inst_server_expire_apps(world.server);
+    inst_server_expire(world.server);
     assert_int_equal(status_of(two), 200);
     world.now += 2000;
-    inst_server_expire_apps(world.server);
+    inst_server_expire(world.server);
     assert_int_equal(status_of(one), 400);
     assert_int_equal(status_of(two), 400);
     assert_int_equal(status_of(kept), 200);
