@@ -227,6 +227,8 @@ struct inst_apps_ops {
     /* Opens the app's data file; the caller closes it. */
     enum inst_status (*open)(void *ctx, const char *app_id, struct inst_app_db **out,
                              struct inst_err *err);
+    /* NULL: the host has a fixed set of apps, and nothing about them is noted outside of their
+     * files. */
     const struct inst_app_manage_ops *manage;
 };
 

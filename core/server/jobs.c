@@ -157,7 +157,7 @@ static enum inst_status load(struct inst_app *app, struct inst_err *err) {
 
 static enum inst_status note_work(struct inst_app *app, bool has_work, struct inst_err *err) {
     const struct inst_server_host *host = &app->server->host;
-    if (app->jobs->is_noted == has_work)
+    if (app->jobs->is_noted == has_work || host->apps->manage == NULL)
         return INST_OK;
     enum inst_status st =
         host->apps->manage->set_working(host->apps_ctx, app->info.id, has_work, err);
@@ -515,7 +515,8 @@ void inst_jobs_resume(struct inst_server *server) {
     struct inst_err err = {0};
     if (!server->has_resumed) {
         server->has_resumed = true;
-        if (server->host.apps->manage->each_working(server->host.apps_ctx, add_resume, server,
+        if (server->host.apps->manage != NULL &&
+            server->host.apps->manage->each_working(server->host.apps_ctx, add_resume, server,
                                                     &err) != INST_OK)
             log_failure(server, &err);
         inst_err_clear(&err);
