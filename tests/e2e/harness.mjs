@@ -134,13 +134,12 @@ export function run(t, args, { program = host, ...options } = {}) {
   };
 }
 
-// `instant-lua serve` on its own data folder and port.
-export async function serve(t, { data = scratch(t), port, args = [], env = {}, cwd = root } = {}) {
-  port ??= await freePort();
+// `instant-lua serve` on its own data folder and port: one that is free, unless it is named.
+export async function serve(t, { data = scratch(t), port = 0, args = [], env = {}, cwd = root } = {}) {
   const options = { cwd, env: { ...process.env, ...env } };
   const host = run(t, ['serve', '--data', data, '--port', String(port), ...args], options);
-  await host.line(/http:\/\/127\.0\.0\.1:(\d+)/);
-  return { ...host, data, port, api: `http://127.0.0.1:${port}` };
+  const [, listens] = await host.line(/http:\/\/127\.0\.0\.1:(\d+)/);
+  return { ...host, data, port: Number(listens), api: `http://127.0.0.1:${listens}` };
 }
 
 export async function makeApp(server, body = { title: 'test' }) {
