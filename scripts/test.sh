@@ -37,7 +37,8 @@ count() {
   grep -E '^skipped|^not run|^ok .*# [Ss][Kk][Ii][Pp]' "$1" | sed 's/^/   /'
   if [ "$f" != 0 ]; then
     printf '%s\n' "-- $3 failed (exit $2):"
-    grep '^not ok' "$1" | grep -v '# [Ss][Kk][Ii][Pp]' # all of them; below, the end of what was printed
+    # Each of them, with what it said; below, the end of what was printed.
+    awk '/^(ok|not ok|# Subtest)/ {n = 0} /^not ok/ && !/# [Ss][Kk][Ii][Pp]/ {n = 30} n-- > 0' "$1"
     grep -vE '^ok ' "$1" | tail -n 60
   else
     printf '   %s: %s passed\n' "$3" "$p"
