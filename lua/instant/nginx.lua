@@ -18,6 +18,8 @@
 --
 -- Not here: `local:` backends and storages on disk, whose fsync would stop the worker.
 
+local handshake = require "instant.nginx_tls"
+
 local nginx = {}
 
 local MAX_MESSAGE = 32 * 1024 * 1024 -- as the client elsewhere
@@ -43,6 +45,7 @@ end
 local function socket_of(connection)
   local socket, why = web_socket:new { timeout = connection.connect_ms, max_payload_len = MAX_MESSAGE }
   if not socket then return nil, why end
+  socket.sock.sslhandshake = function(sock, _, host) return handshake(sock, host) end
   local done
   done, why = socket:connect(connection.uri, { ssl_verify = true })
   if not done then return nil, why end

@@ -5,6 +5,7 @@
 -- (`lua_ssl_trusted_certificate`); names are looked up by nginx's `resolver`.
 
 local core = require "instant.core"
+local handshake = require "instant.nginx_tls"
 
 local MAX_HEAD = 65536    -- bytes of the answer's head
 local MAX_ANSWER = 64 * 1024 * 1024
@@ -54,7 +55,7 @@ local function connect(state, to)
   local done, why = socket:connect(to.host, to.port)
   if not done then give_up("io-error", "Could not connect to %s: %s", to.authority, tostring(why)) end
   if to.is_tls then
-    done, why = socket:sslhandshake(nil, to.host, true)
+    done, why = handshake(socket, to.host)
     if not done then give_up("io-error", "TLS with %s failed: %s", to.authority, tostring(why)) end
   end
   local silence = raw.silence > 0 and raw.silence or TIMEOUT_MS

@@ -59,12 +59,19 @@ export function makeCertificate(dir, host) {
     '-out', 'cert.pem', '-days', '2', '-extfile', 'names');
 }
 
+// Below those that the system gives to connections: none takes it before a server of the test does.
 export async function freePort() {
-  const server = net.createServer();
-  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
+  for (;;) {
+    const port = 10000 + Math.floor(Math.random() * 20000);
+    const server = net.createServer();
+    const isFree = await new Promise((resolve) => {
+      server.on('error', () => resolve(false));
+      server.listen(port, '127.0.0.1', () => resolve(true));
+    });
+    if (!isFree) continue;
+    await new Promise((resolve) => server.close(resolve));
+    return port;
+  }
 }
 
 // A process of the host, or of `options.program`. `line(pattern)` waits for a line of stdout (also one already printed),
