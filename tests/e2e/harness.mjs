@@ -1,7 +1,7 @@
 // What every end-to-end test stands on: a backend process, official clients, Lua processes.
 //
-// Nothing sleeps to wait for something: a test waits for a line, a message or a process's end, each
-// with a limit after which it fails with a sentence.
+// Nothing sleeps to wait for something: a test waits for a line, a message or a process's end, or asks
+// until an answer fits (`eventually`), each with a limit after which it fails with a sentence.
 
 import { execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -36,6 +36,18 @@ export function within(ms, what, promise) {
     timer = setTimeout(() => reject(new Error(`nothing after ${ms} ms: ${what}`)), ms);
   });
   return Promise.race([promise, limit]).finally(() => clearTimeout(timer));
+}
+
+// Asks until ok(answer), giving way to the rest in between.
+export function eventually(what, ask, ok, ms = 20000) {
+  let isOver = false;
+  return within(ms, what, (async () => {
+    for (;;) {
+      const answer = await ask();
+      if (isOver || ok(answer)) return answer;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  })()).finally(() => { isOver = true; });
 }
 
 export function scratch(t) {

@@ -7,7 +7,7 @@ import { existsSync, readFileSync, writeFileSync, copyFileSync } from 'node:fs';
 import http from 'node:http';
 import path from 'node:path';
 import { test } from 'node:test';
-import { connect, freePort, id, live, makeApp, makeCertificate, run, scratch, serve, within } from './harness.mjs';
+import { connect, eventually, freePort, id, live, makeApp, makeCertificate, run, scratch, serve, within } from './harness.mjs';
 import { luajitEnv } from './luajit.mjs';
 import { missing } from './nginx/nginx.mjs';
 
@@ -54,20 +54,11 @@ async function nginx(t, server, app, options = {}) {
     }).on('error', reject).end(body);
   });
 
-  // Asks again and again until an answer fits, giving way to the rest in between.
+  // Says what came last, too.
   const until = (url, ok, what) => {
     let last;
-    let over = false;
-    const look = async () => {
-      while (!over) {
-        last = await get(url).catch((e) => ({ refused: e.code }));
-        if (ok(last)) return last;
-        await new Promise((resolve) => setTimeout(resolve, 10));
-      }
-      return undefined;
-    };
-    return within(30000, what ?? url, look()).catch((e) => {
-      over = true;
+    const look = async () => (last = await get(url).catch((e) => ({ refused: e.code })));
+    return eventually(what ?? url, look, ok, 30000).catch((e) => {
       throw new Error(`${e.message}; last answer: ${JSON.stringify(last)}\n${log.slice(-3000)}`);
     });
   };
