@@ -114,6 +114,9 @@ static void a_webhook_is_made_whole_or_not(void **state) {
                 "{'url':'" URL "','namespaces':['todos'],'actions':['create']}", n, &untouched);
         if (status == 200)
             assert_non_null(inst_webhooks_first(app()));
+        else if (status != 0)
+            assert_null(inst_webhooks_first(app()));
+        assert_true(!untouched || status == 200);
         rest();
     }
 }

@@ -187,7 +187,7 @@ static void test_long_in_c(void **state) {
         {"return table.unpack('text', 1, 10)", FAILED, "t.lua:1: bad argument #1"},
         {"return table.unpack({1, 2, 3}, -1, 2)", NULL, "nil"},
         {"return table.concat({1, 2, 3}, '-', 2)", NULL, "2-3"},
-        {"return table.concat({1, 2, 3}, '-', 3, 2)", NULL, ""},
+        {"return '[' .. table.concat({1, 2, 3}, '-', 3, 2) .. ']'", NULL, "[]"},
     };
     check_rows(rows, sizeof rows / sizeof *rows);
 }
@@ -279,10 +279,9 @@ static void test_error_fields(void **state) {
     assert_int_equal(err.status, 400);
     assert_null(err.hint);
     assert_int_equal(run_in(&box, "local function f() error 'x' end f()", &job, &err), INST_FAILED);
-    assert_non_null(strstr(inst_sandbox_trace(&box), "t.lua:1: in upvalue") ||
-                            strstr(inst_sandbox_trace(&box), "t.lua:1: in local")
-                        ? "found"
-                        : NULL);
+    const char *trace = inst_sandbox_trace(&box);
+    assert_true(strstr(trace, "t.lua:1: in upvalue") != NULL ||
+                strstr(trace, "t.lua:1: in local") != NULL);
     inst_err_clear(&err);
     inst_sandbox_free(&box);
 }
