@@ -102,7 +102,8 @@ describe("instant-lua", function()
     end
   end)
 
-  -- What a shell does with a host that runs in the background as $pid; $line waits for a line of its output.
+  -- What a shell does with a host that runs in the background: `line` waits for a line of its output,
+  -- `taken` until it has been told of the signal that was sent.
   local function shell(script, commands)
     local path, out = support.write(script), support.scratch()
     local pipe = assert(io.popen(([[exec 2>&1
@@ -111,6 +112,13 @@ describe("instant-lua", function()
         n=0
         until grep -q "$1" $out; do
           n=$((n+1)); [ $n -lt 1000 ] || { echo "no $1"; break; }
+          sleep 0.02
+        done
+      }
+      taken() {
+        n=0
+        while grep -qE '^(Sig|Shd)Pnd:.*[1-9a-f]' /proc/$!/status; do
+          n=$((n+1)); [ $n -lt 1000 ] || { echo "a signal waits"; break; }
           sleep 0.02
         done
       }
@@ -145,7 +153,7 @@ describe("instant-lua", function()
       io.stdout:flush()
       while true do end
     ]]
-    local text = shell(script, [[$host $script > $out 2>&1 & line ready; kill -INT $!; sleep 0.1; kill -INT $!
+    local text = shell(script, [[$host $script > $out 2>&1 & line ready; kill -INT $!; taken; kill -INT $!
       wait $!; cat $out]])
     assert.matches("interrupted\nstack traceback:\n[^\n]+:3: in", text)
   end)
